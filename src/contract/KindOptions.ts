@@ -1,0 +1,78 @@
+/**
+ * The options of a kind: how its sessions are supervised, bounded and timed.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+
+/**
+ * What a full mailbox does with a message:
+ *
+ * - `"wait"`: its sender waits for room;
+ * - `"reject"`: its sender gets `MailboxFull`;
+ * - `"dropOldest"`: the oldest waiting message with the same tag is dropped for it, which suits samples such
+ *   as cursor moves. When none of them waits, its sender gets `MailboxFull`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Overflow = "wait" | "reject" | "dropOldest"
+
+/**
+ * What happens to a session whose handler died of a defect. Make one with `Supervision.resume`,
+ * `Supervision.reset` or `Supervision.stop`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Supervision {
+  /**
+   * - `"resume"`: goes on with the last good state;
+   * - `"reset"`: closes the session's Scope and runs `init` again;
+   * - `"stop"`: ends with `Crashed`.
+   */
+  readonly onCrash: "resume" | "reset" | "stop"
+  /** More crashes than this within `within` end the session with `Crashed`. */
+  readonly maxCrashes: number
+  readonly within: Duration.Input
+  /**
+   * The pause after the n-th crash within the window (n = 1, 2, …), before the next message.
+   */
+  readonly backoff: (crash: number) => Duration.Input
+}
+
+/**
+ * A rate: at most `limit` within any `window`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Rate {
+  readonly limit: number
+  readonly window: Duration.Input
+}
+
+/**
+ * Options of a kind; what is left out comes from the configuration of the sessions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KindOptions<in out Tag extends string = string> {
+  /** Default: `Supervision.resume()`. */
+  readonly supervision?: Supervision | undefined
+  /** For all messages, or for each tag. Default: `"wait"`. */
+  readonly overflow?: Overflow | { readonly [T in Tag]?: Overflow } | undefined
+  /** How many messages may wait. Default: the configured `mailboxCapacity` (1,000). */
+  readonly mailboxCapacity?: number | undefined
+  /** Messages handled in a row before other fibers get a turn. Default: 128. */
+  readonly batch?: number | undefined
+  /** Ends sessions that had no activity for so long. Default: the configured `idleTimeout` (1 hour). */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** Ends sessions this long after their start, active or not. Default: the configured one (none). */
+  readonly absoluteTimeout?: Duration.Input | undefined
+  /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
+  readonly callTimeout?: Duration.Input | undefined
+  /** Messages that one session may get. Default: the configured `messageRate` (no limit). */
+  readonly messageRate?: Rate | undefined
+}

@@ -1,0 +1,477 @@
+/**
+ * The errors of this library, as values.
+ *
+ * Each one has a message that a person can act on, says whether trying again is safe (`retrySafe`:
+ * the operation certainly had no effect), when to try again if that is known (`retryAfter`, in
+ * milliseconds), and which HTTP status it maps to (`httpStatus`, and the same as an annotation for
+ * `effect/http-api`). Each method lists exactly the errors it can fail with.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import * as EndReason from "./EndReason.ts"
+
+const Address = { kind: Schema.String, id: Schema.String }
+
+/**
+ * What a caller can do about an error: the members that all errors of this library share.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionErrorLike {
+  readonly _tag: string
+  readonly message: string
+  /** `true`: the operation had no effect, so trying again cannot do anything twice. */
+  readonly retrySafe: boolean
+  /** The HTTP status for this error. */
+  readonly httpStatus: number
+}
+
+/**
+ * The id is not well-formed. See `SessionId`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidSessionId extends Schema.TaggedError<InvalidSessionId>()(
+  "InvalidSessionId",
+  { id: Schema.String, message: Schema.String },
+  { httpApiStatus: 400 }
+) implements SessionErrorLike {
+  /** Makes the error for an id, shortening what is quoted of it. */
+  static of(id: unknown): InvalidSessionId {
+    const text = String(id)
+    const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
+    const why = text.length === 0
+      ? "it is empty"
+      : text.length > 128
+      ? `it has ${text.length} characters, at most 128 are allowed`
+      : "only letters, digits and . _ ~ : @ - are allowed"
+    return new InvalidSessionId({ id: shown, message: `"${shown}" is not a session id: ${why}` })
+  }
+  get httpStatus(): 400 {
+    return 400
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * No kind of this name is registered: its Layer is missing from the program.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnknownKind extends Schema.TaggedError<UnknownKind>()(
+  "UnknownKind",
+  { kind: Schema.String, message: Schema.String },
+  { httpApiStatus: 404 }
+) implements SessionErrorLike {
+  static of(kind: string, known: Iterable<string>): UnknownKind {
+    const names = Array.from(known)
+    return new UnknownKind({
+      kind,
+      message: `no session kind "${kind}" is registered (known: ${names.length === 0 ? "none" : names.join(", ")})`
+    })
+  }
+  get httpStatus(): 404 {
+    return 404
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * A message or an argument from outside does not fit the kind's schemas.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidMessage extends Schema.TaggedError<InvalidMessage>()(
+  "InvalidMessage",
+  { kind: Schema.String, tag: Schema.String, message: Schema.String },
+  { httpApiStatus: 400 }
+) implements SessionErrorLike {
+  get httpStatus(): 400 {
+    return 400
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * As many sessions are live as the configuration allows. Reaching a live session never fails with it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionLimitReached extends Schema.TaggedError<SessionLimitReached>()(
+  "SessionLimitReached",
+  { limit: Schema.Number, message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(limit: number): SessionLimitReached {
+    return new SessionLimitReached({ limit, message: `the limit of ${limit} live sessions is reached` })
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * Too many sessions were started lately. `retryAfter` is in milliseconds. Reaching a live session
+ * never fails with it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StartRateExceeded extends Schema.TaggedError<StartRateExceeded>()(
+  "StartRateExceeded",
+  { limit: Schema.Number, window: Schema.Number, retryAfter: Schema.Number, message: Schema.String },
+  { httpApiStatus: 429 }
+) implements SessionErrorLike {
+  static of(limit: number, window: number, retryAfter: number, scope = "all starts"): StartRateExceeded {
+    return new StartRateExceeded({
+      limit,
+      window,
+      retryAfter,
+      message: `more than ${limit} sessions in ${window / 1000} s (${scope}), try again in ${
+        Math.ceil(retryAfter / 1000)
+      } s`
+    })
+  }
+  get httpStatus(): 429 {
+    return 429
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * The session got more messages than its rate allows. `retryAfter` is in milliseconds. The message
+ * was not accepted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MessageRateExceeded extends Schema.TaggedError<MessageRateExceeded>()(
+  "MessageRateExceeded",
+  { ...Address, retryAfter: Schema.Number, message: Schema.String },
+  { httpApiStatus: 429 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, retryAfter: number): MessageRateExceeded {
+    return new MessageRateExceeded({
+      kind,
+      id,
+      retryAfter,
+      message: `session ${kind}/${id} gets more messages than its rate allows, try again in ${Math.ceil(retryAfter)} ms`
+    })
+  }
+  get httpStatus(): 429 {
+    return 429
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * No live session has this id.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()(
+  "SessionNotFound",
+  { ...Address, message: Schema.String },
+  { httpApiStatus: 404 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string): SessionNotFound {
+    return new SessionNotFound({ kind, id, message: `no session ${kind}/${id} is live: start it first` })
+  }
+  get httpStatus(): 404 {
+    return 404
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * The session ended after it had accepted the message and before it answered. `begun` tells whether
+ * its handler had begun: when it had not, sending the message again is safe.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionEnded extends Schema.TaggedError<SessionEnded>()(
+  "SessionEnded",
+  { ...Address, reason: EndReason.EndReason, begun: Schema.Boolean, message: Schema.String },
+  { httpApiStatus: 410 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, reason: EndReason.EndReason, begun: boolean): SessionEnded {
+    return new SessionEnded({
+      kind,
+      id,
+      reason,
+      begun,
+      message: `session ${kind}/${id} ended: ${EndReason.format(reason)}`
+    })
+  }
+  get httpStatus(): 410 {
+    return 410
+  }
+  get retrySafe(): boolean {
+    return !this.begun
+  }
+}
+
+/**
+ * The handler of this message died of a defect. The session's supervision goes on by its policy; the
+ * message is in the dead letters and is not replayed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionCrashed extends Schema.TaggedError<SessionCrashed>()(
+  "SessionCrashed",
+  { ...Address, tag: Schema.String, defect: Schema.Defect(), message: Schema.String },
+  { httpApiStatus: 500 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, tag: string, defect: unknown): SessionCrashed {
+    return new SessionCrashed({
+      kind,
+      id,
+      tag,
+      defect,
+      message: `session ${kind}/${id} crashed while handling ${tag}: ${
+        defect instanceof Error ? defect.message : String(defect)
+      }`
+    })
+  }
+  get httpStatus(): 500 {
+    return 500
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * The session could not be started: its `init` died of a defect.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StartFailed extends Schema.TaggedError<StartFailed>()(
+  "StartFailed",
+  { ...Address, defect: Schema.Defect(), message: Schema.String },
+  { httpApiStatus: 500 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, defect: unknown): StartFailed {
+    return new StartFailed({
+      kind,
+      id,
+      defect,
+      message: `session ${kind}/${id} could not start: ${defect instanceof Error ? defect.message : String(defect)}`
+    })
+  }
+  get httpStatus(): 500 {
+    return 500
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * The kind's `init` refused the start with its declared error, which is in `error`. Only where the kind is
+ * known by its name; typed starts fail with the declared error itself.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StartRefused extends Schema.TaggedError<StartRefused>()(
+  "StartRefused",
+  { ...Address, error: Schema.Unknown, message: Schema.String },
+  { httpApiStatus: 422 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, error: unknown): StartRefused {
+    return new StartRefused({
+      kind,
+      id,
+      error,
+      message: `session ${kind}/${id} refused to start: ${error instanceof Error ? error.message : String(error)}`
+    })
+  }
+  get httpStatus(): 422 {
+    return 422
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * No answer within the call's deadline. `begun` tells whether the handler had begun: when it had not,
+ * the message is skipped and sending it again is safe.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CallTimeout extends Schema.TaggedError<CallTimeout>()(
+  "CallTimeout",
+  { ...Address, tag: Schema.String, timeout: Schema.Number, begun: Schema.Boolean, message: Schema.String },
+  { httpApiStatus: 504 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, tag: string, timeout: number, begun: boolean): CallTimeout {
+    return new CallTimeout({
+      kind,
+      id,
+      tag,
+      timeout,
+      begun,
+      message: `session ${kind}/${id} did not answer ${tag} within ${timeout} ms${
+        begun ? ", its handler goes on" : ": the message was skipped"
+      }`
+    })
+  }
+  get httpStatus(): 504 {
+    return 504
+  }
+  get retrySafe(): boolean {
+    return !this.begun
+  }
+}
+
+/**
+ * The mailbox is full and the message's overflow policy does not wait, or the message was dropped for
+ * a newer one of its kind. It was not handled.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MailboxFull extends Schema.TaggedError<MailboxFull>()(
+  "MailboxFull",
+  { ...Address, tag: Schema.String, capacity: Schema.Number, message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, tag: string, capacity: number): MailboxFull {
+    return new MailboxFull({
+      kind,
+      id,
+      tag,
+      capacity,
+      message: `the mailbox of session ${kind}/${id} is full (${capacity} messages): ${tag} was not handled`
+    })
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * The sessions' Layer is closing or closed: nothing new is accepted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SessionsClosed extends Schema.TaggedError<SessionsClosed>()(
+  "SessionsClosed",
+  { message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(): SessionsClosed {
+    return new SessionsClosed({ message: "the sessions are shutting down: nothing new is accepted" })
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * A setting is not usable. Raised when a Layer is built, before anything runs.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()(
+  "InvalidConfig",
+  { setting: Schema.String, message: Schema.String },
+  { httpApiStatus: 500 }
+) implements SessionErrorLike {
+  get httpStatus(): 500 {
+    return 500
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * What `start` can fail with, besides the kind's own declared error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StartError =
+  | InvalidSessionId
+  | SessionLimitReached
+  | StartRateExceeded
+  | StartFailed
+  | SessionsClosed
+
+/**
+ * What `cast` can fail with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CastError = SessionNotFound | SessionEnded | MailboxFull | MessageRateExceeded
+
+/**
+ * What `call` can fail with, besides the message's own declared error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CallError = CastError | SessionCrashed | CallTimeout
+
+/**
+ * Every error of this library.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SessionError =
+  | CallError
+  | StartError
+  | StartRefused
+  | InvalidMessage
+  | UnknownKind
+  | InvalidConfig
+
+const startErrors = [InvalidSessionId, SessionLimitReached, StartRateExceeded, StartFailed, SessionsClosed]
+
+/**
+ * Is it one of the errors with which this library refuses a start, rather than a kind's declared one?
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isStartError = (error: unknown): error is StartError =>
+  startErrors.some((startError) => error instanceof startError)

@@ -1,0 +1,248 @@
+/**
+ * What happens to sessions, as typed events.
+ *
+ * Subscribe with `SessionEvents`, write them to the log with `SessionLogger.layer`. Every event names the
+ * kind and id it concerns (empty where it concerns all sessions) and its time `at`, in milliseconds since
+ * 1970; durations are in milliseconds. Events are made only while someone listens.
+ *
+ * @since 0.1.0
+ */
+import type { EndReason } from "./EndReason.ts"
+
+interface Base {
+  readonly kind: string
+  readonly id: string
+  readonly at: number
+}
+
+/**
+ * A session started. `duration` is how long its `init` took.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Start extends Base {
+  readonly _tag: "Start"
+  readonly duration: number
+}
+
+/**
+ * A session could not be started; `error` is what `start` failed with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StartError extends Base {
+  readonly _tag: "StartError"
+  readonly error: unknown
+}
+
+/**
+ * A session ended. `duration` is how long it lived.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stop extends Base {
+  readonly _tag: "Stop"
+  readonly reason: EndReason
+  readonly duration: number
+}
+
+/**
+ * A call was answered. `duration` counts from sending to the answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Call extends Base {
+  readonly _tag: "Call"
+  readonly tag: string
+  readonly outcome: "success" | "failure"
+  readonly duration: number
+}
+
+/**
+ * A cast was handled. `duration` counts from sending to the end of its handler.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cast extends Base {
+  readonly _tag: "Cast"
+  readonly tag: string
+  readonly outcome: "success" | "failure"
+  readonly duration: number
+}
+
+/**
+ * A message was not answered as it should: refused, dropped, timed out, or left over when its session ended;
+ * or a cast failed with its declared error, which nobody else sees.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommunicationError extends Base {
+  readonly _tag: "CommunicationError"
+  readonly tag: string
+  readonly error: unknown
+}
+
+/**
+ * A handler died of a defect. `action` is what supervision does about it, after `pause` milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Crash extends Base {
+  readonly _tag: "Crash"
+  readonly tag: string
+  readonly defect: unknown
+  readonly action: "resume" | "reset" | "stop"
+  readonly pause: number
+}
+
+/**
+ * What a session held was released: its Scope was closed and its end hook ran.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Cleanup extends Base {
+  readonly _tag: "Cleanup"
+  readonly duration: number
+}
+
+/**
+ * The end hook or a release died, or took longer than the grace period.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CleanupError extends Base {
+  readonly _tag: "CleanupError"
+  readonly error: unknown
+}
+
+/**
+ * A sweep is over. `count` is how many sessions it ended, `duration` how long it took.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AutoCleanup extends Base {
+  readonly _tag: "AutoCleanup"
+  readonly count: number
+  readonly duration: number
+}
+
+/**
+ * The rate of starts was checked and allowed the start.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RateLimitCheck extends Base {
+  readonly _tag: "RateLimitCheck"
+}
+
+/**
+ * The rate of starts or of messages was exceeded. `retryAfter` is in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RateLimitExceeded extends Base {
+  readonly _tag: "RateLimitExceeded"
+  readonly limit: "starts" | "messages"
+  readonly retryAfter: number
+}
+
+/**
+ * Someone began to watch a session's state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Subscribe extends Base {
+  readonly _tag: "Subscribe"
+  readonly watchers: number
+}
+
+/**
+ * Someone stopped watching a session's state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Unsubscribe extends Base {
+  readonly _tag: "Unsubscribe"
+  readonly watchers: number
+}
+
+/**
+ * A message was cast to all sessions of a kind; `count` accepted it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Broadcast extends Base {
+  readonly _tag: "Broadcast"
+  readonly tag: string
+  readonly count: number
+}
+
+/**
+ * A session forked work that runs beside it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WorkerStart extends Base {
+  readonly _tag: "WorkerStart"
+}
+
+/**
+ * Work that a session had forked is over.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WorkerTerminate extends Base {
+  readonly _tag: "WorkerTerminate"
+  readonly outcome: "success" | "failure" | "interrupted"
+  readonly error: unknown
+}
+
+/**
+ * Any event.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SessionEvent =
+  | Start
+  | StartError
+  | Stop
+  | Call
+  | Cast
+  | CommunicationError
+  | Crash
+  | Cleanup
+  | CleanupError
+  | AutoCleanup
+  | RateLimitCheck
+  | RateLimitExceeded
+  | Subscribe
+  | Unsubscribe
+  | Broadcast
+  | WorkerStart
+  | WorkerTerminate
+
+/**
+ * The events of one tag.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Of<T extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonly _tag: T }>

@@ -1,0 +1,190 @@
+/**
+ * The address of a session.
+ *
+ * A ref names a session by kind and id and sends it messages. It is not a pointer: it stays valid
+ * when the session restarts after a crash, when it ends and is started again under the same id, and
+ * when it lives elsewhere. Refs are cheap; keep them or look them up each time, as you like.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Equivalence from "effect/Equivalence"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
+import type { EndReason } from "./EndReason.ts"
+import type { CallError, CastError, SessionEnded, SessionNotFound } from "./SessionError.ts"
+
+/**
+ * The tags of a protocol.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Tag<Protocol extends Rpc.Any> = Protocol["_tag"]
+
+/**
+ * The message of a protocol that has this tag.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Message<Protocol extends Rpc.Any, T extends string> = Extract<Protocol, { readonly _tag: T }>
+
+/**
+ * The payload argument of a message: none when its payload is void.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type PayloadArg<R extends Rpc.Any> = void extends Rpc.Payload<R> ? [payload?: Rpc.Payload<R>]
+  : [payload: Rpc.Payload<R>]
+
+/**
+ * Options of one call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions {
+  /** How long to wait for the answer, the wait for room in the mailbox included. Default: the kind's `callTimeout`. */
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * Options of ending a session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EndOptions {
+  /** Why it ends. Default: `Stopped`. */
+  readonly reason?: EndReason | undefined
+  /**
+   * `true` (default): messages accepted so far are handled first, within the grace period. `false`: the
+   * running handler is interrupted, waiting callers get `SessionEnded`, waiting casts become dead letters.
+   */
+  readonly drain?: boolean | undefined
+}
+
+/**
+ * What an operator sees of a live session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionInfo<State = unknown> {
+  readonly kind: string
+  readonly id: string
+  readonly status: "starting" | "running" | "recovering" | "ending"
+  readonly state: State
+  /** The incarnation: grows each time the session starts or is reset. */
+  readonly epoch: number
+  /** How often the state changed in this incarnation. */
+  readonly version: number
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  /** Milliseconds since 1970. */
+  readonly lastActiveAt: number
+  /** Milliseconds since 1970; `undefined` when it never expires. */
+  readonly expiresAt: number | undefined
+  /** Messages that wait in the mailbox. */
+  readonly mailbox: number
+  /** Crashes since the session started. */
+  readonly crashes: number
+  /** Streams and subscriptions that watch its state. */
+  readonly watchers: number
+  readonly user: string | undefined
+  readonly metadata: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The address of a session of one kind.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
+  readonly kind: string
+  readonly id: string
+
+  /**
+   * Sends a message and waits for its answer.
+   *
+   * Fails with the message's own declared error, with `SessionNotFound` when nothing is live under this
+   * address, `CallTimeout` when no answer comes in time (default 5 s), `SessionCrashed` when the handler
+   * dies, `SessionEnded` when the session ends first, `MailboxFull` and `MessageRateExceeded` when the
+   * message was not accepted. Interrupting the caller withdraws a message that has not begun.
+   */
+  call<const T extends Tag<Protocol>>(
+    tag: T,
+    ...args: [...payload: PayloadArg<Message<Protocol, T>>, options?: CallOptions]
+  ): Effect.Effect<Rpc.Success<Message<Protocol, T>>, Rpc.Error<Message<Protocol, T>> | CallError>
+
+  /**
+   * Sends a message and returns when the mailbox has accepted it. Its answer is dropped; a failure of its
+   * handler becomes an event.
+   */
+  cast<const T extends Tag<Protocol>>(
+    tag: T,
+    ...payload: PayloadArg<Message<Protocol, T>>
+  ): Effect.Effect<void, CastError>
+
+  /**
+   * `cast` for callers outside Effect: `true` when the mailbox accepted the message. It never waits: when
+   * the mailbox is full, a message whose policy is to wait is refused.
+   */
+  castUnsafe<const T extends Tag<Protocol>>(tag: T, ...payload: PayloadArg<Message<Protocol, T>>): boolean
+
+  /**
+   * The committed state, read at once without passing through the mailbox. Does not count as activity.
+   */
+  readonly state: Effect.Effect<State, SessionNotFound>
+
+  /**
+   * The selected part of the state: its value at once, then each time it changed. Values are distinct and
+   * conflated: a slow reader skips to the newest. The stream goes on over crashes and resets, and fails
+   * with `SessionEnded` and its reason when the session ends.
+   */
+  changes(): Stream.Stream<State, SessionNotFound | SessionEnded>
+  changes<A>(
+    select: (state: State) => A,
+    options?: { readonly equivalence?: Equivalence.Equivalence<A> | undefined }
+  ): Stream.Stream<A, SessionNotFound | SessionEnded>
+
+  /**
+   * The state as a `SubscriptionRef`, for code that wants one. The session is its only writer: what others
+   * set in it is overwritten by the next change. It stays at the last value when the session ends.
+   */
+  readonly subscriptionRef: Effect.Effect<SubscriptionRef.SubscriptionRef<State>, SessionNotFound>
+
+  /** Waits for the end of the session and gives its reason. */
+  readonly awaitEnd: Effect.Effect<EndReason, SessionNotFound>
+
+  /** Ends the session and waits until it has ended. `false` when there was none. */
+  end(options?: EndOptions): Effect.Effect<boolean>
+
+  /** Counts as activity: moves the idle deadline. */
+  readonly touch: Effect.Effect<void, SessionNotFound>
+
+  /** Replaces this session's idle timeout, counted from now. */
+  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, SessionNotFound>
+
+  /** Names the user to whom the session belongs, or nobody. */
+  setUser(user: string | undefined): Effect.Effect<void, SessionNotFound>
+
+  /** Is a session live under this address? */
+  readonly isLive: Effect.Effect<boolean>
+
+  /** What an operator sees of the session. Does not count as activity. */
+  readonly info: Effect.Effect<SessionInfo<State>, SessionNotFound>
+}
+
+/**
+ * A ref of any kind.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Any = SessionRef<any, any>

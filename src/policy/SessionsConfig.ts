@@ -1,0 +1,244 @@
+/**
+ * The settings of the sessions of a program.
+ *
+ * Settings come from code (`Sessions.layer({ maxSessions: 500 })`), from a preset, or from the
+ * environment (`Sessions.layerFromEnv()`). They are checked when the Layer is built: a value that is not
+ * usable fails with `InvalidConfig`, whose message names the setting and what it may be.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Rate } from "../contract/KindOptions.ts"
+import { InvalidConfig } from "../contract/SessionError.ts"
+
+/**
+ * Settings as a program gives them; what is left out has its default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The most live sessions, all kinds together. Default: 10,000. */
+  readonly maxSessions?: number | undefined
+  /** Starts allowed within a sliding window. Default: 100 in 1 minute. `false`: no limit. */
+  readonly startRate?: Rate | false | undefined
+  /** Starts allowed from one client address. Default: no limit. */
+  readonly startRatePerAddress?: Rate | false | undefined
+  /** Ends sessions that had no activity for so long. Default: 1 hour. "Infinity": never. */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** Ends sessions this long after their start, active or not. Default: "Infinity", never. */
+  readonly absoluteTimeout?: Duration.Input | undefined
+  /** How often expired sessions that nobody watches or asks for are swept. Default: 60 seconds. */
+  readonly sweepInterval?: Duration.Input | undefined
+  /** How long `call` waits for an answer. Default: 5 seconds. */
+  readonly callTimeout?: Duration.Input | undefined
+  /** How many messages may wait in one mailbox. Default: 1,000. */
+  readonly mailboxCapacity?: number | undefined
+  /** Messages that one session may get. Default: no limit. */
+  readonly messageRate?: Rate | false | undefined
+  /** How long an end may take: draining the mailbox, then the end hook and releases. Default: 10 seconds. */
+  readonly shutdownGrace?: Duration.Input | undefined
+  /** The kind that `Sessions.start` uses when none is named. Default: "Bag". */
+  readonly defaultKind?: string | undefined
+}
+
+/**
+ * The settings, checked and complete. Durations are in milliseconds.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class SessionsConfig extends Context.Service<SessionsConfig, {
+  readonly maxSessions: number
+  readonly startRate: { readonly limit: number; readonly window: number } | undefined
+  readonly startRatePerAddress: { readonly limit: number; readonly window: number } | undefined
+  readonly idleTimeout: number
+  readonly absoluteTimeout: number
+  readonly sweepInterval: number
+  readonly callTimeout: number
+  readonly mailboxCapacity: number
+  readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  readonly shutdownGrace: number
+  readonly defaultKind: string
+}>()("effect-sessions/SessionsConfig") {}
+
+/**
+ * For development: 10,000 sessions, 1,000 starts a minute.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const development: Options = { maxSessions: 10_000, startRate: { limit: 1_000, window: "1 minute" } }
+
+/**
+ * For production: 50,000 sessions, 500 starts a minute.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const production: Options = { maxSessions: 50_000, startRate: { limit: 500, window: "1 minute" } }
+
+/**
+ * For high traffic: 100,000 sessions, 2,000 starts a minute.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const highTraffic: Options = { maxSessions: 100_000, startRate: { limit: 2_000, window: "1 minute" } }
+
+const presets: Readonly<Record<string, Options>> = { development, production, "high-traffic": highTraffic }
+
+const invalid = (setting: string, expected: string, got: unknown): InvalidConfig =>
+  new InvalidConfig({ setting, message: `${setting} must be ${expected}, got ${show(got)}` })
+
+const show = (value: unknown): string =>
+  typeof value === "string" ? `"${value}"` : JSON.stringify(value) ?? String(value)
+
+/**
+ * Checks a whole number of at least `least`.
+ *
+ * @since 0.1.0
+ * @category checks
+ */
+export const wholeNumber = (setting: string, value: number, least: number): Effect.Effect<number, InvalidConfig> =>
+  Number.isSafeInteger(value) && value >= least
+    ? Effect.succeed(value)
+    : Effect.fail(invalid(setting, `a whole number of at least ${least}`, value))
+
+/**
+ * Checks a duration longer than zero and gives its milliseconds.
+ *
+ * @since 0.1.0
+ * @category checks
+ */
+export const duration = (
+  setting: string,
+  value: Duration.Input,
+  options?: { readonly infinite?: boolean | undefined }
+): Effect.Effect<number, InvalidConfig> => {
+  const parsed = Option.map(Duration.fromInput(value), Duration.toMillis)
+  const infinite = options?.infinite === true
+  return Option.isSome(parsed) && parsed.value > 0 && (infinite || Number.isFinite(parsed.value))
+    ? Effect.succeed(parsed.value)
+    : Effect.fail(
+      invalid(setting, `a duration longer than zero, such as "30 minutes"${infinite ? ` or "Infinity"` : ""}`, value)
+    )
+}
+
+/**
+ * Checks a rate and gives its window in milliseconds.
+ *
+ * @since 0.1.0
+ * @category checks
+ */
+export const rate = (
+  setting: string,
+  value: Rate | false | undefined
+): Effect.Effect<{ readonly limit: number; readonly window: number } | undefined, InvalidConfig> =>
+  value === undefined || value === false
+    ? Effect.undefined
+    : Effect.all({
+      limit: wholeNumber(`${setting}.limit`, value.limit, 1),
+      window: duration(`${setting}.window`, value.window)
+    })
+
+/**
+ * Checks settings and fills in the defaults. Fails with `InvalidConfig` on the first that is not usable.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<SessionsConfig["Service"], InvalidConfig> =>
+  Effect.all({
+    maxSessions: wholeNumber("maxSessions", options.maxSessions ?? 10_000, 1),
+    startRate: rate("startRate", options.startRate ?? { limit: 100, window: "1 minute" }),
+    startRatePerAddress: rate("startRatePerAddress", options.startRatePerAddress),
+    idleTimeout: duration("idleTimeout", options.idleTimeout ?? "1 hour", { infinite: true }),
+    absoluteTimeout: duration("absoluteTimeout", options.absoluteTimeout ?? "Infinity", { infinite: true }),
+    sweepInterval: duration("sweepInterval", options.sweepInterval ?? "60 seconds"),
+    callTimeout: duration("callTimeout", options.callTimeout ?? "5 seconds"),
+    mailboxCapacity: wholeNumber("mailboxCapacity", options.mailboxCapacity ?? 1_000, 1),
+    messageRate: rate("messageRate", options.messageRate),
+    shutdownGrace: duration("shutdownGrace", options.shutdownGrace ?? "10 seconds"),
+    defaultKind: Effect.succeed(options.defaultKind ?? "Bag")
+  })
+
+const setting = <A>(
+  name: string,
+  expected: string,
+  parse: (text: string) => A | undefined
+): Effect.Effect<A | undefined, InvalidConfig> =>
+  Effect.flatMap(
+    Effect.mapError(
+      Config.option(Config.String(name)),
+      () => new InvalidConfig({ setting: name, message: `${name} could not be read` })
+    ),
+    (found) => {
+      if (Option.isNone(found)) return Effect.undefined
+      const value = parse(found.value.trim())
+      return value === undefined ? Effect.fail(invalid(name, expected, found.value)) : Effect.succeed(value)
+    }
+  )
+
+const count = (name: string) =>
+  setting(name, "a whole number of at least 1", (text) => {
+    const value = Number(text)
+    return /^\d+$/.test(text) && Number.isSafeInteger(value) && value >= 1 ? value : undefined
+  })
+
+const time = (name: string, infinite = false) =>
+  setting(
+    name,
+    `a duration longer than zero, such as "30 minutes"${infinite ? ` or "Infinity"` : ""}`,
+    (text) => {
+      const parsed = Duration.fromInput(text as Duration.Input)
+      if (Option.isNone(parsed)) return undefined
+      const millis = Duration.toMillis(parsed.value)
+      return millis > 0 && (infinite || Number.isFinite(millis)) ? parsed.value : undefined
+    }
+  )
+
+const perMinute = (name: string) =>
+  Effect.map(
+    setting(name, `a whole number of at least 1 (a minute), or "off"`, (text) => {
+      if (text === "off") return false as const
+      const value = Number(text)
+      return /^\d+$/.test(text) && Number.isSafeInteger(value) && value >= 1 ? value : undefined
+    }),
+    (limit): Rate | false | undefined => typeof limit === "number" ? { limit, window: "1 minute" } : limit
+  )
+
+/**
+ * Reads the settings from the environment (or whatever `ConfigProvider` is set), over the given
+ * defaults. See the README for the names. Fails with `InvalidConfig` on a value that is not usable.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromEnv = (defaults: Options = {}): Effect.Effect<Options, InvalidConfig> =>
+  Effect.gen(function*() {
+    const preset = yield* setting(
+      "SESSIONS_PRESET",
+      `one of ${Object.keys(presets).join(", ")}`,
+      (name) => Object.hasOwn(presets, name) ? presets[name] : undefined
+    )
+    const read = yield* Effect.all({
+      maxSessions: count("SESSIONS_MAX"),
+      startRate: perMinute("SESSIONS_RATE_LIMIT"),
+      startRatePerAddress: perMinute("SESSIONS_RATE_LIMIT_PER_ADDRESS"),
+      idleTimeout: time("SESSIONS_TTL", true),
+      absoluteTimeout: time("SESSIONS_ABSOLUTE_TTL", true),
+      sweepInterval: time("SESSIONS_SWEEP_INTERVAL"),
+      callTimeout: time("SESSIONS_CALL_TIMEOUT"),
+      mailboxCapacity: count("SESSIONS_MAILBOX_CAPACITY"),
+      messageRate: perMinute("SESSIONS_MESSAGE_RATE"),
+      shutdownGrace: time("SESSIONS_SHUTDOWN_GRACE"),
+      defaultKind: setting("SESSIONS_DEFAULT_KIND", "the name of a kind", (text) => text === "" ? undefined : text)
+    })
+    const given = Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
+    return { ...defaults, ...preset, ...given }
+  })

@@ -1,0 +1,23 @@
+/**
+ * How much heap the process uses, for estimates.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+
+/**
+ * Gives the heap in use in bytes, or `undefined` where the platform does not tell. By default it asks
+ * `process.memoryUsage`.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export const MemoryUsage: Context.Reference<() => number | undefined> = Context.Reference<() => number | undefined>(
+  "effect-sessions/MemoryUsage",
+  {
+    defaultValue: () => () => {
+      const { process } = globalThis as { readonly process?: { readonly memoryUsage?: () => { heapUsed: number } } }
+      return process?.memoryUsage?.().heapUsed
+    }
+  }
+)

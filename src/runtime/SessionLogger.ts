@@ -1,0 +1,119 @@
+/**
+ * Writes the events of sessions to the log.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as LogLevel from "effect/LogLevel"
+import * as EndReason from "../contract/EndReason.ts"
+import type { SessionEvent } from "../contract/SessionEvent.ts"
+import { SessionEvents } from "./SessionEvents.ts"
+
+/**
+ * The level at which each event is logged. Messages and watchers are traced, the life of sessions is debugged,
+ * what goes wrong is a warning or an error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Levels = Readonly<Record<SessionEvent["_tag"], LogLevel.Severity | "None">>
+
+/**
+ * The levels that are used where none is given.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const defaultLevels: Levels = {
+  Start: "Debug",
+  StartError: "Warn",
+  Stop: "Debug",
+  Call: "Trace",
+  Cast: "Trace",
+  CommunicationError: "Warn",
+  Crash: "Error",
+  Cleanup: "Trace",
+  CleanupError: "Error",
+  AutoCleanup: "Debug",
+  RateLimitCheck: "Trace",
+  RateLimitExceeded: "Warn",
+  Subscribe: "Trace",
+  Unsubscribe: "Trace",
+  Broadcast: "Debug",
+  WorkerStart: "Trace",
+  WorkerTerminate: "Debug"
+}
+
+/**
+ * Logs every event, each at its level; `"None"` leaves an event out. While the Layer is there, every event is
+ * made, which costs each message about a microsecond: leave out `Call` and `Cast` by other means than
+ * `"None"` if that matters, namely by not using this Layer in production.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (levels?: Partial<Levels>): Layer.Layer<never, never, SessionEvents> =>
+  Layer.effectDiscard(
+    Effect.gen(function*() {
+      const events = yield* SessionEvents
+      const run = Effect.runForkWith(yield* Effect.context<never>())
+      const all: Levels = { ...defaultLevels, ...levels }
+      yield* events.listen((event) => {
+        const level = all[event._tag]
+        if (level === "None") return
+        const { _tag, at: _at, id, kind, ...details } = event
+        const about = id === "" ? {} : { session: `${kind}/${id}` }
+        run(
+          Effect.annotateLogs(Effect.logWithLevel(level)(describe(event)), { event: _tag, ...about, ...plain(details) })
+        )
+      })
+    })
+  )
+
+const describe = (event: SessionEvent): string => {
+  switch (event._tag) {
+    case "Start":
+      return "session started"
+    case "StartError":
+      return `session could not start: ${message(event.error)}`
+    case "Stop":
+      return `session ended: ${EndReason.format(event.reason)}`
+    case "Call":
+      return `call of ${event.tag}: ${event.outcome}`
+    case "Cast":
+      return `cast of ${event.tag}: ${event.outcome}`
+    case "CommunicationError":
+      return `${event.tag} was not handled as it should: ${message(event.error)}`
+    case "Crash":
+      return `the handler of ${event.tag} died: ${message(event.defect)}`
+    case "Cleanup":
+      return "session released what it held"
+    case "CleanupError":
+      return `the end of a session failed: ${message(event.error)}`
+    case "AutoCleanup":
+      return `sweep ended ${event.count} expired sessions`
+    case "RateLimitCheck":
+      return "rate of starts checked"
+    case "RateLimitExceeded":
+      return `the rate of ${event.limit} was exceeded`
+    case "Subscribe":
+      return "someone watches the session"
+    case "Unsubscribe":
+      return "someone stopped watching the session"
+    case "Broadcast":
+      return `broadcast of ${event.tag} to ${event.count} sessions`
+    case "WorkerStart":
+      return "session forked work"
+    case "WorkerTerminate":
+      return `forked work is over: ${event.outcome}`
+  }
+}
+
+const message = (error: unknown): string => error instanceof Error ? error.message : String(error)
+
+/** What a structured log can take: numbers and texts as they are, the rest is in the message. */
+const plain = (details: object): Record<string, string | number> =>
+  Object.fromEntries(
+    Object.entries(details).filter(([, value]) => typeof value === "string" || typeof value === "number")
+  )

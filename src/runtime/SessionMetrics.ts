@@ -1,0 +1,117 @@
+/**
+ * Metrics of all sessions.
+ *
+ * The runtime counts in plain numbers, which `Sessions.layer` shows as Effect metrics: they are read when somebody
+ * scrapes (`effect/observability/PrometheusMetrics`, OTLP) and cost nothing between two scrapes. Metrics are
+ * tagged by kind and outcome, never by id. These are their names, to read them in a program or a test.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import { SessionEvents } from "./SessionEvents.ts"
+
+const counter = (name: string, description: string): Metric.Counter<number> =>
+  Metric.counter(name, { description, incremental: true })
+
+/**
+ * Live sessions, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const live = Metric.gauge("effect_sessions_live", { description: "Live sessions" })
+
+/**
+ * The most live sessions that the configuration allows.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const limit = Metric.gauge("effect_sessions_limit", { description: "The most live sessions allowed" })
+
+/**
+ * Sessions started, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const started = counter("effect_sessions_started_total", "Sessions started")
+
+/**
+ * Starts whose init failed, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const startFailures = counter("effect_sessions_start_failures_total", "Starts whose init failed")
+
+/**
+ * Sessions ended, by `kind` and `reason`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const ended = counter("effect_sessions_ended_total", "Sessions ended")
+
+/**
+ * Messages accepted, by `kind` and `type` (`call` or `cast`).
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const messages = counter("effect_sessions_messages_total", "Messages accepted")
+
+/**
+ * Messages that were not handled as they should, by `kind` and `outcome`: `timeout`, `rejected` (full mailbox
+ * or rate), `dropped` (for a newer one), `dead_letter`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const failures = counter("effect_sessions_message_failures_total", "Messages not handled as they should")
+
+/**
+ * Handlers that died of a defect, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const crashes = counter("effect_sessions_crashes_total", "Handlers that died")
+
+/**
+ * How long handled messages took from sending to the answer, in milliseconds, by `kind`, `tag` and `outcome`.
+ * Measured by `layerDurations` only.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const duration = Metric.histogram("effect_sessions_message_duration_ms", {
+  description: "Milliseconds from sending a message to its answer",
+  boundaries: [0.1, 0.5, 1, 5, 10, 50, 100, 500, 1_000, 5_000]
+})
+
+/**
+ * Measures how long messages take (`duration`). It listens to events, so every message costs a little more.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDurations: Layer.Layer<never, never, SessionEvents> = Layer.effectDiscard(
+  Effect.gen(function*() {
+    const events = yield* SessionEvents
+    const context = yield* Effect.context<never>()
+    const tagged = new Map<string, Metric.Histogram<number>>()
+    yield* events.listen((event) => {
+      if (event._tag !== "Call" && event._tag !== "Cast") return
+      const key = `${event.kind} ${event.tag} ${event.outcome}`
+      let metric = tagged.get(key)
+      if (metric === undefined) {
+        metric = Metric.withAttributes(duration, { kind: event.kind, tag: event.tag, outcome: event.outcome })
+        tagged.set(key, metric)
+      }
+      metric.updateUnsafe(event.duration, context)
+    })
+  })
+)

@@ -1,0 +1,86 @@
+/**
+ * What all sessions of one `Sessions` Layer share.
+ */
+import type * as Clock from "effect/Clock"
+import type { SessionsConfig } from "../../policy/SessionsConfig.ts"
+import type { DeadLetters } from "../DeadLetters.ts"
+import type { Expiry } from "../Expiry.ts"
+import type { MessageLimiter } from "../MessageLimiter.ts"
+import type { SessionEvents } from "../SessionEvents.ts"
+import type { StartLimiter } from "../StartLimiter.ts"
+import { ExpiryAlarm } from "./ExpiryAlarm.ts"
+import type { Kind } from "./Kind.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import type { Timers } from "./Timers.ts"
+import type { WakeUps } from "./WakeUps.ts"
+
+export class Hub {
+  readonly clock: Clock.Clock
+  readonly config: SessionsConfig["Service"]
+  readonly expiry: Expiry["Service"]
+  readonly timers: Timers
+  readonly expiryAlarm: ExpiryAlarm
+  readonly wakeUps: WakeUps
+  readonly events: SessionEvents["Service"]
+  readonly letters: DeadLetters["Service"]
+  readonly startLimiter: StartLimiter["Service"]
+  readonly messageLimiter: MessageLimiter["Service"]
+
+  readonly kinds = new Map<string, Kind>()
+  /** Sessions that are not ended, all kinds together. */
+  live = 0
+  /** `true` once the Layer is closing: nothing starts any more. */
+  closed = false
+
+  private lastEpoch = 0
+  private readonly users = new Map<string, Set<LiveSession>>()
+
+  constructor(services: {
+    readonly clock: Clock.Clock
+    readonly config: SessionsConfig["Service"]
+    readonly expiry: Expiry["Service"]
+    readonly timers: Timers
+    readonly wakeUps: WakeUps
+    readonly events: SessionEvents["Service"]
+    readonly letters: DeadLetters["Service"]
+    readonly startLimiter: StartLimiter["Service"]
+    readonly messageLimiter: MessageLimiter["Service"]
+  }) {
+    this.clock = services.clock
+    this.config = services.config
+    this.expiry = services.expiry
+    this.timers = services.timers
+    this.expiryAlarm = new ExpiryAlarm(services.expiry, services.timers)
+    this.wakeUps = services.wakeUps
+    this.events = services.events
+    this.letters = services.letters
+    this.startLimiter = services.startLimiter
+    this.messageLimiter = services.messageLimiter
+  }
+
+  now(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  /** The number of a new incarnation: grows always, and with the clock, so that it grows over restarts too. */
+  nextEpoch(now: number): number {
+    return this.lastEpoch = Math.max(this.lastEpoch + 1, now)
+  }
+
+  /** Notes to whom a session belongs. */
+  assign(session: LiveSession, from: string | undefined, to: string | undefined): void {
+    if (from !== undefined) {
+      const set = this.users.get(from)
+      if (set !== undefined && set.delete(session) && set.size === 0) this.users.delete(from)
+    }
+    if (to !== undefined) {
+      const set = this.users.get(to)
+      if (set === undefined) this.users.set(to, new Set([session]))
+      else set.add(session)
+    }
+  }
+
+  ofUser(user: string): Iterable<LiveSession> {
+    return this.users.get(user) ?? []
+  }
+}

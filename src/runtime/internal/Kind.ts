@@ -1,0 +1,153 @@
+/**
+ * A registered kind: its definition and behaviour, its options with the configuration filled in, its live
+ * sessions and its counters.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Tracer from "effect/Tracer"
+import * as EndReason from "../../contract/EndReason.ts"
+import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
+import type * as Session from "../../contract/Session.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
+import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import * as Supervision from "../../policy/Supervision.ts"
+import type { Route } from "./Envelope.ts"
+import type { Hub } from "./Hub.ts"
+import type { LiveSession } from "./LiveSession.ts"
+
+/** Plain numbers, read when somebody asks. */
+export class Counters {
+  started = 0
+  startFailures = 0
+  calls = 0
+  casts = 0
+  crashes = 0
+  resets = 0
+  timeouts = 0
+  /** Messages refused by a full mailbox or by the rate of messages. */
+  rejected = 0
+  /** Messages dropped for a newer one of their tag. */
+  dropped = 0
+  deadLetters = 0
+  readonly ended: Record<EndReason.EndReason["_tag"], number> = Object.fromEntries(
+    EndReason.tags.map((tag) => [tag, 0])
+  ) as never
+}
+
+export type Behavior = Session.Behavior<any, any, any, any, any>
+
+export class Kind {
+  readonly hub: Hub
+  readonly definition: Session.Any
+  readonly name: string
+  readonly behavior: Behavior
+  readonly routes: ReadonlyMap<string, Route>
+  readonly supervision: Supervision.Resolved
+  readonly mailboxCapacity: number
+  readonly batch: number
+  readonly idleTimeout: number
+  readonly absoluteTimeout: number
+  readonly callTimeout: number
+  readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  /** The services of the behaviour. */
+  readonly context: Context.Context<never>
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly sessions = new Map<string, LiveSession>()
+  readonly counters = new Counters()
+  /** `true` once its Layer is closing: nothing starts any more. */
+  closed = false
+
+  private constructor(
+    hub: Hub,
+    definition: Session.Any,
+    behavior: Behavior,
+    context: Context.Context<never>,
+    settings: Effect.Success<ReturnType<typeof checkOptions>>,
+    overflow: KindOptions["overflow"]
+  ) {
+    this.hub = hub
+    this.definition = definition
+    this.name = definition.kind
+    this.behavior = behavior
+    this.supervision = settings.supervision
+    this.mailboxCapacity = settings.mailboxCapacity
+    this.batch = settings.batch
+    this.idleTimeout = settings.idleTimeout
+    this.absoluteTimeout = settings.absoluteTimeout
+    this.callTimeout = settings.callTimeout
+    this.messageRate = settings.messageRate
+    // The span in which the Layer was built must not become the parent of everything its sessions do.
+    this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
+    this.runFork = Effect.runForkWith(this.context)
+    const routes = new Map<string, Route>()
+    for (const tag of definition.protocol.keys()) {
+      routes.set(tag, {
+        tag,
+        handler: (behavior.handlers as Record<string, Route["handler"]>)[tag]!,
+        overflow: overflowOf(overflow, tag)
+      })
+    }
+    this.routes = routes
+  }
+
+  /** Checks the options. Fails with `InvalidConfig` on the first that is not usable. */
+  static make(
+    hub: Hub,
+    definition: Session.Any,
+    behavior: Behavior,
+    options: KindOptions,
+    context: Context.Context<never>
+  ): Effect.Effect<Kind, InvalidConfig> {
+    return Effect.map(
+      checkOptions(hub.config, definition.kind, options),
+      (settings) => new Kind(hub, definition, behavior, context, settings, options.overflow)
+    )
+  }
+
+  /** What a name in an unchecked message stands for. Tags that the protocol lacks are a defect of the caller. */
+  route(tag: string): Route {
+    const route = this.routes.get(tag)
+    if (route === undefined) throw new TypeError(`session kind ${this.name} has no message ${tag}`)
+    return route
+  }
+
+  run(effect: Effect.Effect<unknown>, done: (exit: Exit.Exit<unknown>) => void): Fiber.Fiber<unknown> {
+    const fiber = this.runFork(effect)
+    fiber.addObserver(done)
+    return fiber
+  }
+}
+
+const overflowOf = (overflow: KindOptions["overflow"], tag: string): Overflow =>
+  (typeof overflow === "object" ? (overflow as Record<string, Overflow | undefined>)[tag] : overflow) ?? "wait"
+
+const checkOptions = (config: SessionsConfig.SessionsConfig["Service"], kind: string, options: KindOptions) => {
+  const name = (option: string) => `${kind}.${option}`
+  return Effect.all({
+    supervision: Effect.succeed(
+      options.supervision === undefined ? defaultSupervision : Supervision.resolve(options.supervision)
+    ),
+    mailboxCapacity: SessionsConfig.wholeNumber(
+      name("mailboxCapacity"),
+      options.mailboxCapacity ?? config.mailboxCapacity,
+      1
+    ),
+    batch: SessionsConfig.wholeNumber(name("batch"), options.batch ?? 128, 1),
+    idleTimeout: SessionsConfig.duration(name("idleTimeout"), options.idleTimeout ?? config.idleTimeout, {
+      infinite: true
+    }),
+    absoluteTimeout: SessionsConfig.duration(
+      name("absoluteTimeout"),
+      options.absoluteTimeout ?? config.absoluteTimeout,
+      { infinite: true }
+    ),
+    callTimeout: SessionsConfig.duration(name("callTimeout"), options.callTimeout ?? config.callTimeout, {
+      infinite: true
+    }),
+    messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate)
+  })
+}
+
+const defaultSupervision = Supervision.resolve(Supervision.resume())

@@ -1,0 +1,180 @@
+/**
+ * The address of a session in this process.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Equivalence from "effect/Equivalence"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
+import * as EndReason from "../../contract/EndReason.ts"
+import { SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
+import type { CallOptions, EndOptions, SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
+import { Call, Cast, castUnsafe } from "./deliver.ts"
+import type { Kind } from "./Kind.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import { ending, starting } from "./status.ts"
+
+export class LocalRef implements SessionRef<any, any> {
+  readonly runtime: Kind
+  readonly id: string
+  /** The session that was live here last; looked up again when that has ended. */
+  private session: LiveSession | undefined
+
+  constructor(runtime: Kind, id: string, session: LiveSession | undefined) {
+    this.runtime = runtime
+    this.id = id
+    this.session = session
+  }
+
+  get kind(): string {
+    return this.runtime.name
+  }
+
+  /** The session that is live under this address now. */
+  live(now: number): LiveSession | undefined {
+    let { session } = this
+    if (session === undefined || session.status >= ending) {
+      session = this.session = this.runtime.sessions.get(this.id)
+      if (session === undefined) return undefined
+    }
+    return session.isLive(now) ? session : undefined
+  }
+
+  call(tag: string, payload?: unknown, options?: CallOptions): Effect.Effect<any, any> {
+    const timeout = options?.timeout
+    return new Call(this, tag, payload, timeout === undefined ? this.runtime.callTimeout : Duration.toMillis(timeout))
+  }
+
+  cast(tag: string, payload?: unknown): Effect.Effect<void, any> {
+    return new Cast(this, tag, payload)
+  }
+
+  castUnsafe(tag: string, payload?: unknown): boolean {
+    return castUnsafe(this, tag, payload)
+  }
+
+  /** The session once it has started. */
+  private get ready(): Effect.Effect<LiveSession, SessionNotFound> {
+    return Effect.suspend(() => {
+      const session = this.live(this.runtime.hub.now())
+      if (session === undefined) return Effect.fail(this.notFound())
+      return session.status === starting
+        ? Effect.mapBoth(session.whenStarted(), { onFailure: () => this.notFound(), onSuccess: () => session })
+        : Effect.succeed(session)
+    })
+  }
+
+  private notFound(): SessionNotFound {
+    return SessionNotFound.of(this.kind, this.id)
+  }
+
+  get state(): Effect.Effect<any, SessionNotFound> {
+    return Effect.map(this.ready, (session) => session.state)
+  }
+
+  changes(
+    select?: (state: any) => any,
+    options?: { readonly equivalence?: Equivalence.Equivalence<any> | undefined }
+  ): Stream.Stream<any, SessionNotFound | SessionEnded> {
+    return Stream.callback<any, SessionNotFound | SessionEnded>(
+      (queue) =>
+        Effect.flatMap(this.ready, (session) =>
+          Effect.acquireRelease(
+            Effect.sync(() =>
+              session.watch(watcher(queue, session, select ?? same, options?.equivalence ?? Object.is))
+            ),
+            (unwatch) => Effect.sync(unwatch)
+          )),
+      { bufferSize: 1, strategy: "sliding" }
+    )
+  }
+
+  get subscriptionRef(): Effect.Effect<SubscriptionRef.SubscriptionRef<any>, SessionNotFound> {
+    return Effect.flatMap(this.ready, (session) => session.subscriptionRef())
+  }
+
+  get awaitEnd(): Effect.Effect<EndReason.EndReason, SessionNotFound> {
+    return Effect.flatMap(this.ready, (session) => session.awaitEnd())
+  }
+
+  end(options?: EndOptions): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const session = this.runtime.sessions.get(this.id)
+      if (session === undefined) return Effect.succeed(false)
+      const was = session.isLive(this.runtime.hub.now())
+      session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
+      return Effect.as(session.awaitEnd(), was)
+    })
+  }
+
+  get touch(): Effect.Effect<void, SessionNotFound> {
+    return this.change((session, now) => session.hub.expiry.touch(session, now))
+  }
+
+  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, SessionNotFound> {
+    const millis = Duration.toMillis(timeout)
+    return millis > 0
+      ? this.change((session, now) => session.setIdleTimeout(millis, now))
+      : Effect.die(new RangeError(`the idle timeout of a session must be longer than zero, got ${millis} ms`))
+  }
+
+  setUser(user: string | undefined): Effect.Effect<void, SessionNotFound> {
+    return this.change((session) => session.setUser(user))
+  }
+
+  private change(f: (session: LiveSession, now: number) => void): Effect.Effect<void, SessionNotFound> {
+    return Effect.suspend(() => {
+      const now = this.runtime.hub.now()
+      const session = this.live(now)
+      if (session === undefined) return Effect.fail(this.notFound())
+      f(session, now)
+      return Effect.void
+    })
+  }
+
+  get isLive(): Effect.Effect<boolean> {
+    return Effect.sync(() => this.live(this.runtime.hub.now()) !== undefined)
+  }
+
+  get info(): Effect.Effect<SessionInfo<any>, SessionNotFound> {
+    return Effect.suspend(() => {
+      const session = this.live(this.runtime.hub.now())
+      return session === undefined ? Effect.fail(this.notFound()) : Effect.succeed(session.info())
+    })
+  }
+}
+
+const same = (state: unknown): unknown => state
+
+/**
+ * Compares the selection at each change and hands what is new to the queue, which keeps the newest only. A
+ * selector that throws ends its own stream with the defect, and nobody else's.
+ */
+const watcher = (
+  queue: Queue.Queue<unknown, any>,
+  session: LiveSession,
+  select: (state: unknown) => unknown,
+  equivalence: Equivalence.Equivalence<unknown>
+) => {
+  let last: unknown = none
+  const changed = (state: unknown) => {
+    try {
+      const value = select(state)
+      if (last !== none && equivalence(last, value)) return
+      last = value
+      Queue.offerUnsafe(queue, value)
+    } catch (defect) {
+      Queue.failCauseUnsafe(queue, Cause.die(defect))
+    }
+  }
+  changed(session.state)
+  return {
+    changed,
+    ended: (reason: EndReason.EndReason) =>
+      Queue.failCauseUnsafe(queue, Cause.fail(SessionEnded.of(session.kind, session.id, reason, false)))
+  }
+}
+
+const none = Symbol()

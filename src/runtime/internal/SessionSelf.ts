@@ -1,0 +1,132 @@
+/**
+ * A session as its own handlers see it.
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as EndReason from "../../contract/EndReason.ts"
+import type { Self, Timer } from "../../contract/Session.ts"
+import type { CastError } from "../../contract/SessionError.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import { note } from "./notes.ts"
+import { SelfTimer } from "./sessionDeadlines.ts"
+
+export class SessionSelf implements Self {
+  private readonly session: LiveSession
+
+  constructor(session: LiveSession) {
+    this.session = session
+  }
+
+  get kind(): string {
+    return this.session.kind
+  }
+  get id(): string {
+    return this.session.id
+  }
+  get epoch(): number {
+    return this.session.epoch
+  }
+  get startedAt(): number {
+    return this.session.startedAt
+  }
+  get lastActiveAt(): number {
+    return this.session.lastActiveAt
+  }
+  get user(): string | undefined {
+    return this.session.user
+  }
+  get metadata(): Readonly<Record<string, unknown>> {
+    return this.session.metadata
+  }
+  get scope(): Scope.Scope {
+    return this.session.scope()
+  }
+
+  cast(tag: string, payload?: unknown): Effect.Effect<void, CastError> {
+    return this.session.ref.cast(tag, payload)
+  }
+
+  fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> {
+    const { session } = this
+    return Effect.suspend(() => {
+      note(session, { _tag: "WorkerStart" })
+      return Effect.forkIn(Effect.onExit(effect, (exit) => workerEnded(session, exit)), session.scope())
+    })
+  }
+
+  after(
+    delay: Duration.Input,
+    tag: string,
+    payload?: unknown,
+    options?: { readonly key?: string | undefined }
+  ): Effect.Effect<Timer> {
+    return this.timer(Duration.toMillis(delay), tag, payload, false, options?.key)
+  }
+
+  every(
+    interval: Duration.Input,
+    tag: string,
+    payload?: unknown,
+    options?: { readonly key?: string | undefined }
+  ): Effect.Effect<Timer> {
+    const millis = Duration.toMillis(interval)
+    return millis >= 1
+      ? this.timer(millis, tag, payload, true, options?.key)
+      : Effect.die(
+        new RangeError(`a timer of session ${this.kind} repeats every ${millis} ms: at least 1 ms is needed`)
+      )
+  }
+
+  private timer(
+    delay: number,
+    tag: string,
+    payload: unknown,
+    repeats: boolean,
+    key: string | undefined
+  ): Effect.Effect<Timer> {
+    const { session } = this
+    return Effect.sync(() => {
+      const timer = new SelfTimer(session, session.runtime.route(tag), payload, Math.max(0, delay), repeats, key)
+      session.keepTimer(timer)
+      return timer
+    })
+  }
+
+  end(detail?: unknown): Effect.Effect<void> {
+    return Effect.sync(() => this.session.end(EndReason.stopped(detail), true))
+  }
+
+  get touch(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const { hub } = this.session
+      hub.expiry.touch(this.session, hub.now())
+    })
+  }
+
+  setUser(user: string | undefined): Effect.Effect<void> {
+    return Effect.sync(() => this.session.setUser(user))
+  }
+
+  setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void> {
+    return Effect.sync(() => this.session.setMetadata(metadata))
+  }
+}
+
+/** A failure of forked work is nobody's to see, so it is told and logged. */
+const workerEnded = (session: LiveSession, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
+  if (Exit.isSuccess(exit)) {
+    note(session, { _tag: "WorkerTerminate", outcome: "success", error: undefined })
+    return Effect.void
+  }
+  const interrupted = Cause.hasInterruptsOnly(exit.cause)
+  note(session, {
+    _tag: "WorkerTerminate",
+    outcome: interrupted ? "interrupted" : "failure",
+    error: interrupted ? undefined : Cause.squash(exit.cause)
+  })
+  return interrupted ? Effect.void : Effect.logError("work that a session had forked failed", exit.cause)
+}

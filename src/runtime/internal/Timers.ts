@@ -1,0 +1,70 @@
+/**
+ * Precise deadlines: answers that are waited for, timers of sessions, ends that take too long.
+ *
+ * One fiber sleeps until the next deadline, whatever their number, and none runs while there is none.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { type Entry, TimingWheel } from "./TimingWheel.ts"
+
+/** Something that happens at a time. `due` must not throw. */
+export abstract class Deadline implements Entry {
+  wheelTick = -1
+  wheelIndex = 0
+  abstract due(now: number): void
+}
+
+export class Timers {
+  private readonly wheel = new TimingWheel<Deadline>(1)
+  private readonly clock: Clock.Clock
+  private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  private sleeper: Fiber.Fiber<void> | undefined
+  private wakesAt = Infinity
+  private closed = false
+
+  constructor(clock: Clock.Clock, context: Context.Context<never>) {
+    this.clock = clock
+    this.runFork = Effect.runForkWith(context)
+  }
+
+  get size(): number {
+    return this.wheel.size
+  }
+
+  /** Calls `entry.due` at `deadline` (milliseconds since 1970), or soon when that is past. */
+  set(entry: Deadline, deadline: number): void {
+    if (this.closed || deadline === Infinity) return
+    this.wheel.insert(entry, deadline)
+    if (deadline < this.wakesAt) this.arm()
+  }
+
+  cancel(entry: Deadline): void {
+    this.wheel.remove(entry)
+  }
+
+  /** Ends the sleeping fiber; nothing is due from here on. */
+  close(): void {
+    this.closed = true
+    this.sleeper?.interruptUnsafe()
+    this.sleeper = undefined
+  }
+
+  /** (Re)starts the fiber that sleeps until the next deadline. */
+  private arm(): void {
+    this.sleeper?.interruptUnsafe()
+    this.wakesAt = this.wheel.next()
+    const pause = Duration.millis(Math.max(0, this.wakesAt - this.clock.currentTimeMillisUnsafe()))
+    this.sleeper = this.runFork(Effect.map(this.clock.sleep(pause), () => this.wake()))
+  }
+
+  private wake(): void {
+    this.sleeper = undefined
+    this.wakesAt = Infinity
+    const now = this.clock.currentTimeMillisUnsafe()
+    this.wheel.advance(now, (entry) => entry.due(now))
+    if (!this.closed && this.sleeper === undefined && this.wheel.next() !== Infinity) this.arm()
+  }
+}

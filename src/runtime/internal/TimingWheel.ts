@@ -1,0 +1,129 @@
+/**
+ * Deadlines of many things, at O(1) each.
+ *
+ * Time is cut into ticks; all entries whose deadline falls into one tick share a slot. Only ticks that
+ * hold something have a slot, and a heap of those ticks gives the next one, so advancing costs as much as
+ * there is due, however far time jumped. An entry knows its place, so it is removed without a search and
+ * leaves nothing behind.
+ */
+
+/** What a wheel can hold. An object is in one wheel at most. */
+export interface Entry {
+  /** The tick in which the entry stands; -1 when it is in no wheel. */
+  wheelTick: number
+  /** Its place in the slot. */
+  wheelIndex: number
+}
+
+export class TimingWheel<E extends Entry> {
+  private readonly resolution: number
+  private readonly slots = new Map<number, Array<E>>()
+  /** A binary heap of the ticks that have a slot. */
+  private readonly ticks: Array<number> = []
+  private held = 0
+
+  /** @param resolution the length of a tick in milliseconds */
+  constructor(resolution: number) {
+    this.resolution = resolution
+  }
+
+  /** How many entries the wheel holds. */
+  get size(): number {
+    return this.held
+  }
+
+  /** The time of the next tick with something in it, or `Infinity`. Never later than its entries' deadlines. */
+  next(): number {
+    return this.ticks.length === 0 ? Infinity : this.ticks[0]! * this.resolution
+  }
+
+  /** Adds an entry that is in no wheel. A deadline of `Infinity` is not added. */
+  insert(entry: E, deadline: number): void {
+    if (deadline === Infinity) return
+    const tick = Math.ceil(deadline / this.resolution)
+    let slot = this.slots.get(tick)
+    if (slot === undefined) {
+      slot = []
+      this.slots.set(tick, slot)
+      this.pushTick(tick)
+    }
+    entry.wheelTick = tick
+    entry.wheelIndex = slot.length
+    slot.push(entry)
+    this.held++
+  }
+
+  /** Takes an entry out; nothing when it is not in. */
+  remove(entry: E): void {
+    if (entry.wheelTick === -1) return
+    const slot = this.slots.get(entry.wheelTick)!
+    const last = slot.pop()!
+    if (last !== entry) {
+      slot[entry.wheelIndex] = last
+      last.wheelIndex = entry.wheelIndex
+    }
+    entry.wheelTick = -1
+    this.held--
+    // An empty slot stays until its tick: it costs nothing and the next entry of that tick may use it.
+  }
+
+  /**
+   * Takes out all entries whose tick is over and hands them to `due`, which may insert them again. Gives
+   * their number.
+   */
+  advance(now: number, due: (entry: E) => void): number {
+    const upTo = Math.floor(now / this.resolution)
+    let count = 0
+    while (this.ticks.length > 0 && this.ticks[0]! <= upTo) {
+      const tick = this.popTick()
+      const slot = this.slots.get(tick)!
+      this.slots.delete(tick)
+      this.held -= slot.length
+      for (const entry of slot) entry.wheelTick = -1
+      count += slot.length
+      for (const entry of slot) due(entry)
+    }
+    return count
+  }
+
+  /** Looks at all entries whose tick is over and leaves them in. */
+  forEachDue(now: number, look: (entry: E) => void): void {
+    const upTo = Math.floor(now / this.resolution)
+    for (const [tick, slot] of this.slots) {
+      if (tick <= upTo) slot.forEach(look)
+    }
+  }
+
+  private pushTick(tick: number): void {
+    const heap = this.ticks
+    let at = heap.length
+    heap.push(tick)
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (heap[parent]! <= tick) break
+      heap[at] = heap[parent]!
+      at = parent
+    }
+    heap[at] = tick
+  }
+
+  private popTick(): number {
+    const heap = this.ticks
+    const top = heap[0]!
+    const last = heap.pop()!
+    const length = heap.length
+    if (length > 0) {
+      let at = 0
+      for (;;) {
+        let child = 2 * at + 1
+        if (child >= length) break
+        if (child + 1 < length && heap[child + 1]! < heap[child]!) child++
+        if (heap[child]! >= last) break
+        heap[at] = heap[child]!
+        at = child
+      }
+      heap[at] = last
+    }
+    return top
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Those who watch the state of one session.
+ *
+ * Made when the first one comes. From then on the state is also a `SubscriptionRef`, of which the session is
+ * the only writer. Selections are compared inside, by a set of callbacks; streams are made at the edge.
+ */
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { EndReason } from "../../contract/EndReason.ts"
+
+export interface Watcher {
+  /** The state has changed. Must not throw. */
+  readonly changed: (state: unknown) => void
+  /** The session has ended. */
+  readonly ended: (reason: EndReason) => void
+}
+
+export class Watchers {
+  private readonly set = new Set<Watcher>()
+  private ref: SubscriptionRef.SubscriptionRef<unknown> | undefined
+
+  get count(): number {
+    return this.set.size
+  }
+
+  add(watcher: Watcher): void {
+    this.set.add(watcher)
+  }
+
+  remove(watcher: Watcher): boolean {
+    return this.set.delete(watcher)
+  }
+
+  /** The state as a `SubscriptionRef`, the same one each time. */
+  subscriptionRef(state: () => unknown): Effect.Effect<SubscriptionRef.SubscriptionRef<unknown>> {
+    return Effect.suspend(() =>
+      this.ref !== undefined
+        ? Effect.succeed(this.ref)
+        : Effect.map(SubscriptionRef.make(state()), (ref) => {
+          if (this.ref === undefined) {
+            this.ref = ref
+            if (ref.value !== state()) this.changed(state())
+          }
+          return this.ref
+        })
+    )
+  }
+
+  changed(state: unknown): void {
+    if (this.ref !== undefined) {
+      this.ref.value = state
+      PubSub.publishUnsafe(this.ref.pubsub, state)
+    }
+    for (const watcher of this.set) watcher.changed(state)
+  }
+
+  ended(reason: EndReason): void {
+    for (const watcher of this.set) watcher.ended(reason)
+    this.set.clear()
+  }
+}

@@ -1,0 +1,7 @@
+/** Where a session is in its life; the order counts. */
+export const starting = 0
+export const running = 1
+export const ending = 2
+export const ended = 3
+
+export type Status = typeof starting | typeof running | typeof ending | typeof ended

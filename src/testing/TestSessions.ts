@@ -1,0 +1,119 @@
+/**
+ * Sessions in tests.
+ *
+ * Everything timed in this library runs on Effect's Clock. Under `it.effect` of `@effect/vitest` that is the
+ * TestClock, so a test moves an hour of session life in a millisecond:
+ *
+ * ```ts
+ * it.effect("a cart expires after an hour", () =>
+ *   Effect.gen(function*() {
+ *     const carts = yield* Cart
+ *     yield* carts.start("ada")
+ *     yield* TestSessions.elapse("1 hour")
+ *     assert.isFalse(yield* carts.has("ada"))
+ *   }).pipe(Effect.provide(TestSessions.layer(CartLayer))))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as TestClock from "effect/testing/TestClock"
+import type { InvalidConfig } from "../contract/SessionError.ts"
+import type { SessionEvent } from "../contract/SessionEvent.ts"
+import type * as SessionsConfig from "../policy/SessionsConfig.ts"
+import { type DeadLetter, DeadLetters } from "../runtime/DeadLetters.ts"
+import { SessionEvents } from "../runtime/SessionEvents.ts"
+import { type Provided, Sessions } from "../runtime/Sessions.ts"
+
+/**
+ * Everything that happened to the sessions of a test, in order.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Recorder extends Context.Service<Recorder, {
+  /** All events so far. */
+  readonly events: Effect.Effect<ReadonlyArray<SessionEvent>>
+  /** The events with this tag so far. */
+  readonly of: <T extends SessionEvent["_tag"]>(
+    tag: T
+  ) => Effect.Effect<ReadonlyArray<Extract<SessionEvent, { readonly _tag: T }>>>
+  /** Forgets what happened so far. */
+  readonly clear: Effect.Effect<void>
+}>()("effect-sessions/testing/Recorder") {}
+
+const recorder: Layer.Layer<Recorder, never, SessionEvents> = Layer.effect(
+  Recorder,
+  Effect.gen(function*() {
+    const bus = yield* SessionEvents
+    let events: Array<SessionEvent> = []
+    yield* bus.listen((event) => {
+      events.push(event)
+    })
+    return {
+      events: Effect.sync(() => [...events]),
+      of: (tag) => Effect.sync(() => events.filter((event) => event._tag === tag) as never),
+      clear: Effect.sync(() => {
+        events = []
+      })
+    }
+  })
+)
+
+/**
+ * A graph for one test: the given kinds, hosted by sessions of their own with a `Recorder` and metrics of
+ * their own. There is no limit of starts unless `config` sets one.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <A, E, R>(
+  kinds: Layer.Layer<A, E, R>,
+  config?: SessionsConfig.Options
+): Layer.Layer<A | Provided | Recorder, E | InvalidConfig, Exclude<R, Provided | Recorder>> =>
+  Layer.provideMerge(
+    kinds,
+    recorder.pipe(
+      Layer.provideMerge(Sessions.layer({ startRate: false, ...config })),
+      Layer.provideMerge(Layer.succeed(Metric.MetricRegistry, new Map()))
+    )
+  )
+
+/**
+ * Lets time pass: timers fire, deadlines pass, and what has expired is swept, each at its time.
+ *
+ * @since 0.1.0
+ * @category helpers
+ */
+export const elapse = (duration: Duration.Input): Effect.Effect<void, never, Sessions> =>
+  Effect.gen(function*() {
+    const sessions = yield* Sessions
+    yield* TestClock.adjust(duration)
+    yield* sessions.sweep
+    yield* settle
+  })
+
+/**
+ * Lets all fibers that can run do so, without letting time pass.
+ *
+ * @since 0.1.0
+ * @category helpers
+ */
+export const settle: Effect.Effect<void> = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, {
+  discard: true
+})
+
+/**
+ * The dead letters so far.
+ *
+ * @since 0.1.0
+ * @category helpers
+ */
+export const deadLetters: Effect.Effect<ReadonlyArray<DeadLetter>, never, DeadLetters> = Effect.flatMap(
+  DeadLetters,
+  (letters) => letters.recent
+)
