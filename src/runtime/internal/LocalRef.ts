@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
@@ -105,7 +106,8 @@ export class LocalRef implements SessionRef<any, any> {
       if (session === undefined) return Effect.succeed(false)
       const was = session.isLive(this.runtime.hub.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
-      return Effect.as(session.awaitEnd(), was)
+      // A handler that ends its own session cannot wait for it: the end waits for the handler.
+      return session.isRunBy(Fiber.getCurrent()) ? Effect.succeed(was) : Effect.as(session.awaitEnd(), was)
     })
   }
 

@@ -222,11 +222,11 @@ const makeSweep = (hub: Hub): Effect.Effect<number> =>
     const began = monotonicMillis(hub)
     const now = hub.now()
     const expired = hub.expiry.sweep(now) as Array<LiveSession>
+    let count = 0
     for (let i = 0; i < expired.length; i++) {
-      expired[i]!.expire(now)
+      if (expired[i]!.expire(now)) count++
       if (i % stride === stride - 1) yield* Effect.yieldNow
     }
-    const count = expired.length
     if (hub.events.active) {
       const duration = monotonicMillis(hub) - began
       hub.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: hub.now(), count, duration })

@@ -1,0 +1,41 @@
+/**
+ * What only some sessions need; made when a session first needs any of it.
+ */
+import type * as Context from "effect/Context"
+import type * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { EndReason } from "../../contract/EndReason.ts"
+import type { EndDeadline, SelfTimer } from "./sessionDeadlines.ts"
+import type { Watchers } from "./Watchers.ts"
+
+export const noMetadata: Readonly<Record<string, unknown>> = Object.freeze({})
+
+export class Extras {
+  /** The arguments of the start, kept for a reset. */
+  args: unknown = undefined
+  /** Replaces the kind's, in milliseconds. */
+  idleTimeout: number | undefined = undefined
+  metadata: Readonly<Record<string, unknown>> = noMetadata
+  user: string | undefined = undefined
+  /** What the session has acquired. */
+  scope: Scope.Closeable | undefined = undefined
+  /** The services that the Effects of its handlers get. */
+  context: Context.Context<never> | undefined = undefined
+  watchers: Watchers | undefined = undefined
+  timers: Map<unknown, SelfTimer> | undefined = undefined
+  /** The times of the crashes that still count. */
+  recentCrashes: Array<number> | undefined = undefined
+  /** All crashes. */
+  crashes = 0
+  /** `true` while it pauses after a crash. */
+  recovering = false
+  /** Those who wait for `init`. */
+  startWaiters: Set<(exit: Exit.Exit<any, any>) => void> | undefined = undefined
+  /** What `init` failed with. */
+  startFailure: Exit.Failure<any, unknown> | undefined = undefined
+  /** Those who wait for the end. */
+  endWaiters: Set<(reason: EndReason) => void> | undefined = undefined
+  endDeadline: EndDeadline | undefined = undefined
+  /** `true` once what runs was interrupted to end the session. */
+  killed = false
+}

@@ -1,0 +1,127 @@
+/**
+ * The start of a session: `init`, then the continuation that goes on after `start` returned; and the start of
+ * a new incarnation after a crash.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as EndReason from "../../contract/EndReason.ts"
+import { StartFailed } from "../../contract/SessionError.ts"
+import type { Kind } from "./Kind.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import { note } from "./notes.ts"
+import { ending, running, starting } from "./status.ts"
+
+/** The first thing that the fiber does. */
+export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
+  const start = { id: session.id, args, self: session.self }
+  let state: unknown
+  try {
+    state = session.runtime.behavior.init(start)
+  } catch (defect) {
+    return bootFailed(session, Cause.die(defect))
+  }
+  return Effect.isEffect(state)
+    ? Effect.matchCauseEffect(session.provided(state), {
+      onFailure: (cause) => bootFailed(session, cause),
+      onSuccess: (state) => booted(session, state)
+    })
+    : booted(session, state)
+}
+
+const booted = (session: LiveSession, state: unknown): Effect.Effect<void> => {
+  const { behavior, counters, hub } = session.runtime
+  session.state = state
+  if (session.hasStarted) session.extras?.watchers?.changed(state)
+  else {
+    session.hasStarted = true
+    // An end may have been asked for while init ran.
+    if (session.status === starting) session.status = running
+    counters.started++
+    if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.startedAt })
+    tellStarted(session, Exit.succeed(session.ref))
+  }
+  return behavior.afterStart === undefined || session.status >= ending
+    ? session.proceed()
+    : continued(session, behavior.afterStart)
+}
+
+const continued = (
+  session: LiveSession,
+  afterStart: NonNullable<Kind["behavior"]["afterStart"]>
+): Effect.Effect<void> =>
+  Effect.matchCauseEffect(
+    session.provided(
+      Effect.suspend(() => afterStart({ state: session.state, payload: undefined, self: session.self }))
+    ),
+    {
+      onFailure: (cause) => {
+        if (session.killed) return Effect.void
+        const error = declaredError(cause)
+        if (error !== undefined) {
+          session.end(EndReason.stopped(error.value), true)
+          return session.turn
+        }
+        const defect = Cause.squash(cause)
+        session.runtime.counters.crashes++
+        note(session, { _tag: "Crash", tag: "afterStart", defect, action: "stop", pause: 0 })
+        session.end(EndReason.crashed(defect), false)
+        return Effect.void
+      },
+      onSuccess: (state) => {
+        if (state !== undefined) session.commit(state)
+        return session.turn
+      }
+    }
+  )
+
+const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const defect = Cause.squash(cause)
+  if (session.hasStarted) {
+    // A reset that failed.
+    session.end(EndReason.crashed(defect), false)
+    return Effect.void
+  }
+  const declared = declaredError(cause)
+  const error = declared === undefined ? StartFailed.of(session.kind, session.id, defect) : declared.value
+  session.runtime.counters.startFailures++
+  note(session, { _tag: "StartError", error })
+  tellStarted(session, Exit.fail(error))
+  // Nothing has started, so there is nothing to drain.
+  session.end(declared === undefined ? EndReason.crashed(defect) : EndReason.stopped(error), false)
+  return Effect.void
+}
+
+/** The error with which it failed, unless it died as well. */
+const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown } | undefined => {
+  const error = Cause.findErrorOption(cause)
+  return error._tag === "Some" && !Cause.hasDies(cause) ? error : undefined
+}
+
+/** Answers those who wait for the start. The first answer counts. */
+export const tellStarted = (session: LiveSession, exit: Exit.Exit<any, unknown>): void => {
+  if (Exit.isFailure(exit)) session.more().startFailure ??= exit
+  const waiters = session.extras?.startWaiters
+  if (waiters === undefined) return
+  session.extras!.startWaiters = undefined
+  for (const waiter of waiters) waiter(exit)
+}
+
+/** Releases what the session holds and starts a new incarnation with the same arguments. */
+export const reset = (session: LiveSession): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const extras = session.more()
+    const { args, scope } = extras
+    extras.scope = undefined
+    extras.context = undefined
+    session.cancelTimers()
+    session.epoch = session.hub.nextEpoch(session.hub.now())
+    session.version = 0
+    const again = Effect.suspend(() => boot(session, args))
+    if (scope === undefined) return again
+    return Effect.andThen(
+      Effect.catchCause(Scope.close(scope, Exit.void), (cause) => session.cleanupFailed(Cause.squash(cause))),
+      again
+    )
+  })
