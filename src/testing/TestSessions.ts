@@ -16,15 +16,18 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as TestClock from "effect/testing/TestClock"
+import * as EndReason from "../contract/EndReason.ts"
 import type { InvalidConfig } from "../contract/SessionError.ts"
 import type { SessionEvent } from "../contract/SessionEvent.ts"
-import type * as SessionsConfig from "../policy/SessionsConfig.ts"
+import * as SessionsConfig from "../policy/SessionsConfig.ts"
 import { type DeadLetter, DeadLetters } from "../runtime/DeadLetters.ts"
 import { SessionEvents } from "../runtime/SessionEvents.ts"
 import { type Provided, Sessions } from "../runtime/Sessions.ts"
@@ -65,6 +68,26 @@ const recorder: Layer.Layer<Recorder, never, SessionEvents> = Layer.effect(
 )
 
 /**
+ * Ends what is live when a test is over. A session that is busy has its grace period, which would never pass
+ * if nobody moved the TestClock.
+ */
+const endInTime: Layer.Layer<never, never, Sessions | SessionsConfig.SessionsConfig> = Layer.effectDiscard(
+  Effect.gen(function*() {
+    const sessions = yield* Sessions
+    const { shutdownGrace } = yield* SessionsConfig.SessionsConfig
+    const clock = yield* Clock.Clock
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function*() {
+        const end = yield* Effect.forkChild(sessions.endAll({ reason: EndReason.shutdown }), { startImmediately: true })
+        yield* settle
+        while (end.pollUnsafe() === undefined && "adjust" in clock) yield* TestClock.adjust(shutdownGrace)
+        yield* Fiber.join(end)
+      })
+    )
+  })
+)
+
+/**
  * A graph for one test: the given kinds, hosted by sessions of their own with a `Recorder` and metrics of
  * their own. There is no limit of starts unless `config` sets one.
  *
@@ -76,7 +99,7 @@ export const layer = <A, E, R>(
   config?: SessionsConfig.Options
 ): Layer.Layer<A | Provided | Recorder, E | InvalidConfig, Exclude<R, Provided | Recorder>> =>
   Layer.provideMerge(
-    kinds,
+    Layer.provideMerge(endInTime, kinds),
     recorder.pipe(
       Layer.provideMerge(Sessions.layer({ startRate: false, ...config })),
       Layer.provideMerge(Layer.succeed(Metric.MetricRegistry, new Map()))

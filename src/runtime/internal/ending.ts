@@ -26,15 +26,19 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
     session.status = ending
     session.reason = reason
     session.hub.expiry.remove(session)
-    if (drain) {
+    if (drain && !pausesIdly(session)) {
       session.wake()
       // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
       if (session.isNotEnded) limit(session)
       return
     }
+    return kill(session)
   }
   if (!drain) kill(session)
 }
+
+/** Does it only pause after a crash, with nothing left to drain? */
+const pausesIdly = (session: LiveSession): boolean => session.recovering && Queue.sizeUnsafe(session.mailbox) === 0
 
 /** Gives the end, from here on, one grace period. */
 const limit = (session: LiveSession): void => {
