@@ -70,7 +70,7 @@ export const make: Effect.Effect<
 
   const sweep = makeSweep(hub)
   yield* Effect.forkScoped(
-    Effect.repeat(
+    Effect.schedule(
       Effect.catchCause(sweep, (cause) => Effect.as(Effect.logError("a sweep of expired sessions failed", cause), 0)),
       hub.expiry.schedule
     )
