@@ -34,8 +34,8 @@ export class Envelope {
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Takes the answer to a caller that is parked. */
   resume: ((exit: Effect.Effect<any, any>) => void) | undefined = undefined
-  /** When it was sent, in milliseconds; 0 unless someone listens to events. */
-  sentAt = 0
+  /** When it was sent, in milliseconds; -1 unless someone listens to events. */
+  sentAt = -1
 
   constructor(route: Route, payload: unknown, isCall: boolean, trace: Trace | undefined) {
     this.route = route

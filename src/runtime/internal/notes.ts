@@ -33,6 +33,6 @@ export const noteHandled = (session: LiveSession, envelope: Envelope, outcome: "
     tag: envelope.route.tag,
     outcome,
     // A message that was sent before anyone listened has no duration.
-    duration: envelope.sentAt === 0 ? 0 : monotonicMillis(hub) - envelope.sentAt
+    duration: envelope.sentAt < 0 ? 0 : monotonicMillis(hub) - envelope.sentAt
   })
 }
