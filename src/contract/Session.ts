@@ -47,7 +47,7 @@ export interface StartOptions {
  * @since 0.1.0
  * @category utility types
  */
-export type StartArg<Args> = void extends Args ? [options?: StartOptions & { readonly args?: Args }]
+export type StartArg<Args> = undefined extends Args ? [options?: StartOptions & { readonly args?: Args }]
   : [options: StartOptions & { readonly args: Args }]
 
 /**

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Fiber, Latch, Schema, Stream } from "effect"
+import { Cause, Effect, Fiber, Latch, Result, Schema, Stream } from "effect"
 import { Session, Sessions, Supervision } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
 import * as Rpc from "effect/rpc/Rpc"
@@ -104,6 +104,19 @@ describe("Crash", () => {
     }).pipe(Effect.provide(TestSessions.layer(layer({
       supervision: Supervision.resume({ maxCrashes: 3, within: "10 seconds", ...noPause })
     })))))
+
+  it.effect("whoever learns of a crash finds the session as it goes on", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Counter).start("a")
+      const latch = yield* busy(ref)
+      const caller = yield* Effect.forkChild(
+        Effect.andThen(Effect.flip(ref.call("Throw", "poison")), Effect.result(ref.call("Add", 1)))
+      )
+      yield* TestSessions.settle
+      yield* latch.open
+      const after = yield* Fiber.join(caller)
+      assert.isTrue(Result.isFailure(after) && after.failure._tag === "SessionNotFound")
+    }).pipe(Effect.provide(TestSessions.layer(layer({ supervision: Supervision.stop })))))
 
   it.effect("crashes that lie further apart than the window do not add up", () =>
     Effect.gen(function*() {

@@ -32,15 +32,27 @@ export const crashed = (
   const pause = decision._tag === "stop" ? 0 : decision.pauseMillis
   noteHandled(session, envelope, "failure")
   note(session, { _tag: "Crash", tag, defect, action: decision._tag, pause })
+  const next = proceed(session, decision, defect)
+  // Last, so that whoever waits for the answer finds the session as it goes on.
   envelope.settle(Exit.fail(SessionCrashed.of(kind, id, tag, defect)))
+  return next
+}
+
+const proceed = (
+  session: LiveSession,
+  decision: Supervision.Decision,
+  defect: unknown
+): Effect.Effect<void> | undefined => {
   switch (decision._tag) {
     case "stop":
+      // The end answers who is left; this message gets an answer of its own.
+      session.current = undefined
       session.end(EndReason.crashed(defect), false)
       return Effect.void
     case "reset":
-      return afterPause(session, pause, reset(session))
+      return afterPause(session, decision.pauseMillis, reset(session))
     case "resume":
-      return pause === 0 ? undefined : afterPause(session, pause, session.turn)
+      return decision.pauseMillis === 0 ? undefined : afterPause(session, decision.pauseMillis, session.turn)
   }
 }
 
