@@ -80,7 +80,9 @@ const endInTime: Layer.Layer<never, never, Sessions | SessionsConfig.SessionsCon
       Effect.gen(function*() {
         const end = yield* Effect.forkChild(sessions.endAll({ reason: EndReason.shutdown }), { startImmediately: true })
         yield* settle
-        while (end.pollUnsafe() === undefined && "adjust" in clock) yield* TestClock.adjust(shutdownGrace)
+        if ("adjust" in clock) {
+          while (end.pollUnsafe() === undefined) yield* TestClock.adjust(shutdownGrace)
+        }
         yield* Fiber.join(end)
       })
     )

@@ -3,7 +3,7 @@ import { Effect, Latch, Schema } from "effect"
 import { type KindOptions, Session } from "effect-sessions"
 import * as Rpc from "effect/rpc/Rpc"
 
-export class Refused extends Schema.TaggedError<Refused>()("Refused", { why: Schema.String }) {}
+class Refused extends Schema.TaggedError<Refused>()("Refused", { why: Schema.String }) {}
 
 /** What a test wants to know of, or to hold up in, a session. */
 const Probe = Schema.declare((u: unknown): u is Latch.Latch => typeof u === "object")
