@@ -74,6 +74,9 @@ export interface SessionKind<in out State, in out Protocol extends Rpc.Any, in o
   /** The live session with this id, if any. */
   find(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>>
 
+  /** `find`, and if there is one, counts as activity: for a visitor who comes back. */
+  reach(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>>
+
   /** `find` for callers outside Effect. */
   findUnsafe(id: string): SessionRef<State, Protocol> | undefined
 

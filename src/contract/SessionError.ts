@@ -475,3 +475,22 @@ const startErrors = [InvalidSessionId, SessionLimitReached, StartRateExceeded, S
  */
 export const isStartError = (error: unknown): error is StartError =>
   startErrors.some((startError) => error instanceof startError)
+
+const callErrors = [
+  SessionNotFound,
+  SessionEnded,
+  MailboxFull,
+  MessageRateExceeded,
+  SessionCrashed,
+  CallTimeout
+]
+
+/**
+ * Is it one of the errors of this library with which a call can fail, rather than the message's declared one? They
+ * name the session's id: do not show them to strangers where knowing an id grants access.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCallError = (error: unknown): error is CallError =>
+  callErrors.some((callError) => error instanceof callError)

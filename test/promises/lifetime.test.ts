@@ -29,6 +29,7 @@ describe("Lifetime", () => {
     cast: (ref) => ref.cast("Add", 1),
     castUnsafe: (ref) => Effect.sync(() => ref.castUnsafe("Add", 1)),
     touch: (ref) => ref.touch,
+    reach: () => Effect.flatMap(Counter, (counters) => counters.reach("a")),
     "start again": () => Effect.flatMap(Counter, (counters) => counters.start("a"))
   } satisfies Record<string, (ref: Session.Ref<typeof Counter>) => Effect.Effect<unknown, unknown, Counter>>
 

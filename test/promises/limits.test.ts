@@ -19,6 +19,19 @@ describe("Limits", () => {
       yield* counters.start("c")
     }).pipe(Effect.provide(TestSessions.layer(layer(), { maxSessions: 2 }))))
 
+  it.effect("a session that has expired keeps nobody out, swept or not", () =>
+    Effect.gen(function*() {
+      const counters = yield* Counter
+      const { count } = yield* Sessions
+      yield* counters.start("a", { idleTimeout: "10 seconds" })
+      yield* counters.start("b")
+      yield* TestClock.adjust("20 seconds")
+      assert.deepInclude(yield* count, { count: 1, kinds: { Counter: 1 } })
+      assert.strictEqual(yield* counters.count, 1)
+      yield* counters.start("c")
+      assert.strictEqual((yield* Effect.flip(counters.start("d")))._tag, "SessionLimitReached")
+    }).pipe(Effect.provide(TestSessions.layer(layer(), { maxSessions: 2, sweepInterval: "1 day" }))))
+
   it.effect("starts are limited in a sliding window, and reaching a live session is not a start", () =>
     Effect.gen(function*() {
       const counters = yield* Counter

@@ -62,6 +62,22 @@ export class Hub {
     return this.clock.currentTimeMillisUnsafe()
   }
 
+  /** Sessions that are not ended and have not expired. */
+  get count(): number {
+    return this.live - this.expiry.expired.size
+  }
+
+  /**
+   * Is there no room for another session? Those that have expired make room first: being left for the sweep must
+   * not keep anybody out.
+   */
+  isFull(): boolean {
+    if (this.live < this.config.maxSessions) return false
+    const now = this.now()
+    for (const entry of this.expiry.sweep(now)) (entry as LiveSession).expire(now)
+    return this.live >= this.config.maxSessions
+  }
+
   /** The number of a new incarnation: grows always, and with the clock, so that it grows over restarts too. */
   nextEpoch(now: number): number {
     return this.lastEpoch = Math.max(this.lastEpoch + 1, now)

@@ -106,6 +106,13 @@ export class Kind {
     )
   }
 
+  /** Sessions that are not ended and have not expired. */
+  get count(): number {
+    let { size } = this.sessions
+    for (const { kind } of this.hub.expiry.expired) if (kind === this.name) size--
+    return size
+  }
+
   /** What a name in an unchecked message stands for. Tags that the protocol lacks are a defect of the caller. */
   route(tag: string): Route {
     const route = this.routes.get(tag)

@@ -53,19 +53,19 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
     const { hub, sessions } = this.runtime
     const found = sessions.get(id)
-    if (found !== undefined) return this.reach(found, id, options)
+    if (found !== undefined) return this.rejoin(found, id, options)
     if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
     if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
-    if (hub.live >= hub.config.maxSessions) {
+    if (hub.isFull()) {
       return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
     }
     return Effect.flatMap(this.checkRate(id, options), () =>
       Effect.flatMap(this.makeMailbox, (mailbox) => {
         // Something else may have happened while the limiter thought.
         const found = sessions.get(id)
-        if (found !== undefined) return this.reach(found, id, options)
+        if (found !== undefined) return this.rejoin(found, id, options)
         if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
-        if (hub.live >= hub.config.maxSessions) {
+        if (hub.isFull()) {
           return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
         }
         return this.open(id, mailbox, options)
@@ -85,7 +85,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return session.whenStarted()
   }
 
-  private reach(found: LiveSession, id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+  private rejoin(found: LiveSession, id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
     const { hub } = this.runtime
     const now = hub.now()
     if (found.isLive(now)) {
@@ -147,6 +147,17 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return Effect.sync(() => Option.fromUndefinedOr(this.findUnsafe(id)))
   }
 
+  reach(id: string): Effect.Effect<Option.Option<LocalRef>> {
+    return Effect.sync(() => {
+      const { hub, sessions } = this.runtime
+      const session = sessions.get(id)
+      const now = hub.now()
+      if (session === undefined || !session.isLive(now)) return Option.none()
+      hub.expiry.touch(session, now)
+      return Option.some(session.ref)
+    })
+  }
+
   get(id: string): Effect.Effect<LocalRef, SessionNotFound> {
     return Effect.suspend(() => {
       const ref = this.findUnsafe(id)
@@ -173,7 +184,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   get count(): Effect.Effect<number> {
-    return Effect.sync(() => this.runtime.sessions.size)
+    return Effect.sync(() => this.runtime.count)
   }
 
   match(pattern: string | RegExp): Effect.Effect<Array<string>> {

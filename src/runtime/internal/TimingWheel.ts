@@ -18,8 +18,8 @@ export interface Entry {
 export class TimingWheel<E extends Entry> {
   private readonly resolution: number
   private readonly slots = new Map<number, Array<E>>()
-  /** A binary heap of the ticks that have a slot. */
-  private readonly ticks: Array<number> = []
+  /** A binary heap of the ticks that have a slot, and of some that have none any more. */
+  private ticks: Array<number> = []
   private held = 0
 
   /** @param resolution the length of a tick in milliseconds */
@@ -34,6 +34,7 @@ export class TimingWheel<E extends Entry> {
 
   /** The time of the next tick with something in it, or `Infinity`. Never later than its entries' deadlines. */
   next(): number {
+    while (this.ticks.length > 0 && !this.slots.has(this.ticks[0]!)) this.popTick()
     return this.ticks.length === 0 ? Infinity : this.ticks[0]! * this.resolution
   }
 
@@ -62,9 +63,17 @@ export class TimingWheel<E extends Entry> {
       slot[entry.wheelIndex] = last
       last.wheelIndex = entry.wheelIndex
     }
+    if (slot.length === 0) this.dropSlot(entry.wheelTick)
     entry.wheelTick = -1
     this.held--
-    // An empty slot stays until its tick: it costs nothing and the next entry of that tick may use it.
+  }
+
+  /** Its tick stays in the heap until it comes, or until most ticks there have no slot. */
+  private dropSlot(tick: number): void {
+    this.slots.delete(tick)
+    if (this.ticks.length < 64 || this.ticks.length < 2 * this.slots.size) return
+    this.ticks = []
+    for (const tick of this.slots.keys()) this.pushTick(tick)
   }
 
   /**
@@ -76,7 +85,8 @@ export class TimingWheel<E extends Entry> {
     let count = 0
     while (this.ticks.length > 0 && this.ticks[0]! <= upTo) {
       const tick = this.popTick()
-      const slot = this.slots.get(tick)!
+      const slot = this.slots.get(tick)
+      if (slot === undefined) continue
       this.slots.delete(tick)
       this.held -= slot.length
       for (const entry of slot) entry.wheelTick = -1

@@ -124,8 +124,9 @@ export const make: Effect.Effect<
 
   const countNow = () => {
     const limit = hub.config.maxSessions
-    const kinds = Object.fromEntries(Array.from(hub.kinds.values(), (kind) => [kind.name, kind.sessions.size]))
-    return { count: hub.live, limit, utilisation: 100 * hub.live / limit, kinds }
+    const { count } = hub
+    const kinds = Object.fromEntries(Array.from(hub.kinds.values(), (kind) => [kind.name, kind.count]))
+    return { count, limit, utilisation: 100 * count / limit, kinds }
   }
 
   const sessions: Sessions["Service"] = {
@@ -178,8 +179,9 @@ export const make: Effect.Effect<
     count: Effect.sync(countNow),
     stats: Effect.sync(() => {
       const heapBytes = memoryUsage()
+      const counted = countNow()
       return {
-        ...countNow(),
+        ...counted,
         totals: Object.fromEntries(
           Array.from(hub.kinds.values(), (kind) => [
             kind.name,
@@ -187,9 +189,9 @@ export const make: Effect.Effect<
           ])
         ),
         heapBytes,
-        averageBytes: heapBytes === undefined || heapBefore === undefined || hub.live === 0
+        averageBytes: heapBytes === undefined || heapBefore === undefined || counted.count === 0
           ? undefined
-          : Math.max(0, Math.round((heapBytes - heapBefore) / hub.live))
+          : Math.max(0, Math.round((heapBytes - heapBefore) / counted.count))
       }
     }),
     health: Effect.sync(() => {
@@ -197,7 +199,8 @@ export const make: Effect.Effect<
       for (const kind of hub.kinds.values()) {
         for (const session of kind.sessions.values()) if (session.recovering) crashed++
       }
-      return { total: hub.live, healthy: hub.live - crashed, crashed }
+      const { count: total } = hub
+      return { total, healthy: total - crashed, crashed }
     }),
     sweep
   }

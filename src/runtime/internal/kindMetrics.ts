@@ -35,11 +35,12 @@ export const showHub = (context: Context.Context<never>, hub: Hub): () => void =
 }
 
 /** Shows the numbers of one kind; gives the function that takes them away. */
-export const showKind = (context: Context.Context<never>, { counters, name: kind, sessions }: Kind): () => void => {
+export const showKind = (context: Context.Context<never>, shown: Kind): () => void => {
+  const { counters, name: kind } = shown
   const { remove, show } = registrar(context)
   const total = (metric: Metric.Counter<number>, attributes: Metric.Metric.AttributeSet, get: () => number) =>
     show(metric, { kind, ...attributes }, () => ({ count: get(), incremental: true }))
-  show(SessionMetrics.live, { kind }, () => ({ value: sessions.size }))
+  show(SessionMetrics.live, { kind }, () => ({ value: shown.count }))
   total(SessionMetrics.started, {}, () => counters.started)
   total(SessionMetrics.startFailures, {}, () => counters.startFailures)
   total(SessionMetrics.crashes, {}, () => counters.crashes)

@@ -1,0 +1,57 @@
+/**
+ * The HTTP server: where it listens, and how it stops.
+ *
+ * It stops in this order, within about a second: nothing new is accepted; the sessions end, which every open page
+ * is told; answers under way are finished; what is still connected then is cut off.
+ */
+import { NodeHttpServer } from "@effect/platform-node"
+import { Config, Console, Effect, Fiber, Layer, Schema } from "effect"
+import { EndReason, Sessions } from "effect-sessions"
+import { HttpRouter, HttpServer } from "effect/http"
+import { createServer, type Server } from "node:http"
+
+/** 0 is any free one. */
+const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+
+const options = Config.all({
+  host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1")),
+  port: Config.schema(Port, "PORT").pipe(Config.withDefault(3000))
+})
+
+/** How long answers under way may take once the shop closes. */
+const patience = "1 second"
+
+/** Serves routes that need `Sessions`. */
+export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const server = createServer()
+    return closing(server).pipe(
+      Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+      Layer.provideMerge(NodeHttpServer.layer(() => server, {
+        ...yield* options,
+        // We close it ourselves, see below.
+        disablePreemptiveShutdown: true
+      }))
+    )
+  }))
+
+/** The last Layer that is built is the first that is closed. */
+const closing = (server: Server) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const sessions = yield* Sessions
+    yield* HttpServer.addressFormattedWith((address) => Console.log(`The corner shop is open: ${address}`))
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function*() {
+        const closed = yield* Effect.forkChild(close(server))
+        const count = yield* sessions.endAll({ reason: EndReason.shutdown })
+        yield* Effect.timeoutOption(Fiber.join(closed), patience)
+        server.closeAllConnections()
+        yield* Console.log(`The corner shop is closed, ${count} ${count === 1 ? "visit" : "visits"} ended.`)
+      })
+    )
+  }))
+
+const close = (server: Server) =>
+  Effect.callback<void>((resume) => {
+    server.close(() => resume(Effect.void))
+  })

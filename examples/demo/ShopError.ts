@@ -1,0 +1,50 @@
+/**
+ * The errors of the session library as a visitor sees them.
+ *
+ * The library's errors carry HTTP statuses and can stand in an API as they are (ShopApi.ts does it with some).
+ * What is here adds a header, or leaves out what is not for visitors: ids of sessions, defects of handlers.
+ */
+import { Effect, Schema } from "effect"
+import { SessionError } from "effect-sessions"
+import { HttpApiSchema } from "effect/http-api"
+
+/** One visitor sends more than `SESSIONS_MESSAGE_RATE` allows. */
+class TooManyMessages extends Schema.TaggedError<TooManyMessages>()("TooManyMessages", {
+  message: Schema.String,
+  /** Milliseconds. */
+  retryAfter: Schema.Number
+}) {}
+
+const { StartRateExceeded } = SessionError
+
+/** Too many new visitors, or one who is too fast: 429 with `Retry-After`, in seconds. */
+export const RateExceeded = Schema.Union([StartRateExceeded, TooManyMessages]).pipe(
+  HttpApiSchema.encodeToWithHeaders({
+    body: Schema.Union([
+      Schema.Struct(StartRateExceeded.fields),
+      Schema.Struct(TooManyMessages.fields)
+    ]).pipe(HttpApiSchema.status(429)),
+    headers: { "retry-after": Schema.Int }
+  }, {
+    decode: ({ body }) => body._tag === "StartRateExceeded" ? new StartRateExceeded(body) : new TooManyMessages(body),
+    encode: (error) => ({
+      body: error,
+      headers: { "retry-after": Math.max(1, Math.ceil(error.retryAfter / 1_000)) }
+    })
+  })
+)
+
+/** The cart did not answer. It may have ended just now: the next request gets a new one. */
+export class CartUnavailable extends Schema.TaggedError<CartUnavailable>()(
+  "CartUnavailable",
+  { message: Schema.String },
+  { httpApiStatus: 503 }
+) {}
+
+/** What a visitor is told when the cart cannot be reached. */
+export const fromCall = (error: SessionError.CallError): Effect.Effect<never, TooManyMessages | CartUnavailable> =>
+  Effect.fail(
+    error._tag === "MessageRateExceeded"
+      ? new TooManyMessages({ message: "you are too fast for this shop", retryAfter: error.retryAfter })
+      : new CartUnavailable({ message: "your cart did not answer, please try again" })
+  )

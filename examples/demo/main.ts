@@ -1,0 +1,45 @@
+/**
+ * A corner shop: each visitor has a cart, which is a session of its own.
+ *
+ * Run it with `npm start` and open two pages: what one of them adds, both show. Settings come from the environment:
+ * `PORT`, `HOST`, `COOKIE_SECRET`, `LOG_LEVEL`, and those of the sessions, such as `SESSIONS_MAX`,
+ * `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Cause, Config, Console, Effect, Exit, Layer, References } from "effect"
+import { SessionLogger, Sessions, SessionsConfig } from "effect-sessions"
+import * as Server from "./Server.ts"
+import * as Shop from "./Shop.ts"
+
+const LogLevel = Layer.effect(
+  References.MinimumLogLevel,
+  Config.LogLevel("LOG_LEVEL").pipe(Config.withDefault("Info"))
+)
+
+const Main = Server.serve(Shop.layer).pipe(
+  Layer.provide(SessionLogger.layer()),
+  Layer.provide(Sessions.layerFromEnv(SessionsConfig.development)),
+  Layer.provide(LogLevel)
+)
+
+/** What to tell whoever started the shop, in one line. */
+const explain = (error: Layer.Error<typeof Main>): string => {
+  switch (error._tag) {
+    case "InvalidConfig":
+      return error.message
+    case "ConfigError":
+      return error.cause.message.replace(/\s+/g, " ")
+    case "ServeError":
+      return error.cause instanceof Error ? error.cause.message : String(error.cause)
+  }
+}
+
+Layer.launch(Main).pipe(
+  Effect.tapError((error) => Console.error(`The corner shop cannot open: ${explain(error)}`)),
+  Effect.tapDefect((defect) => Effect.logFatal("The corner shop broke down", defect)),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    // Asked to stop, and stopped.
+    teardown: (exit, done) => done(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+  })
+)

@@ -1,0 +1,146 @@
+/**
+ * The program itself, as a process of its own.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, type Scope } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
+import { fileURLToPath } from "node:url"
+
+const main = fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url))
+
+interface Shop {
+  readonly process: ChildProcess
+  /** The line with which it opens; fails the test when it ends before. */
+  readonly url: Effect.Effect<string>
+  readonly ended: Effect.Effect<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
+}
+
+const start = (env: Record<string, string>): Effect.Effect<Shop, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const process = spawn(globalThis.process.execPath, ["--conditions=source", main], {
+        env: { PATH: globalThis.process.env["PATH"], PORT: "0", ...env }
+      })
+      let stdout = ""
+      let stderr = ""
+      const url = Deferred.makeUnsafe<string>()
+      const ended = Deferred.makeUnsafe<{ code: number | null; stdout: string; stderr: string }>()
+      process.stdout.on("data", (chunk) => {
+        stdout += chunk
+        const found = /^The corner shop is open: (http:\S+)\n/.exec(stdout)?.[1]
+        if (found !== undefined) Deferred.doneUnsafe(url, Effect.succeed(found))
+      })
+      process.stderr.on("data", (chunk) => {
+        stderr += chunk
+      })
+      process.on("close", (code) => {
+        Deferred.doneUnsafe(url, Effect.die(new Error(`ended with ${code}: ${stderr}`)))
+        Deferred.doneUnsafe(ended, Effect.succeed({ code, stdout, stderr }))
+      })
+      return { process, url: Deferred.await(url), ended: Deferred.await(ended) }
+    }),
+    ({ process }) => Effect.sync(() => process.kill("SIGKILL"))
+  )
+
+/** Reads a stream of events until it is over, and gives all of it; `opened` when the first has come. */
+const follow = (url: string, opened: Deferred.Deferred<void>): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const response = await fetch(`${url}/api/events`)
+    let text = ""
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk
+      Deferred.doneUnsafe(opened, Effect.void)
+    }
+    return text
+  })
+
+const get = (url: string): Effect.Effect<number> => Effect.promise(async () => (await fetch(url)).status)
+
+const json = (url: string, init?: RequestInit): Effect.Effect<any> =>
+  Effect.promise(async () => (await fetch(url, init)).json())
+
+describe("npm start", () => {
+  it.live("opens with one line, on this machine only, and serves", () =>
+    Effect.gen(function*() {
+      const shop = yield* start({})
+      const url = yield* shop.url
+      assert.match(url, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
+      assert.strictEqual(yield* get(`${url}/health`), 200)
+      assert.strictEqual(yield* get(url), 200)
+      const headers = { "content-type": "application/json" }
+      const large = yield* json(`${url}/api/cart/items`, { method: "POST", headers, body: " ".repeat(10_000_000) })
+      assert.strictEqual(large._tag, "PayloadTooLarge")
+      shop.process.kill("SIGINT")
+      const { code, stderr, stdout } = yield* shop.ended
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.strictEqual(stdout, `The corner shop is open: ${url}\nThe corner shop is closed, 0 visits ended.\n`)
+    }))
+
+  it.live("takes its settings from the environment", () =>
+    Effect.gen(function*() {
+      const shop = yield* start({ SESSIONS_MAX: "1", SESSIONS_RATE_LIMIT: "2", SESSIONS_TTL: "30 minutes" })
+      const url = yield* shop.url
+      const session = yield* json(`${url}/api/session`)
+      assert.strictEqual(Date.parse(session.expiresAt) - Date.parse(session.startedAt), 30 * 60_000)
+      assert.strictEqual(yield* get(`${url}/api/session`), 503)
+    }))
+
+  const settings: ReadonlyArray<readonly [name: string, value: string, explained: RegExp]> = [
+    ["PORT", "tea", /number.*PORT/],
+    ["LOG_LEVEL", "loud", /LOG_LEVEL/],
+    ["SESSIONS_TTL", "soon", /SESSIONS_TTL must be a duration/]
+  ]
+  for (const [name, value, explained] of settings) {
+    it.live(`does not start with ${name}=${value}, and says why in one line`, () =>
+      Effect.gen(function*() {
+        const { code, stderr, stdout } = yield* (yield* start({ [name]: value })).ended
+        assert.deepStrictEqual([code, stdout], [1, ""])
+        assert.match(stderr, /^The corner shop cannot open: [^\n]+\n$/)
+        assert.match(stderr, explained)
+      }))
+  }
+
+  it.live("does not start on a port that is taken, and says why in one line", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.acquireRelease(
+        Effect.callback<Server>((resume) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      ).pipe(Effect.map((server) => String((server.address() as AddressInfo).port)))
+      const { code, stderr, stdout } = yield* (yield* start({ PORT: port })).ended
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.match(stderr, new RegExp(`^The corner shop cannot open: .*EADDRINUSE.*${port}\n$`))
+    }))
+
+  it.live("ends at once on SIGTERM: open pages are told, and what hangs is cut off", () =>
+    Effect.gen(function*() {
+      const shop = yield* start({})
+      const url = yield* shop.url
+      const opened = [Deferred.makeUnsafe<void>(), Deferred.makeUnsafe<void>()]
+      const pages = yield* Effect.forEach(opened, (opened) => Effect.forkChild(follow(url, opened)))
+      yield* Effect.forEach(opened, Deferred.await)
+      // A client that never finishes its request.
+      const { hostname, port } = new URL(url)
+      const slow = yield* Effect.acquireRelease(
+        Effect.callback<Socket>((resume) => {
+          const socket = connect(Number(port), hostname, () => resume(Effect.succeed(socket)))
+          socket.on("error", () => {})
+          socket.write("POST /api/cart/items HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
+        }),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+      assert.isFalse(slow.destroyed)
+
+      const asked = performance.now()
+      shop.process.kill("SIGTERM")
+      const { code, stderr, stdout } = yield* shop.ended
+      assert.isBelow(performance.now() - asked, 3_000)
+      assert.deepStrictEqual([code, stderr], [0, ""])
+      assert.include(stdout, "The corner shop is closed, 2 visits ended.\n")
+      for (const page of pages) {
+        assert.match(yield* Fiber.join(page), /event: end\ndata: \{"reason":"Shutdown"\}\n\n$/)
+      }
+    }))
+})

@@ -1,0 +1,68 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Catalogue from "../../examples/demo/Catalogue.ts"
+import * as ShopRoom from "./ShopRoom.ts"
+
+describe("the shop", () => {
+  it.effect("says that it is well", () =>
+    Effect.gen(function*() {
+      const { json, status } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/health")
+      assert.deepStrictEqual([status, json], [200, { status: "ok" }])
+    }))
+
+  it.effect("counts its visitors", () =>
+    Effect.gen(function*() {
+      const shop = yield* ShopRoom.open({ maxSessions: 200 })
+      const ada = shop.visitor()
+      assert.deepStrictEqual((yield* ada.send("GET", "/api/sessions")).json, { count: 0, limit: 200, utilisation: 0 })
+      yield* ada.session
+      yield* shop.visitor().session
+      assert.deepStrictEqual((yield* ada.send("GET", "/api/sessions")).json, { count: 2, limit: 200, utilisation: 1 })
+    }))
+
+  it.effect("shows its metrics to Prometheus", () =>
+    Effect.gen(function*() {
+      const shop = yield* ShopRoom.open({ maxSessions: 200 })
+      const ada = shop.visitor()
+      yield* ada.add("tea", 1)
+      yield* ada.add("tea", 1)
+      yield* shop.visitor().session
+      yield* ada.send("DELETE", "/api/session")
+      const { headers, json: text } = yield* ada.send("GET", "/metrics")
+      assert.match(headers.get("content-type")!, /^text\/plain; version=0\.0\.4/)
+      for (
+        const line of [
+          `effect_sessions_limit 200`,
+          `effect_sessions_live{kind="Cart"} 1`,
+          `effect_sessions_started_total{kind="Cart"} 2`,
+          `effect_sessions_ended_total{kind="Cart",reason="stopped"} 1`,
+          `effect_sessions_messages_total{kind="Cart",type="call"} 2`
+        ]
+      ) assert.include(text.split("\n"), line)
+    }))
+
+  it.effect("has a page with every product, which may run its own script only", () =>
+    Effect.gen(function*() {
+      const { headers, json: html, status } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/")
+      assert.strictEqual(status, 200)
+      assert.match(headers.get("content-type")!, /^text\/html/)
+      assert.match(headers.get("content-security-policy")!, /default-src 'none'.* script-src 'sha256-[^ ]+';/)
+      assert.isAtLeast(Catalogue.all.length, 14)
+      for (const [sku, { name }] of Catalogue.all) {
+        assert.include(html, `data-sku="${sku}"`)
+        assert.include(html, `<strong>${name}</strong>`)
+      }
+    }))
+
+  it.effect("describes its API", () =>
+    Effect.gen(function*() {
+      const { json } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/openapi.json")
+      assert.sameMembers(Object.keys(json.paths), [
+        "/api/session",
+        "/api/cart/items",
+        "/api/cart/items/{sku}",
+        "/api/events",
+        "/api/sessions"
+      ])
+    }))
+})
