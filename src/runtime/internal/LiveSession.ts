@@ -367,10 +367,12 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     })
   }
 
-  /** The Effect with the services of the kind and those of this session. */
+  /**
+   * The Effect with the services of the kind and those of this session. The fiber keeps them, so that only the first
+   * Effect of a session pays for it.
+   */
   provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
-    const extras = this.more()
-    extras.context ??= this.runtime.context.pipe(
+    const context = this.more().context ??= this.runtime.context.pipe(
       Context.add(CurrentSession, this.self),
       Context.add(Scope.Scope, this.scope()),
       Context.add(References.CurrentLogAnnotations, {
@@ -378,7 +380,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
         session: `${this.kind}/${this.id}`
       })
     )
-    return Effect.provideContext(effect as Effect.Effect<A, E>, extras.context)
+    return Effect.withFiber((fiber) => {
+      if (fiber.context !== context) fiber.setContext(context)
+      return effect as Effect.Effect<A, E>
+    })
   }
 
   /** What is acquired here is released when the session ends or is reset. */
