@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { describe } from "./internal/describe.ts"
 
 /**
  * Someone asked for the end: `ref.end()`, `self.end()`, or a continuation that failed with the kind's
@@ -15,7 +16,7 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  * @category models
  */
-export const Stopped = Schema.TaggedStruct("Stopped", { detail: Schema.optionalKey(Schema.Unknown) })
+export const Stopped = Schema.TaggedStruct("Stopped", { detail: Schema.optionalKey(Schema.Defect()) })
 
 /**
  * The session outlived its idle timeout (`limit: "idle"`) or its absolute one.
@@ -146,15 +147,5 @@ export const format = (reason: EndReason): string => {
       return `crashed (${describe(reason.defect)})`
     default:
       return reason._tag.toLowerCase()
-  }
-}
-
-const describe = (value: unknown): string => {
-  if (typeof value === "string") return value
-  if (value instanceof Error) return value.message === "" ? value.name : `${value.name}: ${value.message}`
-  try {
-    return JSON.stringify(value) ?? String(value)
-  } catch {
-    return String(value)
   }
 }

@@ -10,6 +10,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as EndReason from "./EndReason.ts"
+import { describe } from "./internal/describe.ts"
 
 const Address = { kind: Schema.String, id: Schema.String }
 
@@ -62,7 +63,9 @@ export class InvalidSessionId extends Schema.TaggedError<InvalidSessionId>()(
       : text.length > 128
       ? `it has ${text.length} characters, at most 128 are allowed`
       : "only letters, digits and . _ ~ : @ - are allowed"
-    return withoutStack(() => new InvalidSessionId({ id: shown, message: `"${shown}" is not a session id: ${why}` }))
+    return withoutStack(() =>
+      new InvalidSessionId({ id: shown, message: `${JSON.stringify(shown)} is not a session id: ${why}` })
+    )
   }
   get httpStatus(): 400 {
     return 400
@@ -281,9 +284,7 @@ export class SessionCrashed extends Schema.TaggedError<SessionCrashed>()(
         id,
         tag,
         defect,
-        message: `session ${kind}/${id} crashed while handling ${tag}: ${
-          defect instanceof Error ? defect.message : String(defect)
-        }`
+        message: `session ${kind}/${id} crashed while handling ${tag}: ${describe(defect)}`
       })
     )
   }
@@ -312,7 +313,7 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()(
         kind,
         id,
         defect,
-        message: `session ${kind}/${id} could not start: ${defect instanceof Error ? defect.message : String(defect)}`
+        message: `session ${kind}/${id} could not start: ${describe(defect)}`
       })
     )
   }
@@ -333,7 +334,7 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()(
  */
 export class StartRefused extends Schema.TaggedError<StartRefused>()(
   "StartRefused",
-  { ...Address, error: Schema.Unknown, message: Schema.String },
+  { ...Address, error: Schema.Defect(), message: Schema.String },
   { httpApiStatus: 422 }
 ) implements SessionErrorLike {
   static of(kind: string, id: string, error: unknown): StartRefused {
@@ -342,7 +343,7 @@ export class StartRefused extends Schema.TaggedError<StartRefused>()(
         kind,
         id,
         error,
-        message: `session ${kind}/${id} refused to start: ${error instanceof Error ? error.message : String(error)}`
+        message: `session ${kind}/${id} refused to start: ${describe(error)}`
       })
     )
   }

@@ -96,7 +96,7 @@ const invalid = (setting: string, expected: string, got: unknown): InvalidConfig
   new InvalidConfig({ setting, message: `${setting} must be ${expected}, got ${show(got)}` })
 
 const show = (value: unknown): string =>
-  typeof value === "string" ? `"${value}"` : JSON.stringify(value) ?? String(value)
+  typeof value === "string" || (typeof value === "object" && value !== null) ? JSON.stringify(value) : String(value)
 
 /**
  * Checks a whole number of at least `least`.
@@ -164,7 +164,9 @@ export const make = (options: Options = {}): Effect.Effect<SessionsConfig["Servi
     mailboxCapacity: wholeNumber("mailboxCapacity", options.mailboxCapacity ?? 1_000, 1),
     messageRate: rate("messageRate", options.messageRate),
     shutdownGrace: duration("shutdownGrace", options.shutdownGrace ?? "10 seconds"),
-    defaultKind: Effect.succeed(options.defaultKind ?? "Bag")
+    defaultKind: options.defaultKind === ""
+      ? Effect.fail(invalid("defaultKind", "the name of a kind", ""))
+      : Effect.succeed(options.defaultKind ?? "Bag")
   })
 
 const setting = <A>(

@@ -70,6 +70,9 @@ export class DeadLetters extends Context.Service<DeadLetters, {
    */
   static readonly layerCapacity = (capacity: number): Layer.Layer<DeadLetters> =>
     Layer.sync(DeadLetters, () => {
+      if (!Number.isSafeInteger(capacity) || capacity < 1) {
+        throw new RangeError(`the capacity of the dead letters must be a whole number of at least 1, got ${capacity}`)
+      }
       const kept: Array<DeadLetter> = []
       const listeners = new Set<(letter: DeadLetter) => void>()
       let count = 0

@@ -59,7 +59,7 @@ export class Expiry extends Context.Service<Expiry, {
   readonly expired: ReadonlySet<Entry>
   /** Gives all that have expired, to be ended, and tracks them no longer. */
   readonly sweep: (now: number) => Array<Entry>
-  /** How many are tracked. */
+  /** How many that can expire are tracked. */
   readonly size: () => number
   /** When to sweep. */
   readonly schedule: Schedule.Schedule<unknown>
@@ -119,6 +119,8 @@ const make = (schedule: Schedule.Schedule<unknown>): Expiry["Service"] => {
     remove,
     touch(entry, now) {
       entry.lastActiveAt = now
+      // It found something to do after its deadline was noticed.
+      if (expired.size > 0 && expired.delete(entry)) wheel.insert(entry, expiresAt(entry))
     },
     setIdleTimeout(entry, timeout, now) {
       entry.idleTimeout = timeout

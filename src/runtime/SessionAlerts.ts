@@ -49,6 +49,11 @@ export const layer = <R = never>(options?: {
       const run = Effect.runForkWith(yield* Effect.context<R>())
       const slowCall = Duration.toMillis(options?.slowCall ?? "1 second")
       const nearLimit = options?.nearLimit ?? 0.9
+      if (!(nearLimit > 0 && nearLimit <= 1)) {
+        return yield* Effect.die(
+          new RangeError(`nearLimit must be a part of the limit, above 0 and up to 1, got ${nearLimit}`)
+        )
+      }
       const tell = (alert: Alert) => run<void, never>((options?.onAlert ?? logAlert)(alert))
       let near = false
       yield* events.listen((event) => {

@@ -104,7 +104,7 @@ export const layer = <A, E, R>(
     Layer.provideMerge(endInTime, kinds),
     recorder.pipe(
       Layer.provideMerge(Sessions.layer({ startRate: false, ...config })),
-      Layer.provideMerge(Layer.succeed(Metric.MetricRegistry, new Map()))
+      Layer.provideMerge(Layer.sync(Metric.MetricRegistry, () => new Map()))
     )
   )
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { type KindOptions, Session, SessionError, Sessions } from "effect-sessions"
+import { type KindOptions, Session, SessionError, Sessions, Supervision } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
 import * as Rpc from "effect/rpc/Rpc"
 
@@ -170,4 +170,27 @@ describe("the registration of a kind", () => {
     { idleTimeout: 0.5, absoluteTimeout: "1 nanos", callTimeout: "1 micros" },
     { mailboxCapacity: undefined, idleTimeout: undefined, messageRate: undefined }
   ])("takes %o", (options) => build(Kind.toLayer(behavior, options)))
+})
+
+describe("the options of a kind that are not numbers", () => {
+  const { resume } = Supervision
+  const bad: ReadonlyArray<readonly [setting: string, options: KindOptions.KindOptions<"Ping">]> = [
+    ["Kind.overflow", { overflow: "bogus" as never }],
+    ["Kind.overflow.Ping", { overflow: { Ping: "bogus" as never } }],
+    ["Kind.overflow.Pong", { overflow: { Pong: "wait" } as never }],
+    ["Kind.supervision.maxCrashes", { supervision: resume({ maxCrashes: NaN }) }],
+    ["Kind.supervision.maxCrashes", { supervision: resume({ maxCrashes: -1 }) }],
+    ["Kind.supervision.maxCrashes", { supervision: resume({ maxCrashes: 1.5 }) }],
+    ["Kind.supervision.within", { supervision: resume({ within: 0 }) }],
+    ["Kind.supervision.within", { supervision: resume({ within: "bogus" as never }) }]
+  ]
+
+  for (const [setting, options] of bad) {
+    it.effect(`an unusable ${setting} (${JSON.stringify(options)}) stops the Layer`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(build(Kind.toLayer(behavior, options)))
+        assert.strictEqual(error.setting, setting)
+        assert.include(error.message, setting)
+      }))
+  }
 })

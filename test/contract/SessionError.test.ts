@@ -201,3 +201,20 @@ describe("SessionError", () => {
     assert.strictEqual(SessionError.MessageRateExceeded.of("Cart", "ada", 250).retryAfter, 250)
   })
 })
+
+describe("errors that carry what a program gave", () => {
+  class Boom extends Schema.TaggedError<Boom>()("Boom", { why: Schema.String }) {}
+  const circular: Record<string, unknown> = {}
+  circular["self"] = circular
+
+  for (const given of [new Boom({ why: "x" }), new Error("x"), circular, { code: 5 }, () => {}, 5n, null, "text"]) {
+    it.effect(`encode ${typeof given} ${given instanceof Error ? given.name : ""} as JSON and say what it is`, () =>
+      Effect.gen(function*() {
+        const ended = SessionError.SessionEnded.of("K", "a", EndReason.stopped(given), true)
+        const refused = SessionError.StartRefused.of("K", "a", given)
+        JSON.stringify(yield* Schema.encodeEffect(Schema.toCodecJson(SessionError.SessionEnded))(ended))
+        JSON.stringify(yield* Schema.encodeEffect(Schema.toCodecJson(SessionError.StartRefused))(refused))
+        assert.match(refused.message, /refused to start: \S/)
+      }))
+  }
+})

@@ -257,3 +257,16 @@ describe("the settings from the environment", () => {
       assert.strictEqual(error.message, "SESSIONS_MAX must be a whole number of at least 1, got \"many\"")
     }).pipe(withEnv({ SESSIONS_MAX: "many" })))
 })
+
+describe("what a message quotes", () => {
+  it.effect("is what was given, on one line", () =>
+    Effect.gen(function*() {
+      const got = (options: SessionsConfig.Options) =>
+        Effect.map(Effect.flip(SessionsConfig.make(options)), ({ message }) => message.split(", got ")[1])
+      assert.strictEqual(yield* got({ maxSessions: NaN }), "NaN")
+      assert.strictEqual(yield* got({ maxSessions: Infinity }), "Infinity")
+      assert.strictEqual(yield* got({ idleTimeout: 0n }), "0")
+      assert.strictEqual(yield* got({ idleTimeout: "1\n2" as never }), "\"1\\n2\"")
+      assert.strictEqual(yield* got({ defaultKind: "" }), "\"\"")
+    }))
+})

@@ -40,6 +40,48 @@ describe("Crash", () => {
       assert.strictEqual((yield* TestSessions.deadLetters).length, 1)
     }).pipe(Effect.provide(TestSessions.layer(layer()))))
 
+  it.effect("whatever is thrown, the session goes on and the answer tells what it can", () =>
+    Effect.gen(function*() {
+      class Thrower extends Session.Service<Thrower>()("Thrower", {
+        state: Schema.Void,
+        protocol: [Rpc.make("Throw", { payload: Schema.Unknown })]
+      }) {}
+      const ThrowerLayer = Thrower.toLayer(
+        Thrower.behavior({
+          init: () => undefined,
+          handlers: {
+            Throw: ({ payload }) => {
+              throw payload
+            }
+          }
+        }),
+        { supervision: Supervision.resume({ maxCrashes: Infinity, ...noPause }) }
+      )
+      const circular: Record<string, unknown> = Object.create(null)
+      circular["self"] = circular
+      yield* Effect.gen(function*() {
+        const ref = yield* (yield* Thrower).start("a")
+        for (
+          const thrown of [
+            Object.create(null),
+            circular,
+            undefined,
+            null,
+            Symbol("s"),
+            5n,
+            { code: 5 },
+            "",
+            new Error("")
+          ]
+        ) {
+          const error = yield* Effect.flip(ref.call("Throw", thrown))
+          assert.strictEqual(error._tag, "SessionCrashed")
+          assert.match(error.message, /crashed while handling Throw: \S/)
+        }
+        assert.isTrue(yield* ref.isLive)
+      }).pipe(Effect.provide(TestSessions.layer(ThrowerLayer)))
+    }))
+
   it.effect("a handler that interrupts itself counts as crashed", () =>
     Effect.gen(function*() {
       class Quitter extends Session.Service<Quitter>()("Quitter", {

@@ -1,16 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Latch, Layer, Option, Schedule, Stream } from "effect"
+import { Cause, Effect, Fiber, Latch, Layer, Option, Schedule, Schema, Stream } from "effect"
 import {
   DeadLetters,
   Expiry,
   MessageLimiter,
-  type Session,
+  Session,
   SessionEvents,
   Sessions,
   SessionsConfig,
   StartLimiter
 } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
+import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import { Counter, layer } from "./counter.ts"
 
@@ -181,6 +182,57 @@ describe("Lifetime", () => {
       assert.deepStrictEqual(yield* ref.call("All"), [1])
       yield* TestSessions.elapse("30 minutes")
       assert.isFalse(yield* ref.isLive)
+    }).pipe(provide))
+
+  it.effect("a session that was busy beyond its deadline is idle from when it is done", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Counter).start("a")
+      const latch = Latch.makeUnsafe()
+      yield* ref.cast("AddWhen", { latch, n: 1 })
+      yield* TestClock.adjust("31 minutes")
+      yield* latch.open
+      yield* TestSessions.elapse("29 minutes")
+      assert.isTrue(yield* ref.isLive)
+      yield* TestSessions.elapse("1 minute")
+      assert.isFalse(yield* ref.isLive)
+    }).pipe(Effect.provide(TestSessions.layer(layer({ idleTimeout: "30 minutes" }), { sweepInterval: "7 minutes" }))))
+
+  it.effect("a touch from a session's own work counts, even after the deadline was noticed", () =>
+    Effect.gen(function*() {
+      class Toucher
+        extends Session.Service<Toucher>()("Toucher", { state: Schema.Void, protocol: [Rpc.make("Work")] })
+      {}
+      const ToucherLayer = Toucher.toLayer(
+        Toucher.behavior({
+          init: () => undefined,
+          handlers: {
+            Work: ({ self }) =>
+              Effect.as(self.fork(Effect.andThen(Effect.sleep("31 minutes"), self.touch)), [undefined] as const)
+          }
+        }),
+        { idleTimeout: "30 minutes" }
+      )
+      yield* Effect.gen(function*() {
+        const ref = yield* (yield* Toucher).start("a")
+        yield* ref.call("Work")
+        yield* TestClock.adjust("32 minutes")
+        yield* (yield* Sessions).sweep
+        assert.isTrue(yield* ref.isLive)
+        yield* TestClock.adjust("29 minutes")
+        yield* (yield* Sessions).sweep
+        assert.isFalse(yield* ref.isLive)
+      }).pipe(Effect.provide(TestSessions.layer(ToucherLayer, { sweepInterval: "1 day" })))
+    }))
+
+  it.effect("a start with an idle timeout that is none leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const counters = yield* Counter
+      for (const idleTimeout of [0, -5, NaN, "bogus" as never]) {
+        const exit = yield* Effect.exit(counters.start("a", { idleTimeout }))
+        assert.isTrue(exit._tag === "Failure" && Cause.hasDies(exit.cause))
+        assert.strictEqual(yield* counters.count, 0)
+      }
+      yield* counters.start("a")
     }).pipe(provide))
 
   it.effect("info tells when the session expires", () =>

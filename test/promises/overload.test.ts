@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
+import { Sessions } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
 import { busy, Counter, layer } from "./counter.ts"
 
@@ -90,6 +91,32 @@ describe("Overload", () => {
       assert.isTrue(error.retrySafe)
       yield* latch.open
       assert.deepStrictEqual(yield* ref.call("All"), [0, 1, 2, 3])
+    }).pipe(provide))
+
+  it.effect("a broadcast is not held up by a session whose mailbox is full", () =>
+    Effect.gen(function*() {
+      const counters = yield* Counter
+      const a = yield* counters.start("a")
+      const b = yield* counters.start("b")
+      const latch = yield* busy(a)
+      for (const n of [1, 2, 3]) yield* a.cast("Add", n)
+      assert.strictEqual(yield* counters.broadcast("Add", 9), 1)
+      assert.deepStrictEqual(yield* b.state, [9])
+      yield* latch.open
+      assert.deepStrictEqual(yield* a.call("All"), [0, 1, 2, 3])
+    }).pipe(provide))
+
+  it.effect("only messages that are accepted count as such", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Counter).start("a")
+      const latch = yield* busy(ref)
+      for (const n of [1, 2, 3]) yield* ref.cast("Add", n)
+      yield* Effect.flip(ref.cast("Urgent", 9))
+      yield* Effect.flip(ref.call("Urgent", 9))
+      assert.isFalse(ref.castUnsafe("Add", 9))
+      const { totals } = yield* (yield* Sessions).stats
+      assert.deepInclude(totals["Counter"], { calls: 0, casts: 4, rejected: 3 })
+      yield* latch.open
     }).pipe(provide))
 
   it.effect("a session with a long backlog lets others have a turn after each batch", () =>

@@ -34,6 +34,8 @@ export class Envelope {
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Takes the answer to a caller that is parked. */
   resume: ((exit: Effect.Effect<any, any>) => void) | undefined = undefined
+  /** Was it sent by a timer of the session itself? That is no activity. */
+  isTimer = false
   /** When it was sent, in milliseconds; -1 unless someone listens to events. */
   sentAt = -1
 

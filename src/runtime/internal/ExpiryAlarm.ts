@@ -25,12 +25,15 @@ export class ExpiryAlarm extends Deadline {
     this.timers.set(this, next)
   }
 
-  /** Whoever watches a session learns of its end when it comes; the others are left for the sweep. */
+  /**
+   * Whoever watches a session learns of its end when it comes, and a busy one goes on; the others are left for the
+   * sweep.
+   */
   due(now: number): void {
     this.setFor = Infinity
     for (const entry of this.expiry.advance(now)) {
       const session = entry as LiveSession
-      if (session.watched) session.expire(now)
+      if (session.watched || session.busy) session.expire(now)
     }
     this.arm()
   }

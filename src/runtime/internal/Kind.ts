@@ -10,7 +10,7 @@ import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
-import type { InvalidConfig } from "../../contract/SessionError.ts"
+import { InvalidConfig } from "../../contract/SessionError.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import * as Supervision from "../../policy/Supervision.ts"
 import type { Route } from "./Envelope.ts"
@@ -101,7 +101,7 @@ export class Kind {
     context: Context.Context<never>
   ): Effect.Effect<Kind, InvalidConfig> {
     return Effect.map(
-      checkOptions(hub.config, definition.kind, options),
+      checkOptions(hub.config, definition.kind, options, new Set(definition.protocol.keys())),
       (settings) => new Kind(hub, definition, behavior, context, settings, options.overflow)
     )
   }
@@ -130,12 +130,16 @@ export class Kind {
 const overflowOf = (overflow: KindOptions["overflow"], tag: string): Overflow =>
   (typeof overflow === "object" ? (overflow as Record<string, Overflow | undefined>)[tag] : overflow) ?? "wait"
 
-const checkOptions = (config: SessionsConfig.SessionsConfig["Service"], kind: string, options: KindOptions) => {
+const checkOptions = (
+  config: SessionsConfig.SessionsConfig["Service"],
+  kind: string,
+  options: KindOptions,
+  tags: ReadonlySet<string>
+) => {
   const name = (option: string) => `${kind}.${option}`
   return Effect.all({
-    supervision: Effect.succeed(
-      options.supervision === undefined ? defaultSupervision : Supervision.resolve(options.supervision)
-    ),
+    supervision: checkSupervision(name, options.supervision),
+    overflow: checkOverflow(name, options.overflow, tags),
     mailboxCapacity: SessionsConfig.wholeNumber(
       name("mailboxCapacity"),
       options.mailboxCapacity ?? config.mailboxCapacity,
@@ -158,3 +162,43 @@ const checkOptions = (config: SessionsConfig.SessionsConfig["Service"], kind: st
 }
 
 const defaultSupervision = Supervision.resolve(Supervision.resume())
+
+const checkSupervision = (name: (option: string) => string, supervision: KindOptions["supervision"]) =>
+  supervision === undefined
+    ? Effect.succeed(defaultSupervision)
+    : Effect.as(
+      Effect.all([
+        supervision.maxCrashes === Infinity
+          ? Effect.void
+          : SessionsConfig.wholeNumber(name("supervision.maxCrashes"), supervision.maxCrashes, 0),
+        SessionsConfig.duration(name("supervision.within"), supervision.within, { infinite: true })
+      ]),
+      supervision
+    ).pipe(Effect.map(Supervision.resolve))
+
+const overflows: ReadonlySet<unknown> = new Set(["wait", "reject", "dropOldest"])
+
+const checkOverflow = (
+  name: (option: string) => string,
+  overflow: KindOptions["overflow"],
+  tags: ReadonlySet<string>
+): Effect.Effect<void, InvalidConfig> => {
+  const given = typeof overflow === "object" ? Object.entries(overflow) : [["", overflow] as const]
+  for (const [tag, value] of given) {
+    const setting = name(tag === "" ? "overflow" : `overflow.${tag}`)
+    if (tag !== "" && !tags.has(tag)) {
+      return Effect.fail(
+        new InvalidConfig({ setting, message: `${setting} names a message that the kind does not have` })
+      )
+    }
+    if (value !== undefined && !overflows.has(value)) {
+      return Effect.fail(
+        new InvalidConfig({
+          setting,
+          message: `${setting} must be "wait", "reject" or "dropOldest", got ${String(value)}`
+        })
+      )
+    }
+  }
+  return Effect.void
+}

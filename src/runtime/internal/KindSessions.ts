@@ -2,7 +2,6 @@
  * The sessions of one kind in this process: what yielding a definition gives.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Result from "effect/Result"
@@ -19,6 +18,7 @@ import {
 import * as SessionId from "../../contract/SessionId.ts"
 import type { EndOptions } from "../../contract/SessionRef.ts"
 import type { Envelope } from "./Envelope.ts"
+import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import { LiveSession } from "./LiveSession.ts"
 import { LocalRef } from "./LocalRef.ts"
@@ -55,6 +55,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     const found = sessions.get(id)
     if (found !== undefined) return this.rejoin(found, id, options)
     if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+    const { idleTimeout } = options ?? {}
+    if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
     if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
     if (hub.isFull()) {
       return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
@@ -228,7 +230,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       let count = 0
       let seen = 0
       for (const session of this.live()) {
-        if (Exit.isSuccess(yield* Effect.exit(session.ref.cast(tag, payload)))) count++
+        // A session whose mailbox is full must not hold up the others.
+        if (session.ref.castUnsafe(tag, payload)) count++
         if (++seen % stride === 0) yield* Effect.yieldNow
       }
       if (hub.events.active) {

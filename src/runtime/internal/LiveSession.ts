@@ -413,9 +413,20 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   private run(envelope: Envelope, effect: Effect.Effect<unknown, unknown, any>): Effect.Effect<void> {
     return Effect.matchCauseEffect(this.provided(effect), {
-      onFailure: (cause) => this.failed(envelope, cause) ?? this.turn,
-      onSuccess: (out) => this.complete(envelope, out) ?? this.turn
+      onFailure: (cause) => {
+        this.touchAfter(envelope)
+        return this.failed(envelope, cause) ?? this.turn
+      },
+      onSuccess: (out) => {
+        this.touchAfter(envelope)
+        return this.complete(envelope, out) ?? this.turn
+      }
     })
+  }
+
+  /** It is idle from when it is done, not from when the message came. Its own timers do not count. */
+  private touchAfter(envelope: Envelope): void {
+    if (!envelope.isTimer) this.hub.expiry.touch(this, this.hub.now())
   }
 
   private crashed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
@@ -464,14 +475,22 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     Ending.begin(this, reason, drain)
   }
 
-  /** Ends for its age. A session that handles a message is not idle, however long that takes. */
+  /** Does it handle a message, or wait to do so? */
+  get busy(): boolean {
+    return this.doorbell === undefined
+  }
+
+  /**
+   * Ends for its age, if it has that. A session that handles a message is not idle, however long that takes, and
+   * one that found something to do since its deadline was noticed is not expired any more.
+   */
   expire(now: number): boolean {
+    const { expiry, expiryAlarm } = this.hub
     const absolute = now >= this.absoluteDeadline
-    if (!absolute && this.doorbell === undefined) {
-      const { expiry, expiryAlarm } = this.hub
-      expiry.touch(this, now)
+    if (!absolute && this.busy && this.status < ending) expiry.touch(this, now)
+    if (!expiry.isExpired(this, now)) {
       expiry.remove(this)
-      expiry.add(this)
+      if (this.status < ending) expiry.add(this)
       expiryAlarm.arm()
       return false
     }

@@ -13,6 +13,7 @@ import * as EndReason from "../../contract/EndReason.ts"
 import { SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
 import type { CallOptions, EndOptions, SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
 import { Call, Cast, castUnsafe } from "./deliver.ts"
+import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { ending, starting } from "./status.ts"
@@ -116,10 +117,7 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, SessionNotFound> {
-    const millis = Duration.toMillis(timeout)
-    return millis > 0
-      ? this.change((session, now) => session.setIdleTimeout(millis, now))
-      : Effect.die(new RangeError(`the idle timeout of a session must be longer than zero, got ${millis} ms`))
+    return this.change((session, now) => session.setIdleTimeout(checkIdleTimeout(timeout), now))
   }
 
   setUser(user: string | undefined): Effect.Effect<void, SessionNotFound> {

@@ -73,8 +73,8 @@ export class Call {
     const envelope = address(session, this.tag, this.payload, true, traceOf(fiber))
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
-    ref.runtime.counters.calls++
     if (session.take(envelope)) {
+      noteAccepted(session, envelope)
       return envelope.exit ?? answer(session, envelope, timeout, now + timeout)
     }
     const full = overflow(session, envelope)
@@ -120,8 +120,10 @@ export class Cast {
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
-    ref.runtime.counters.casts++
-    if (session.take(envelope)) return Effect.void
+    if (session.take(envelope)) {
+      noteAccepted(session, envelope)
+      return Effect.void
+    }
     const full = overflow(session, envelope)
     return full === undefined ? Effect.void : full === waitForRoom ? offer(session, envelope) : Effect.fail(full)
   }
@@ -137,13 +139,13 @@ export const castUnsafe = (ref: LocalRef, tag: string, payload: unknown): boolea
   if (session === undefined) return false
   const envelope = address(session, tag, payload, false, undefined)
   if (admit(session, envelope, now) !== undefined) return false
-  if (!session.take(envelope)) {
-    const full = overflow(session, envelope)
-    if (full === waitForRoom) refuse(session, envelope)
-    if (full !== undefined) return false
+  if (session.take(envelope)) {
+    noteAccepted(session, envelope)
+    return true
   }
-  ref.runtime.counters.casts++
-  return true
+  const full = overflow(session, envelope)
+  if (full === waitForRoom) refuse(session, envelope)
+  return full === undefined
 }
 
 const address = (
@@ -171,6 +173,11 @@ const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRa
   return undefined
 }
 
+const noteAccepted = ({ runtime: { counters } }: LiveSession, { isCall }: Envelope): void => {
+  if (isCall) counters.calls++
+  else counters.casts++
+}
+
 const waitForRoom = Symbol()
 
 /**
@@ -192,6 +199,7 @@ const overflow = (session: LiveSession, envelope: Envelope): MailboxFull | typeo
       else oldest.status = settled
       note(session, { _tag: "CommunicationError", tag: oldest.route.tag, error })
       session.take(envelope)
+      noteAccepted(session, envelope)
       return undefined
     }
   }
@@ -224,6 +232,7 @@ const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, Se
     Queue.offer(session.mailbox, envelope),
     (accepted) => {
       if (accepted) {
+        noteAccepted(session, envelope)
         session.hub.wakeUps.later(session)
         return Effect.void
       }

@@ -82,7 +82,9 @@ export class SelfTimer extends Deadline implements Timer {
   due(now: number): void {
     if (this.over) return
     const { hub } = this.session
-    if (!this.session.take(new Envelope(this.route, this.payload, false, undefined))) {
+    const envelope = new Envelope(this.route, this.payload, false, undefined)
+    envelope.isTimer = true
+    if (!this.session.take(envelope)) {
       return hub.timers.set(this, now + retryMillis)
     }
     this.session.runtime.counters.casts++
