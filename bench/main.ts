@@ -29,18 +29,18 @@ const { values: options } = parseArgs({
 })
 
 const quickPlan: Plan = {
-  sessions: 10_000,
-  sizes: [100, 500, 1_000, 5_000, 10_000],
-  batch: 2_000,
-  effort: 0.05,
+  sessions: 5_000,
+  sizes: [100, 500, 1_000, 5_000],
+  batch: 1_000,
+  effort: 0.04,
   runs: 1
 }
 
 const fullPlan: Plan = {
   sessions: 100_000,
   sizes: [100, 500, 1_000, 5_000, 10_000, 100_000],
-  batch: 10_000,
-  effort: 0.25,
+  batch: 5_000,
+  effort: 0.2,
   runs: 2
 }
 
