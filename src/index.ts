@@ -3,6 +3,12 @@
  *
  * @since 0.1.0
  */
+export * as Action from "./behaviour/Action.ts"
+export * as History from "./behaviour/History.ts"
+export * as Middleware from "./behaviour/Middleware.ts"
+export * as Reducer from "./behaviour/Reducer.ts"
+export * as Selector from "./behaviour/Selector.ts"
+export * as StoreError from "./behaviour/StoreError.ts"
 export * as EndReason from "./contract/EndReason.ts"
 export * as KindOptions from "./contract/KindOptions.ts"
 export * as Retry from "./contract/Retry.ts"
@@ -14,6 +20,8 @@ export * as SessionId from "./contract/SessionId.ts"
 export type * as SessionRef from "./contract/SessionRef.ts"
 export * as Agent from "./kinds/Agent.ts"
 export { Bag } from "./kinds/Bag.ts"
+export * as Store from "./kinds/Store.ts"
+export { type Broadcast, StoreBroadcasts } from "./kinds/StoreBroadcasts.ts"
 export * as SessionsConfig from "./policy/SessionsConfig.ts"
 export { SlidingWindow } from "./policy/SlidingWindow.ts"
 export * as Supervision from "./policy/Supervision.ts"

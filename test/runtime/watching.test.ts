@@ -69,6 +69,17 @@ describe("changes", () => {
       assert.isAtMost(seen.length, 4)
     }).pipe(provide))
 
+  it.effect("a reader that missed a change and its opposite is not told", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Board).start("a")
+      const counts = yield* collect(ref.changes((state) => state.n))
+      for (const n of [1, 0]) yield* ref.call("Burst", n)
+      yield* TestSessions.settle
+      for (const n of [1, 0, 2]) yield* ref.call("Burst", n)
+      yield* TestSessions.settle
+      assert.deepStrictEqual(counts.seen, [0, 2])
+    }).pipe(provide))
+
   it.effect("the equivalence can be given", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")

@@ -80,16 +80,18 @@ export class LocalRef implements SessionRef<any, any> {
     select?: (state: any) => any,
     options?: { readonly equivalence?: Equivalence.Equivalence<any> | undefined }
   ): Stream.Stream<any, SessionNotFound | SessionEnded> {
+    const equivalence = options?.equivalence ?? Object.is
     return Stream.callback<any, SessionNotFound | SessionEnded>(
       (queue) =>
         Effect.flatMap(this.ready, (session) =>
           Effect.acquireRelease(
-            Effect.sync(() =>
-              session.watch(watcher(queue, session, select ?? same, options?.equivalence ?? Object.is))
-            ),
+            Effect.sync(() => session.watch(watcher(queue, session, select ?? same, equivalence))),
             (unwatch) => Effect.sync(unwatch)
           )),
       { bufferSize: 1, strategy: "sliding" }
+    ).pipe(
+      // A reader that missed a change and its opposite has seen no change.
+      Stream.changesWith(equivalence)
     )
   }
 

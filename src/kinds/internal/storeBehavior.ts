@@ -1,0 +1,250 @@
+/**
+ * How a store handles its messages.
+ *
+ * An action passes its gates (throttle, debounce), then the middlewares, then the reducers; what it made of the state is
+ * noted, and the work of asynchronous actions starts. Where none of that needs an Effect, the handler is pure.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Action } from "../../behaviour/Action.ts"
+import { make as makeAction } from "../../behaviour/Action.ts"
+import type { Middleware, Next } from "../../behaviour/Middleware.ts"
+import type * as Reducer from "../../behaviour/Reducer.ts"
+import { VersionGone } from "../../behaviour/StoreError.ts"
+import type * as Session from "../../contract/Session.ts"
+import { StoreBroadcasts } from "../StoreBroadcasts.ts"
+import { isKnown, reduce, type Slices, type Target, targetsOf } from "./routing.ts"
+import { StoreCell } from "./StoreCell.ts"
+
+/** A debounced action whose time has come, for one reducer. */
+export interface Fired {
+  readonly action: Action
+  readonly reducer: string
+}
+
+interface Options {
+  readonly init?: ((start: any) => unknown) | undefined
+  readonly middleware?: ReadonlyArray<Middleware<any, any>> | undefined
+  readonly unmatched?:
+    | "silent"
+    | "log"
+    | "warn"
+    | ((action: Action, self: Session.Self) => Effect.Effect<void, never, any>)
+    | undefined
+  readonly history?: number | undefined
+  readonly end?: ((ending: any) => Effect.Effect<void, never, any>) | undefined
+}
+
+type Reply = readonly [state: Slices, reply: Slices]
+
+export const makeBehavior = (
+  { kind, reducers }: { readonly kind: string; readonly reducers: ReadonlyArray<Reducer.Any> },
+  options: Options
+) =>
+  Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    const broadcasts = yield* Effect.serviceOption(StoreBroadcasts)
+    const middleware = options.middleware ?? []
+    const historyLimit = options.history ?? 0
+    if (!Number.isSafeInteger(historyLimit) || historyLimit < 0) {
+      return yield* Effect.die(new RangeError(`store ${kind}: history must be a whole number, got ${historyLimit}`))
+    }
+    const cells = new WeakMap<Session.Self, StoreCell>()
+    const cellOf = (self: Session.Self) => cells.get(self)!
+    const now = () => clock.currentTimeMillisUnsafe()
+    const initial: Slices = Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.initial]))
+    const observers = reducers.filter((reducer) => reducer.catchAll !== undefined)
+    // What most actions reach does not change, so it is looked up once.
+    const known = new Map<string, Array<Target>>()
+    const reach = (action: Action): Array<Target> => {
+      if (action.meta.reducers !== undefined || action.meta.prefix !== undefined) return targetsOf(reducers, action)
+      let targets = known.get(action.type)
+      if (targets === undefined) {
+        targets = targetsOf(reducers, action)
+        // Types that nobody knows may be of any number.
+        if (targets.length > 0) known.set(action.type, targets)
+      }
+      return targets
+    }
+
+    const start = (self: Session.Self, over: unknown): Slices => {
+      const state = { ...initial, ...over as Slices }
+      cells.set(self, new StoreCell(state, historyLimit))
+      return state
+    }
+
+    /** Leaves out what is throttled, and puts off what is debounced. */
+    const gate = (cell: StoreCell, action: Action, targets: Array<Target>) => {
+      const later: Array<{ readonly target: Target; readonly pause: number }> = []
+      const open = targets.filter((target) => {
+        const { reducer, short } = target
+        const pause = reducer.debounce[short]
+        if (pause !== undefined) {
+          later.push({ target, pause })
+          return false
+        }
+        const throttle = reducer.throttle[short]
+        if (throttle === undefined) return true
+        const key = `${reducer.name} ${action.type}`
+        const handledAt = cell.handledAt.get(key)
+        if (handledAt !== undefined && now() < handledAt + throttle) return false
+        cell.handledAt.set(key, now())
+        return true
+      })
+      return { later, open: open.length === targets.length ? targets : open }
+    }
+
+    /** Reduces and notes it. */
+    const apply = (
+      self: Session.Self,
+      state: Slices,
+      action: Action,
+      targets: ReadonlyArray<Target>,
+      observers: ReadonlyArray<Reducer.Any>
+    ): Slices => {
+      const next = reduce(targets, observers, state, action)
+      cellOf(self).record(action, next, now(), Fiber.getCurrent()?.cache.span?.traceId)
+      if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: next })
+      return next
+    }
+
+    /** Starts the work of asynchronous actions. */
+    const work = (self: Session.Self, action: Action, targets: ReadonlyArray<Target>): Effect.Effect<void> =>
+      Effect.forEach(targets, ({ reducer, short }) => {
+        const run = reducer.async[short]
+        if (run === undefined) return Effect.void
+        return Effect.suspend(() => {
+          const cell = cellOf(self)
+          const id = action.meta.id ?? action.type
+          if (reducer.concurrency === "latest") cell.cancel(id)
+          const effect = run({
+            payload: action.payload,
+            meta: action.meta,
+            state: Effect.sync(() => cellOf(self).state[reducer.name]),
+            // The session may have ended meanwhile: then there is nobody to tell.
+            dispatch: (type, payload, meta) => Effect.ignore(self.cast("Dispatch", makeAction(type, payload, meta))),
+            self
+          })
+          return Effect.map(self.fork(effect), (fiber) => cell.track(id, fiber)) as Effect.Effect<void>
+        })
+      }, { discard: true })
+
+    const isAsync = (targets: ReadonlyArray<Target>) =>
+      targets.some(({ reducer, short }) => reducer.async[short] !== undefined)
+
+    const warnOfUnknownNames = (action: Action): Effect.Effect<void> => {
+      const unknown = action.meta.reducers?.filter((name) => !Object.hasOwn(initial, name)) ?? []
+      return unknown.length === 0
+        ? Effect.void
+        : Effect.logWarning(
+          `action ${action.type} is meant for reducers that store ${kind} lacks: ${unknown.join(", ")}`
+        )
+    }
+
+    const unmatched = (action: Action, self: Session.Self): Effect.Effect<void, never, any> => {
+      const policy = options.unmatched ?? "log"
+      if (typeof policy === "function") return policy(action, self)
+      if (policy === "silent") return Effect.void
+      const text = `no reducer of store ${kind} knows the action ${action.type}`
+      return policy === "warn" ? Effect.logWarning(text) : Effect.logDebug(text)
+    }
+
+    const plain = middleware.length === 0
+
+    /** What is left of an action's way when it has passed its gates. */
+    const handle = (
+      self: Session.Self,
+      state: Slices,
+      action: Action,
+      targets: Array<Target>,
+      observers: ReadonlyArray<Reducer.Any>
+    ): Reply | Effect.Effect<Reply, unknown, any> => {
+      if (plain && !isAsync(targets)) {
+        const next = apply(self, state, action, targets, observers)
+        return [next, next]
+      }
+      let next = state
+      // The services that middlewares and work need are those of the kind, which its fibers have.
+      const innermost: Next<Slices> = (passed) =>
+        Effect.suspend((): Effect.Effect<Slices> => {
+          const reached = passed === action ? targets : reach(passed)
+          next = apply(self, next, passed, reached, observers)
+          return Effect.as(work(self, passed, reached), next)
+        })
+      const through = middleware.reduceRight<Next<Slices>>(
+        (inner, layer) => (passed) => layer({ action: passed, state: next, self }, inner) as ReturnType<Next<Slices>>,
+        innermost
+      )
+      return Effect.map(through(action), () => [next, next] as const)
+    }
+
+    const dispatch = (
+      { payload: action, self, state }: Session.Turn<Slices, Action, any>
+    ): Reply | Effect.Effect<Reply, unknown, any> => {
+      const targets = reach(action)
+      if (!isKnown(reducers, targets)) {
+        return Effect.as(Effect.andThen(warnOfUnknownNames(action), unmatched(action, self)), [state, state] as const)
+      }
+      const { later, open } = gate(cellOf(self), action, targets)
+      const handled = open.length === 0 && observers.length === 0
+        ? [state, state] as const
+        : handle(self, state, action, open, observers)
+      if (later.length === 0 && action.meta.reducers === undefined) return handled
+      return Effect.gen(function*() {
+        yield* warnOfUnknownNames(action)
+        for (const { pause, target: { reducer } } of later) {
+          const fired: Fired = { action, reducer: reducer.name }
+          yield* self.after(pause, "Fire", fired, { key: `debounce ${reducer.name} ${action.type}` })
+        }
+        return Effect.isEffect(handled) ? yield* handled : handled
+      })
+    }
+
+    const restart = (self: Session.Self, state: Slices): Reply => {
+      const cell = cellOf(self)
+      cell.cancelAll()
+      cell.restart(state)
+      return [state, state]
+    }
+
+    return {
+      init: (begin: Session.Start<unknown, any>) => {
+        const over = options.init?.({ id: begin.id, args: begin.args })
+        return Effect.isEffect(over)
+          ? Effect.map(over, (state) => start(begin.self, state))
+          : start(begin.self, over)
+      },
+      handlers: {
+        Dispatch: dispatch,
+        Fire: ({ payload: { action, reducer }, self, state }: Session.Turn<Slices, Fired, any>) => {
+          const targets = reach(action).filter((target) => target.reducer.name === reducer)
+          // Those that see all actions have seen it when it was dispatched.
+          const handled = handle(self, state, action, targets, [])
+          return Effect.isEffect(handled) ? Effect.map(handled, ([next]) => [next] as const) : [handled[0]] as const
+        },
+        Select: ({ payload, state }: Session.Turn<Slices, (state: Slices) => unknown, any>) => [state, payload(state)],
+        History: ({ self, state }: Session.Turn<Slices, void, any>) => {
+          const cell = cellOf(self)
+          const steps = cell.history.list().map(({ action, at, from, traceId, version }) => ({
+            version,
+            from,
+            type: action.type,
+            at,
+            traceId,
+            current: version === cell.version
+          }))
+          return [state, steps]
+        },
+        Travel: ({ payload: version, self }: Session.Turn<Slices, number, any>) => {
+          const state = cellOf(self).travel(version)
+          return state === undefined ? Effect.fail(VersionGone.of(version)) : [state, state]
+        },
+        Reset: ({ self }: Session.Turn<Slices, void, any>) => restart(self, cellOf(self).initial),
+        Restore: ({ payload, self }: Session.Turn<Slices, Slices, any>) => restart(self, payload),
+        Cancel: ({ payload: id, self, state }: Session.Turn<Slices, string, any>) => [state, cellOf(self).cancel(id)]
+      },
+      end: options.end
+    }
+  })
