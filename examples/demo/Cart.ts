@@ -1,13 +1,8 @@
 /**
- * The cart: the one kind of session in this shop.
- *
- * The class is the contract: what a cart holds and the messages it takes. The behaviour below it says what
- * they do. A cart handles one message at a time, so there is nothing to lock: two tabs that add tea at the
- * same moment are two messages in a row.
+ * The cart: one slice of a visit, and what actions do to it.
  */
-import { Effect, Number, Schema } from "effect"
-import { Session } from "effect-sessions"
-import { Rpc } from "effect/rpc"
+import { Number, Schema } from "effect"
+import { type Action, Middleware, Reducer } from "effect-sessions"
 import * as Catalogue from "./Catalogue.ts"
 
 /** How many of one product a cart can hold. */
@@ -28,6 +23,50 @@ export const Totals = Schema.Struct({ count: Schema.Int, total: Catalogue.Money 
 export const CartState = Schema.Struct({ items: Schema.Array(Item), ...Totals.fields })
 export type CartState = typeof CartState.Type
 
+/** What is added to a cart. */
+export const Addition = Schema.Struct({ sku: Catalogue.Sku, quantity: Quantity })
+
+/** A cart with these items, added up. */
+const cartOf = (items: CartState["items"]): CartState => ({
+  items,
+  count: Number.sumAll(items.map((item) => item.quantity)),
+  total: Number.sumAll(items.map((item) => item.quantity * item.price))
+})
+
+/** The reducer: pure, so it serves any kind of store. */
+export const cart = Reducer.make("cart", {
+  prefix: "cart",
+  state: CartState,
+  initial: cartOf([]),
+  actions: { add: Addition, remove: Schema.Struct({ sku: Schema.String }), clear: Schema.Void },
+  on: {
+    add: ({ items }, { quantity, sku }) =>
+      items.some((item) => item.sku === sku)
+        ? cartOf(items.map((item) => item.sku === sku ? { ...item, quantity: item.quantity + quantity } : item))
+        : cartOf([...items, { sku, quantity, price: Catalogue.get(sku).price }]),
+    remove: ({ items }, { sku }) => cartOf(items.filter((item) => item.sku !== sku)),
+    clear: () => cartOf([])
+  }
+})
+
+/** What a cart does not do, whoever asks: the reason why an action is stopped. */
+export const rules = Middleware.validation<{ readonly cart: CartState }>((action, { cart: { items } }) => {
+  const { type } = action
+  if (type === "cart.add") {
+    const { quantity, sku } = payloadOf<typeof Addition.Type>(action)
+    const held = items.find((item) => item.sku === sku)?.quantity ?? 0
+    return held + quantity > most ? `a cart holds at most ${most} of ${sku}` : undefined
+  }
+  if (type === "cart.remove") {
+    const { sku } = payloadOf<{ readonly sku: string }>(action)
+    return items.some((item) => item.sku === sku) ? undefined : "this is not in your cart"
+  }
+  return undefined
+})
+
+/** The schemas of the reducer have checked it, wherever the action came from. */
+const payloadOf = <P>(action: Action.Action): P => action.payload as P
+
 export class QuantityLimit extends Schema.TaggedError<QuantityLimit>()(
   "QuantityLimit",
   { sku: Catalogue.Sku, message: Schema.String },
@@ -39,57 +78,3 @@ export class NotInCart extends Schema.TaggedError<NotInCart>()(
   { message: Schema.String },
   { httpApiStatus: 404 }
 ) {}
-
-export class Cart extends Session.Service<Cart>()("Cart", {
-  state: CartState,
-  protocol: [
-    Rpc.make("Add", {
-      payload: { sku: Catalogue.Sku, quantity: Quantity },
-      success: Totals,
-      error: QuantityLimit
-    }),
-    Rpc.make("Remove", {
-      payload: { sku: Schema.String },
-      success: Totals,
-      error: NotInCart
-    })
-  ]
-}) {}
-
-/** A cart with these items, added up. */
-const cartOf = (items: CartState["items"]): CartState => ({
-  items,
-  count: Number.sumAll(items.map((item) => item.quantity)),
-  total: Number.sumAll(items.map((item) => item.quantity * item.price))
-})
-
-/** A handler gives the next state and the answer. */
-const replyTotals = (cart: CartState): [CartState, typeof Totals.Type] => [
-  cart,
-  { count: cart.count, total: cart.total }
-]
-
-export const CartLayer = Cart.toLayer(
-  Cart.behavior({
-    init: () => cartOf([]),
-    handlers: {
-      Add: ({ payload: { quantity, sku }, state: { items } }) => {
-        const found = items.find((item) => item.sku === sku)
-        if (found === undefined) {
-          const { price } = Catalogue.get(sku)
-          return replyTotals(cartOf([...items, { sku, quantity, price }]))
-        }
-        const raised = { ...found, quantity: found.quantity + quantity }
-        return raised.quantity > most
-          ? Effect.fail(new QuantityLimit({ sku, message: `a cart holds at most ${most} of ${sku}` }))
-          : replyTotals(cartOf(items.map((item) => item === found ? raised : item)))
-      },
-      Remove: ({ payload: { sku }, state: { items } }) => {
-        const rest = items.filter((item) => item.sku !== sku)
-        return rest.length === items.length
-          ? Effect.fail(new NotInCart({ message: "this is not in your cart" }))
-          : replyTotals(cartOf(rest))
-      }
-    }
-  })
-)

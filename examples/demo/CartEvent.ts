@@ -3,7 +3,8 @@
  */
 import { Schema, Stream } from "effect"
 import { EndReason, type Session } from "effect-sessions"
-import { type Cart, CartState } from "./Cart.ts"
+import { CartState } from "./Cart.ts"
+import type { Visit } from "./Visit.ts"
 
 const StateEvent = Schema.Struct({
   event: Schema.Literal("state"),
@@ -18,9 +19,9 @@ const EndEvent = Schema.Struct({
 export const CartEvent = Schema.Union([StateEvent, EndEvent])
 export type CartEvent = typeof CartEvent.Type
 
-/** Follows a cart until it ends. A slow reader skips to the newest state. */
-export const stream = (cart: Session.Ref<typeof Cart>): Stream.Stream<CartEvent> =>
-  cart.changes().pipe(
+/** Follows the cart of a visit until that ends. A slow reader skips to the newest state. */
+export const stream = (visit: Session.Ref<typeof Visit>): Stream.Stream<CartEvent> =>
+  visit.changes((state) => state.cart).pipe(
     Stream.map((data): CartEvent => ({ event: "state", data })),
     Stream.catchTags({
       SessionEnded: ({ reason }) => Stream.succeed<CartEvent>({ event: "end", data: { reason: reason._tag } }),

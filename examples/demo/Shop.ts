@@ -5,17 +5,18 @@ import { ByteSize, Layer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
-import { CartLayer } from "./Cart.ts"
 import { CartHandlers } from "./CartHandlers.ts"
 import { KeepAlive } from "./KeepAlive.ts"
 import * as Page from "./Page.ts"
 import * as ReadableErrors from "./ReadableErrors.ts"
 import { ShopApi } from "./ShopApi.ts"
 import { ShopHandlers } from "./ShopHandlers.ts"
+import { StoreHandlers } from "./StoreHandlers.ts"
+import { VisitLayer } from "./Visit.ts"
 import { VisitorCookie } from "./VisitorCookie.ts"
 
 const Api = HttpApiBuilder.layer(ShopApi, { openapiPath: "/openapi.json" }).pipe(
-  Layer.provide([CartHandlers, ShopHandlers]),
+  Layer.provide([CartHandlers, StoreHandlers, ShopHandlers]),
   Layer.provide([VisitorCookie.layer, KeepAlive.layer, ReadableErrors.ReadableErrors.layer])
 )
 
@@ -26,8 +27,8 @@ const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 /** Larger requests are refused before they are read. */
 const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibibytes(64))
 
-/** Needs the sessions of the program, which hosts the carts. */
+/** Needs the sessions of the program, which hosts the visits. */
 export const layer = Layer.mergeAll(Api, Page.layer, Health, Metrics, ReadableErrors.layer).pipe(
   Layer.provide(BodyLimit),
-  Layer.provideMerge(CartLayer)
+  Layer.provideMerge(VisitLayer)
 )

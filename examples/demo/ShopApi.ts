@@ -1,18 +1,18 @@
 /**
  * The HTTP API of the shop: endpoints, payloads, answers and errors, as schemas.
  *
- * Nothing here says how anything is done: see CartHandlers.ts and ShopHandlers.ts. The same definition gives the
+ * Nothing here says how anything is done: see CartHandlers.ts, StoreHandlers.ts and ShopHandlers.ts. The same definition gives the
  * server its validation, `/openapi.json` its contents, and a TypeScript client its types.
  */
 import { Schema } from "effect"
-import { SessionError } from "effect-sessions"
+import { SessionError, StoreError } from "effect-sessions"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
-import { CartState, NotInCart, Quantity, QuantityLimit, Totals } from "./Cart.ts"
+import { Addition, CartState, NotInCart, QuantityLimit, Totals } from "./Cart.ts"
 import { CartEvent } from "./CartEvent.ts"
-import * as Catalogue from "./Catalogue.ts"
 import { KeepAlive } from "./KeepAlive.ts"
 import { ReadableErrors } from "./ReadableErrors.ts"
 import { CartUnavailable, RateExceeded } from "./ShopError.ts"
+import { Visit } from "./Visit.ts"
 import { VisitorCookie } from "./VisitorCookie.ts"
 
 /** Why a visitor who is new may not come in now. Those who have a cart never see these. */
@@ -38,7 +38,7 @@ const cart = HttpApiGroup.make("cart")
       success: HttpApiSchema.NoContent
     }),
     HttpApiEndpoint.post("add", "/cart/items", {
-      payload: Schema.Struct({ sku: Catalogue.Sku, quantity: Quantity }),
+      payload: Addition,
       success: Totals,
       error: [...startErrors, CartUnavailable, QuantityLimit]
     }),
@@ -54,6 +54,46 @@ const cart = HttpApiGroup.make("cart")
   )
   .middleware(VisitorCookie)
 
+const Accepted = Schema.Struct({ accepted: Schema.Literal(true) }).pipe(HttpApiSchema.status(202))
+
+const store = HttpApiGroup.make("store")
+  .add(
+    // The action is checked by the schemas of the reducers. With `?wait=1` the answer is the new state.
+    HttpApiEndpoint.post("dispatch", "/dispatch", {
+      query: { wait: Schema.optionalKey(Schema.Literal("1")) },
+      payload: Schema.Struct({
+        type: Schema.String,
+        payload: Schema.optionalKey(Schema.Unknown),
+        meta: Schema.optionalKey(Schema.Unknown)
+      }),
+      success: [Visit.state, Accepted],
+      error: [
+        ...startErrors,
+        CartUnavailable,
+        StoreError.UnknownAction,
+        StoreError.InvalidAction,
+        StoreError.ActionStopped
+      ]
+    }),
+    HttpApiEndpoint.get("state", "/state", {
+      query: { select: Schema.optionalKey(Schema.String) },
+      success: Schema.Unknown,
+      error: [...startErrors, CartUnavailable]
+    }),
+    HttpApiEndpoint.get("history", "/history", {
+      success: Schema.Array(
+        Schema.Struct({ version: Schema.Int, type: Schema.String, at: Schema.DateTimeUtcFromString })
+      ),
+      error: [...startErrors, CartUnavailable]
+    }),
+    HttpApiEndpoint.post("travel", "/history/:version", {
+      params: { version: Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0)) },
+      success: Visit.state,
+      error: [...startErrors, CartUnavailable, StoreError.VersionGone]
+    })
+  )
+  .middleware(VisitorCookie)
+
 const shop = HttpApiGroup.make("shop")
   .add(
     HttpApiEndpoint.get("sessions", "/sessions", {
@@ -61,4 +101,6 @@ const shop = HttpApiGroup.make("shop")
     })
   )
 
-export class ShopApi extends HttpApi.make("corner-shop").add(cart, shop).prefix("/api").middleware(ReadableErrors) {}
+export class ShopApi
+  extends HttpApi.make("corner-shop").add(cart, store, shop).prefix("/api").middleware(ReadableErrors)
+{}

@@ -10,24 +10,24 @@ import { type Session, type SessionError, SessionId } from "effect-sessions"
 import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiMiddleware } from "effect/http-api"
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from "node:crypto"
-import { Cart } from "./Cart.ts"
+import { Visit } from "./Visit.ts"
 
-type CartRef = Session.Ref<typeof Cart>
+type VisitRef = Session.Ref<typeof Visit>
 
 type StartRefused = SessionError.StartRateExceeded | SessionError.SessionLimitReached | SessionError.SessionsClosed
 
 /** The visitor whose request this is. */
 export class Visitor extends Context.Service<Visitor, {
-  /** The visitor's live cart, if there is one. Counts as activity. */
-  readonly reach: Effect.Effect<Option.Option<CartRef>>
-  /** The visitor's cart; a new one, and a cookie for it, if need be. Counts as activity. */
-  readonly cart: Effect.Effect<CartRef, StartRefused, HttpServerRequest.HttpServerRequest>
+  /** The visitor's live visit, if there is one. Counts as activity. */
+  readonly reach: Effect.Effect<Option.Option<VisitRef>>
+  /** The visitor's visit; a new one, and a cookie for it, if need be. Counts as activity. */
+  readonly visit: Effect.Effect<VisitRef, StartRefused, HttpServerRequest.HttpServerRequest>
   /** Ends the visitor's session and takes the cookie back. */
   readonly leave: Effect.Effect<void, never, HttpServerRequest.HttpServerRequest>
 }>()("corner-shop/Visitor") {}
 
 /**
- * Gives endpoints their `Visitor`. A session starts only when an endpoint asks for the cart, which is after the
+ * Gives endpoints their `Visitor`. A session starts only when an endpoint asks for the visit, which is after the
  * request has been found good.
  */
 export class VisitorCookie
@@ -36,24 +36,24 @@ export class VisitorCookie
   static readonly layer = Layer.effect(
     VisitorCookie,
     Effect.gen(function*() {
-      const carts = yield* Cart
+      const visits = yield* Visit
       const { sign, verify } = signer(yield* secretKey)
 
       const visitor = (request: HttpServerRequest.HttpServerRequest): Visitor["Service"] => {
         const id = verify(request.cookies[name])
-        const reach = Option.isSome(id) ? carts.reach(id.value) : Effect.succeedNone
+        const reach = Option.isSome(id) ? visits.reach(id.value) : Effect.succeedNone
 
         const startNew = Effect.gen(function*() {
           const address = Option.getOrUndefined(request.remoteAddress)
-          const cart = yield* carts.start(yield* SessionId.make, { address })
-          yield* setCookie(sign(cart.id), { secure: !isLocal(request.headers.host) })
-          return cart
+          const visit = yield* visits.start(yield* SessionId.make, { address })
+          yield* setCookie(sign(visit.id), { secure: !isLocal(request.headers.host) })
+          return visit
         }).pipe(
-          // Nothing in a cart's init can fail, and the ids we make are good.
+          // Nothing in a visit's init can fail, and the ids we make are good.
           Effect.catchTag(["StartFailed", "InvalidSessionId"], Effect.die)
         )
 
-        const cart = Effect.flatMap(reach, Option.match({ onNone: () => startNew, onSome: Effect.succeed }))
+        const visit = Effect.flatMap(reach, Option.match({ onNone: () => startNew, onSome: Effect.succeed }))
 
         const leave = Effect.gen(function*() {
           const found = yield* reach
@@ -61,7 +61,7 @@ export class VisitorCookie
           yield* expireCookie
         })
 
-        return { reach, cart, leave }
+        return { reach, visit, leave }
       }
 
       return (respond) =>

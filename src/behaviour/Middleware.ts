@@ -34,13 +34,14 @@ export interface Passing<out State> {
 export type Next<State> = (action: Action) => Effect.Effect<State, ActionStopped>
 
 /**
- * A middleware. What it gives is the state that the next one outside sees; it is what `next` gave.
+ * A middleware, for all stores whose state has what `State` has. What it gives is the state that the next one outside
+ * sees; it is what `next` gave.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Middleware<in out State = any, out R = never> {
-  (passing: Passing<State>, next: Next<State>): Effect.Effect<State, ActionStopped, R>
+export interface Middleware<in State = any, out R = never> {
+  <S extends State>(passing: Passing<S>, next: Next<S>): Effect.Effect<S, ActionStopped, R>
 }
 
 /**

@@ -44,6 +44,16 @@ export type State<Reducers extends ReadonlyArray<Reducer.Any>> = {
   readonly [R in Reducers[number] as R["name"]]: R["state"]["Type"]
 }
 
+/**
+ * The schema of that state.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type StateSchema<Reducers extends ReadonlyArray<Reducer.Any>> = Schema.Struct<
+  { readonly [R in Reducers[number] as R["name"]]: R["state"] }
+>
+
 type Intersection<U> = (U extends unknown ? (u: U) => void : never) extends (i: infer I) => void ? I : never
 
 /**
@@ -118,7 +128,7 @@ export type Definition<
   & Session.Definition<
     Self,
     Name,
-    Schema.Codec<State<Reducers>>,
+    StateSchema<Reducers>,
     Protocol<State<Reducers>, ActionOf<Actions<Reducers>>>,
     Args,
     E

@@ -10,7 +10,7 @@ describe("the cart", () => {
       const { headers, json, status } = yield* ada.send("GET", "/api/session")
       assert.strictEqual(status, 200)
       assert.deepStrictEqual(json, {
-        kind: "Cart",
+        kind: "Visit",
         startedAt: "1970-01-01T00:00:00.000Z",
         lastActiveAt: "1970-01-01T00:00:00.000Z",
         expiresAt: "1970-01-01T00:30:00.000Z",

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestSessions } from "effect-sessions/testing"
 import { TestClock } from "effect/testing"
-import { Cart } from "../../examples/demo/Cart.ts"
+import { Visit } from "../../examples/demo/Visit.ts"
 import * as ShopRoom from "./ShopRoom.ts"
 
 const empty = ShopRoom.event("state", { items: [], count: 0, total: 0 })
@@ -72,7 +72,7 @@ describe("events", () => {
       const ada = shop.visitor()
       const events = yield* ada.events
       yield* events.next
-      const carts = yield* shop.run(Cart)
+      const carts = yield* shop.run(Visit)
       const [cart] = yield* carts.list
       assert.strictEqual((yield* cart!.info).watchers, 1)
       yield* events.close

@@ -33,10 +33,10 @@ describe("the shop", () => {
       for (
         const line of [
           `effect_sessions_limit 200`,
-          `effect_sessions_live{kind="Cart"} 1`,
-          `effect_sessions_started_total{kind="Cart"} 2`,
-          `effect_sessions_ended_total{kind="Cart",reason="stopped"} 1`,
-          `effect_sessions_messages_total{kind="Cart",type="call"} 2`
+          `effect_sessions_live{kind="Visit"} 1`,
+          `effect_sessions_started_total{kind="Visit"} 2`,
+          `effect_sessions_ended_total{kind="Visit",reason="stopped"} 1`,
+          `effect_sessions_messages_total{kind="Visit",type="call"} 2`
         ]
       ) assert.include(text.split("\n"), line)
     }))
@@ -62,6 +62,10 @@ describe("the shop", () => {
         "/api/cart/items",
         "/api/cart/items/{sku}",
         "/api/events",
+        "/api/dispatch",
+        "/api/state",
+        "/api/history",
+        "/api/history/{version}",
         "/api/sessions"
       ])
     }))

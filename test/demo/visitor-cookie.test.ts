@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Sessions } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
 import { createHmac } from "node:crypto"
-import { Cart } from "../../examples/demo/Cart.ts"
+import { Visit } from "../../examples/demo/Visit.ts"
 import * as ShopRoom from "./ShopRoom.ts"
 
 const setCookie = (headers: Headers): string => headers.get("set-cookie") ?? ""
@@ -88,7 +88,7 @@ describe("the visitor's cookie", () => {
       bob.cookie = signed("B".repeat(32), "s")
       yield* bob.session
       assert.notInclude(bob.cookie, "B".repeat(32))
-      const carts = yield* shop.run(Cart)
+      const carts = yield* shop.run(Visit)
       assert.isFalse(yield* carts.has("B".repeat(32)))
       assert.strictEqual((yield* (yield* shop.run(Sessions)).count).count, 2)
     }))
