@@ -10,12 +10,14 @@ import { promisify } from "node:util"
 import type { Driver, Figures, Plan, Subject } from "./Subject.ts"
 import { growth } from "./suites/growth.ts"
 import { paths } from "./suites/paths.ts"
+import { store } from "./suites/store.ts"
 import { workload } from "./suites/workload.ts"
 
 const suites: Readonly<Record<string, (driver: Driver, plan: Plan) => Effect.Effect<Figures, unknown>>> = {
   workload,
   growth,
-  paths
+  paths,
+  store
 }
 
 /** The subjects that come with the harness; any other name is the address of a module. */

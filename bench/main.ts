@@ -116,7 +116,8 @@ const all = async (): Promise<void> => {
   await again()
   progress("measuring OTP")
   baselines.push({ name: "OTP", figures: await runOtp(plan) })
-  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads) } }
+  const stores = own === "reference" ? await run(own, "store", plan) : {}
+  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads), ...stores } }
 
   const results: Results = { full, plan: ownPlan, columns: [subject, ...baselines] }
   console.log(renderText(results))

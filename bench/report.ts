@@ -4,7 +4,15 @@
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"
 import type { Figures, Plan } from "./Subject.ts"
-import { type Column, growthCurve, growthSection, pathsSection, verdicts, workloadSection } from "./tables.ts"
+import {
+  type Column,
+  growthCurve,
+  growthSection,
+  pathsSection,
+  storeSection,
+  verdicts,
+  workloadSection
+} from "./tables.ts"
 
 export interface Results {
   readonly full: boolean
@@ -30,6 +38,7 @@ const sections = ({ columns, plan }: Results): ReadonlyArray<readonly [title: st
   return [
     ["Workload", workloadSection(columns, plan.sessions)],
     ["Paths beside the hot one", pathsSection(columns, plan.batch)],
+    ...(figures["store_dispatch"] === undefined ? [] : [["Stores", storeSection(figures)] as const]),
     ["By size", growthSection(columns, plan.sizes)],
     [`Growth curve of ${name}`, growthCurve(figures, plan.sizes)],
     ["Verdicts", verdicts(figures, plan.sizes).map((verdict) => `- ${verdict}`).join("\n")]

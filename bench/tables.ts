@@ -86,6 +86,25 @@ export const pathsSection = (columns: ReadonlyArray<Column>, sessions: number): 
     ["start_refused", "starts that are refused"]
   ])
 
+/** The section of the store suite. */
+export const storeSection = (figures: Figures): string => {
+  const of = (name: string) => figures[`store_${name}`]!
+  return table(["Stores", "figure", "aim"], [
+    ["casts a second to a plain session, as Effects", count(of("cast")), "-"],
+    ["dispatches a second through one reducer", count(of("dispatch")), "-"],
+    ["dispatches over casts", (of("dispatch") / of("cast")).toFixed(2), "0.70 or more"],
+    [
+      "what history takes of the dispatch rate",
+      `${Math.round(100 * (1 - of("history") / of("dispatch")))} %`,
+      "under 25 %"
+    ],
+    ["ns a dispatch for each watcher whose selection stays", of("watcher_ns").toFixed(0), "under 1,000"],
+    ["bytes a session with 20 items, without history", count(of("bytes")), "-"],
+    ["the same with a history of 100 steps", count(of("bytes_history")), "-"],
+    ["how many times more", (of("bytes_history") / of("bytes")).toFixed(1), "under 3.0"]
+  ])
+}
+
 const growthTables = [
   ["create", "Creates per second"],
   ["bytes", "Bytes a session"],

@@ -1,11 +1,13 @@
 /**
- * What happened to a store, as a bounded ring.
+ * What happened to a store, as a bounded list of steps.
  *
- * States share structure, so an entry costs little more than the part that its action changed.
+ * Steps are kept as what was done, not as what came of it: the state after a step is made again from the nearest state
+ * that is kept, by reducers, which are pure. So a step costs a few words, and a look at an earlier state a few
+ * reductions.
  *
  * @since 0.1.0
  */
-import type { Action } from "./Action.ts"
+import { type Action, make as makeAction, type Meta, noMeta } from "./Action.ts"
 
 /**
  * One step of a history.
@@ -13,57 +15,151 @@ import type { Action } from "./Action.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Entry<out State> {
+export interface Step {
   /** Counts the actions that changed the state, from 1; 0 is the first state. */
   readonly version: number
   /** The version on which the action built: the one before, unless somebody had travelled. */
   readonly from: number
   readonly action: Action
-  /** The state after the action. */
-  readonly state: State
   /** Milliseconds since 1970. */
   readonly at: number
   /** The trace in which the action was dispatched, if there was one. */
   readonly traceId: string | undefined
 }
 
+/** How many steps are kept together. Every other such segment keeps the state on which it built. */
+const stride = 50
+
+/** What only some steps have. */
+interface Rare<Scope> {
+  readonly meta: Meta
+  readonly traceId: string | undefined
+  readonly scope: Scope | undefined
+}
+
+/** Some steps in a row, and the state on which the first one built, unless the segment before leads to it. */
+class Segment<State, Scope> {
+  readonly first: number
+  readonly from: number
+  base: { readonly state: State } | undefined
+  /** When the first step was, in milliseconds since 1970. */
+  readonly began: number
+  count = 0
+  /** For each step: the type, the payload, and the milliseconds since `began`. One array is smaller than three. */
+  readonly cells: Array<unknown> = new Array(3 * stride)
+  rare: Map<number, Rare<Scope>> | undefined
+
+  constructor(first: number, from: number, base: { readonly state: State } | undefined, began: number) {
+    this.first = first
+    this.from = from
+    this.base = base
+    this.began = began
+  }
+}
+
 /**
- * A ring of the latest steps.
+ * The latest steps. A `Scope` says what an action reached, where that is not all it could reach.
  *
  * @since 0.1.0
  * @category models
  */
-export class History<State> {
+export class History<State, Scope = never> {
   readonly limit: number
-  private readonly ring: Array<Entry<State>> = []
-  private next = 0
+  private readonly reduce: (state: State, action: Action, scope: Scope | undefined) => State
+  private readonly segments: Array<Segment<State, Scope>> = []
 
-  /** @param limit how many steps are kept; 0 keeps none */
-  constructor(limit: number) {
+  /**
+   * @param limit how many steps are kept; 0 keeps none
+   * @param reduce makes the state after a step again
+   */
+  constructor(limit: number, reduce: (state: State, action: Action, scope: Scope | undefined) => State) {
     this.limit = limit
+    this.reduce = reduce
   }
 
-  /** Adds a step; the oldest one makes room. */
-  push(entry: Entry<State>): void {
+  /** Adds a step, which builds on the state `base` of version `from`; the oldest steps make room. */
+  push(
+    version: number,
+    from: number,
+    base: State,
+    action: Action,
+    at: number,
+    traceId: string | undefined,
+    scope: Scope | undefined
+  ): void {
     if (this.limit === 0) return
-    this.ring[this.next] = entry
-    this.next = (this.next + 1) % this.limit
+    const { segments } = this
+    let segment = segments[segments.length - 1]
+    const follows = segment !== undefined && from === segment.first + segment.count - 1
+    if (segment === undefined || segment.count === stride || !follows) {
+      const isLedTo = follows && segment?.base !== undefined
+      segment = new Segment<State, Scope>(version, from, isLedTo ? undefined : { state: base }, at)
+      segments.push(segment)
+    }
+    // The oldest segment goes when all of its steps are too old.
+    while (segments.length > 1 && segments[1]!.first <= version - this.limit + 1) {
+      const [oldest, next] = segments as [Segment<State, Scope>, Segment<State, Scope>]
+      next.base ??= { state: this.replay(oldest, oldest.base!.state, oldest.count) }
+      segments.shift()
+    }
+    const index = segment.count++
+    const cell = 3 * index
+    segment.cells[cell] = action.type
+    segment.cells[cell + 1] = action.payload
+    segment.cells[cell + 2] = at - segment.began
+    const { meta } = action
+    if (meta !== noMeta || traceId !== undefined || scope !== undefined) {
+      const rare = segment.rare ??= new Map()
+      rare.set(index, { meta, traceId, scope })
+    }
+  }
+
+  private step(segment: Segment<State, Scope>, index: number): Step {
+    const version = segment.first + index
+    const rare = segment.rare?.get(index)
+    const [type, payload, at] = segment.cells.slice(3 * index, 3 * index + 3) as [string, unknown, number]
+    return {
+      version,
+      from: index === 0 ? segment.from : version - 1,
+      action: makeAction(type, payload, rare?.meta ?? noMeta),
+      at: segment.began + at,
+      traceId: rare?.traceId
+    }
   }
 
   /** The steps that are kept, oldest first. */
-  list(): ReadonlyArray<Entry<State>> {
-    return this.ring.length < this.limit
-      ? [...this.ring]
-      : [...this.ring.slice(this.next), ...this.ring.slice(0, this.next)]
+  list(): ReadonlyArray<Step> {
+    const steps = this.segments.flatMap((segment) =>
+      Array.from({ length: segment.count }, (_, at) => this.step(segment, at))
+    )
+    return steps.slice(-Math.max(this.limit, 1))
   }
 
-  /** The step with this version, while it is kept. */
-  find(version: number): Entry<State> | undefined {
-    return this.ring.find((entry) => entry.version === version)
+  private replay(segment: Segment<State, Scope>, base: State, count: number): State {
+    let state = base
+    for (let index = 0; index < count; index++) {
+      state = this.reduce(state, this.step(segment, index).action, segment.rare?.get(index)?.scope)
+    }
+    return state
   }
 
+  /** The state after the step with this version; nothing when the step is not kept. */
+  find(version: number): { readonly state: State } | undefined {
+    const { limit, segments } = this
+    const last = segments.at(-1)
+    if (last === undefined || version <= last.first + last.count - 1 - limit) return undefined
+    const at = segments.findIndex(({ count, first }) => first <= version && version < first + count)
+    if (at === -1) return undefined
+    const segment = segments[at]!
+    const before = segments[at - 1]
+    const base = segment.base === undefined
+      ? this.replay(before!, before!.base!.state, before!.count)
+      : segment.base.state
+    return { state: this.replay(segment, base, version - segment.first + 1) }
+  }
+
+  /** Forgets all steps. */
   clear(): void {
-    this.ring.length = 0
-    this.next = 0
+    this.segments.length = 0
   }
 }

@@ -4,11 +4,11 @@
 import type * as Fiber from "effect/Fiber"
 import type { Action } from "../../behaviour/Action.ts"
 import { History } from "../../behaviour/History.ts"
-import type { Slices } from "./routing.ts"
+import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {
   readonly initial: Slices
-  readonly history: History<Slices>
+  readonly history: History<Slices, Scope>
   /** The state as it is now, for work that runs beside the session. */
   state: Slices
   /** The version of that state. */
@@ -18,28 +18,32 @@ export class StoreCell {
   readonly handledAt = new Map<string, number>()
   private readonly work = new Map<string, Set<Fiber.Fiber<unknown, unknown>>>()
 
-  constructor(initial: Slices, historyLimit: number) {
+  /** @param reach says what an action reaches, where a step does not say it */
+  constructor(initial: Slices, historyLimit: number, reach: (action: Action) => Scope) {
     this.initial = initial
     this.state = initial
-    this.history = new History(historyLimit)
+    this.history = new History(historyLimit, (state, action, scope) => {
+      const { observers, targets } = scope ?? reach(action)
+      return reduce(targets, observers, state, action)
+    })
   }
 
-  /** Notes what an action made of the state. */
-  record(action: Action, state: Slices, at: number, traceId: string | undefined): void {
-    if (state === this.state) return
+  /** Notes what an action made of the state. `scope` is what it reached, where that is not all it could reach. */
+  record(action: Action, state: Slices, at: number, traceId: string | undefined, scope: Scope | undefined): void {
+    const base = this.state
     const from = this.version
     this.version = ++this.lastVersion
     this.state = state
-    this.history.push({ version: this.version, from, action, state, at, traceId })
+    this.history.push(this.version, from, base, action, at, traceId, scope)
   }
 
   /** Goes to a version that is kept; `undefined` when it is not. */
   travel(version: number): Slices | undefined {
-    const state = version === 0 ? this.initial : this.history.find(version)?.state
-    if (state === undefined) return undefined
+    const found = version === 0 ? { state: this.initial } : this.history.find(version)
+    if (found === undefined) return undefined
     this.version = version
-    this.state = state
-    return state
+    this.state = found.state
+    return found.state
   }
 
   /** Begins anew with this state. */

@@ -13,6 +13,12 @@ export interface Target {
   readonly short: string
 }
 
+/** What an action reaches: those who know it, and those who see all. */
+export interface Scope {
+  readonly targets: ReadonlyArray<Target>
+  readonly observers: ReadonlyArray<Reducer.Any>
+}
+
 /** The reducers that know the action. */
 export const targetsOf = (reducers: ReadonlyArray<Reducer.Any>, action: Action): Array<Target> => {
   const { prefix, reducers: names } = action.meta
@@ -42,23 +48,19 @@ export const reduce = (
   state: Slices,
   action: Action
 ): Slices => {
-  let next: Record<string, unknown> | undefined
-  const set = (name: string, before: unknown, slice: unknown) => {
-    if (slice === before) return
-    next ??= { ...state }
-    next[name] = slice
-  }
+  let next = state
   for (const { reducer, short } of targets) {
     const handler = Object.hasOwn(reducer.on, short) ? reducer.on[short] : undefined
-    if (handler === undefined) continue
-    const slice = (next ?? state)[reducer.name]
-    set(reducer.name, slice, handler(slice, action.payload))
+    if (handler !== undefined) next = withSlice(next, reducer.name, handler(next[reducer.name], action.payload))
   }
   for (const { catchAll, name } of observers) {
-    if (catchAll === undefined || action.meta.reducers?.includes(name) === false) continue
-    if (action.meta.prefix !== undefined) continue
-    const slice = (next ?? state)[name]
-    set(name, slice, catchAll(slice, action))
+    const { prefix, reducers } = action.meta
+    if (prefix === undefined && reducers?.includes(name) !== false) {
+      next = withSlice(next, name, catchAll!(next[name], action))
+    }
   }
-  return next ?? state
+  return next
 }
+
+const withSlice = (state: Slices, name: string, slice: unknown): Slices =>
+  slice === state[name] ? state : { ...state, [name]: slice }

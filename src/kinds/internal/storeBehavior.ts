@@ -15,7 +15,7 @@ import type * as Reducer from "../../behaviour/Reducer.ts"
 import { VersionGone } from "../../behaviour/StoreError.ts"
 import type * as Session from "../../contract/Session.ts"
 import { StoreBroadcasts } from "../StoreBroadcasts.ts"
-import { isKnown, reduce, type Slices, type Target, targetsOf } from "./routing.ts"
+import { isKnown, reduce, type Scope, type Slices, type Target, targetsOf } from "./routing.ts"
 import { StoreCell } from "./StoreCell.ts"
 
 /** A debounced action whose time has come, for one reducer. */
@@ -37,6 +37,13 @@ interface Options {
   readonly end?: ((ending: any) => Effect.Effect<void, never, any>) | undefined
 }
 
+/** What becomes of an action. */
+interface Plan extends Scope {
+  readonly gated: boolean
+  readonly async: boolean
+  readonly known: boolean
+}
+
 type Reply = readonly [state: Slices, reply: Slices]
 
 export const makeBehavior = (
@@ -56,27 +63,39 @@ export const makeBehavior = (
     const now = () => clock.currentTimeMillisUnsafe()
     const initial: Slices = Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.initial]))
     const observers = reducers.filter((reducer) => reducer.catchAll !== undefined)
-    // What most actions reach does not change, so it is looked up once.
-    const known = new Map<string, Array<Target>>()
-    const reach = (action: Action): Array<Target> => {
-      if (action.meta.reducers !== undefined || action.meta.prefix !== undefined) return targetsOf(reducers, action)
-      let targets = known.get(action.type)
-      if (targets === undefined) {
-        targets = targetsOf(reducers, action)
-        // Types that nobody knows may be of any number.
-        if (targets.length > 0) known.set(action.type, targets)
+    const planOf = (action: Action): Plan => {
+      const targets = targetsOf(reducers, action)
+      return {
+        targets,
+        observers,
+        gated: targets.some(({ reducer, short }) =>
+          reducer.debounce[short] !== undefined || reducer.throttle[short] !== undefined
+        ),
+        async: targets.some(({ reducer, short }) => reducer.async[short] !== undefined),
+        known: isKnown(reducers, targets)
       }
-      return targets
+    }
+    // What an action without a meta reaches does not change, so it is looked up once.
+    const plans = new Map<string, Plan>()
+    const reach = (action: Action): Plan => {
+      if (action.meta.reducers !== undefined || action.meta.prefix !== undefined) return planOf(action)
+      let plan = plans.get(action.type)
+      if (plan === undefined) {
+        plan = planOf(action)
+        // Types that nobody knows may be of any number.
+        if (plan.targets.length > 0) plans.set(action.type, plan)
+      }
+      return plan
     }
 
     const start = (self: Session.Self, over: unknown): Slices => {
       const state = { ...initial, ...over as Slices }
-      cells.set(self, new StoreCell(state, historyLimit))
+      cells.set(self, new StoreCell(state, historyLimit, reach))
       return state
     }
 
     /** Leaves out what is throttled, and puts off what is debounced. */
-    const gate = (cell: StoreCell, action: Action, targets: Array<Target>) => {
+    const gate = (cell: StoreCell, action: Action, targets: ReadonlyArray<Target>) => {
       const later: Array<{ readonly target: Target; readonly pause: number }> = []
       const open = targets.filter((target) => {
         const { reducer, short } = target
@@ -96,16 +115,20 @@ export const makeBehavior = (
       return { later, open: open.length === targets.length ? targets : open }
     }
 
-    /** Reduces and notes it. */
-    const apply = (
-      self: Session.Self,
-      state: Slices,
-      action: Action,
-      targets: ReadonlyArray<Target>,
-      observers: ReadonlyArray<Reducer.Any>
-    ): Slices => {
-      const next = reduce(targets, observers, state, action)
-      cellOf(self).record(action, next, now(), Fiber.getCurrent()?.cache.span?.traceId)
+    /** Reduces and notes it. `partly`: the action does not reach all that it could reach. */
+    const apply = (self: Session.Self, state: Slices, action: Action, scope: Scope, partly: boolean): Slices => {
+      const next = reduce(scope.targets, scope.observers, state, action)
+      const cell = cellOf(self)
+      if (next !== state) {
+        if (historyLimit === 0) cell.state = next
+        else {
+          const traceId = Fiber.getCurrent()?.cache.span?.traceId
+          const { observers, targets } = scope
+          // What a timer fired was not noted as activity.
+          const at = Math.max(self.lastActiveAt, partly ? now() : 0)
+          cell.record(action, next, at, traceId, partly ? { targets, observers } : undefined)
+        }
+      }
       if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: next })
       return next
     }
@@ -131,9 +154,6 @@ export const makeBehavior = (
         })
       }, { discard: true })
 
-    const isAsync = (targets: ReadonlyArray<Target>) =>
-      targets.some(({ reducer, short }) => reducer.async[short] !== undefined)
-
     const warnOfUnknownNames = (action: Action): Effect.Effect<void> => {
       const unknown = action.meta.reducers?.filter((name) => !Object.hasOwn(initial, name)) ?? []
       return unknown.length === 0
@@ -158,20 +178,21 @@ export const makeBehavior = (
       self: Session.Self,
       state: Slices,
       action: Action,
-      targets: Array<Target>,
-      observers: ReadonlyArray<Reducer.Any>
+      scope: Scope,
+      { async, partly }: { readonly async: boolean; readonly partly: boolean }
     ): Reply | Effect.Effect<Reply, unknown, any> => {
-      if (plain && !isAsync(targets)) {
-        const next = apply(self, state, action, targets, observers)
+      if (plain && !async) {
+        const next = apply(self, state, action, scope, partly)
         return [next, next]
       }
       let next = state
       // The services that middlewares and work need are those of the kind, which its fibers have.
       const innermost: Next<Slices> = (passed) =>
         Effect.suspend((): Effect.Effect<Slices> => {
-          const reached = passed === action ? targets : reach(passed)
-          next = apply(self, next, passed, reached, observers)
-          return Effect.as(work(self, passed, reached), next)
+          const rewritten = passed !== action
+          const reached = rewritten ? reach(passed) : scope
+          next = apply(self, next, passed, reached, partly && !rewritten)
+          return Effect.as(work(self, passed, reached.targets), next)
         })
       const through = middleware.reduceRight<Next<Slices>>(
         (inner, layer) => (passed) => layer({ action: passed, state: next, self }, inner) as ReturnType<Next<Slices>>,
@@ -183,15 +204,20 @@ export const makeBehavior = (
     const dispatch = (
       { payload: action, self, state }: Session.Turn<Slices, Action, any>
     ): Reply | Effect.Effect<Reply, unknown, any> => {
-      const targets = reach(action)
-      if (!isKnown(reducers, targets)) {
+      const plan = reach(action)
+      if (!plan.known) {
         return Effect.as(Effect.andThen(warnOfUnknownNames(action), unmatched(action, self)), [state, state] as const)
       }
-      const { later, open } = gate(cellOf(self), action, targets)
+      if (!plan.gated && action.meta.reducers === undefined) {
+        return handle(self, state, action, plan, { async: plan.async, partly: false })
+      }
+      const { later, open } = gate(cellOf(self), action, plan.targets)
       const handled = open.length === 0 && observers.length === 0
         ? [state, state] as const
-        : handle(self, state, action, open, observers)
-      if (later.length === 0 && action.meta.reducers === undefined) return handled
+        : handle(self, state, action, { targets: open, observers }, {
+          async: plan.async,
+          partly: open.length < plan.targets.length
+        })
       return Effect.gen(function*() {
         yield* warnOfUnknownNames(action)
         for (const { pause, target: { reducer } } of later) {
@@ -219,9 +245,10 @@ export const makeBehavior = (
       handlers: {
         Dispatch: dispatch,
         Fire: ({ payload: { action, reducer }, self, state }: Session.Turn<Slices, Fired, any>) => {
-          const targets = reach(action).filter((target) => target.reducer.name === reducer)
+          const plan = reach(action)
+          const targets = plan.targets.filter((target) => target.reducer.name === reducer)
           // Those that see all actions have seen it when it was dispatched.
-          const handled = handle(self, state, action, targets, [])
+          const handled = handle(self, state, action, { targets, observers: [] }, { async: plan.async, partly: true })
           return Effect.isEffect(handled) ? Effect.map(handled, ([next]) => [next] as const) : [handled[0]] as const
         },
         Select: ({ payload, state }: Session.Turn<Slices, (state: Slices) => unknown, any>) => [state, payload(state)],
