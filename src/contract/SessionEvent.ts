@@ -215,6 +215,18 @@ export interface WorkerTerminate extends Base {
 }
 
 /**
+ * A store handled an action. `changed` tells whether it changed the state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Dispatch extends Base {
+  readonly _tag: "Dispatch"
+  readonly type: string
+  readonly changed: boolean
+}
+
+/**
  * Any event.
  *
  * @since 0.1.0
@@ -238,6 +250,7 @@ export type SessionEvent =
   | Broadcast
   | WorkerStart
   | WorkerTerminate
+  | Dispatch
 
 /**
  * The events of one tag.

@@ -100,6 +100,7 @@ export type Protocol<S, A> =
   | Rpc.Rpc<"Select", Schema.Codec<(state: S) => unknown>, typeof Schema.Unknown>
   | Rpc.Rpc<"History", typeof Schema.Void, Schema.Codec<ReadonlyArray<typeof Step.Type>>>
   | Rpc.Rpc<"Travel", typeof Schema.Number, Schema.Codec<S>, typeof VersionGone>
+  | Rpc.Rpc<"Look", typeof Schema.Number, Schema.Codec<S>, typeof VersionGone>
   | Rpc.Rpc<"Reset", typeof Schema.Void, Schema.Codec<S>>
   | Rpc.Rpc<"Restore", Schema.Codec<S>, Schema.Codec<S>>
   | Rpc.Rpc<"Cancel", typeof Schema.String, typeof Schema.Number>
@@ -172,6 +173,7 @@ export const Service = <Self>() =>
       Rpc.make("Select", { payload: select, success: Schema.Unknown }),
       Rpc.make("History", { success: Schema.Array(Step) }),
       Rpc.make("Travel", { payload: Schema.Number, success: state, error: VersionGone }),
+      Rpc.make("Look", { payload: Schema.Number, success: state, error: VersionGone }),
       Rpc.make("Reset", { success: state }),
       Rpc.make("Restore", { payload: state, success: state }),
       Rpc.make("Cancel", { payload: Schema.String, success: Schema.Number })
@@ -377,6 +379,18 @@ export const history = <P extends Rpc.Any>(
   ref: SessionRef<any, P>
 ): Effect.Effect<ReadonlyArray<typeof Step.Type>, CallError> =>
   untyped(ref).call("History") as Effect.Effect<ReadonlyArray<typeof Step.Type>, CallError>
+
+/**
+ * The state after the step with this version; 0 is the first one. The store stays where it is.
+ *
+ * @since 0.1.0
+ * @category history
+ */
+export const look = <S, P extends Rpc.Any>(
+  ref: SessionRef<S, P>,
+  version: number
+): Effect.Effect<S, VersionGone | CallError> =>
+  untyped(ref).call("Look", version) as Effect.Effect<S, VersionGone | CallError>
 
 /**
  * Goes to an earlier state, or back; 0 is the first one. Nothing is run again: reducers, middlewares and work are not

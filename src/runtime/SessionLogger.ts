@@ -42,7 +42,8 @@ export const defaultLevels: Levels = {
   Unsubscribe: "Trace",
   Broadcast: "Debug",
   WorkerStart: "Trace",
-  WorkerTerminate: "Debug"
+  WorkerTerminate: "Debug",
+  Dispatch: "Trace"
 }
 
 /**
@@ -107,6 +108,8 @@ const describe = (event: SessionEvent): string => {
       return "session forked work"
     case "WorkerTerminate":
       return `forked work is over: ${event.outcome}`
+    case "Dispatch":
+      return `action ${event.type}${event.changed ? "" : " changed nothing"}`
   }
 }
 

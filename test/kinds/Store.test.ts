@@ -1,5 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Logger, References, Schema, Stream } from "effect"
 import {
   Action,
   Middleware,
@@ -289,6 +289,9 @@ describe("history", () => {
       assert.deepInclude(last, { version: 8, from: 5, type: "counter.increment" })
       assert.strictEqual((yield* ref.state).counter.count, 6)
       assert.strictEqual((yield* Store.travel(ref, 0)).counter.count, 0)
+      assert.strictEqual((yield* Store.look(ref, 7)).counter.count, 7)
+      assert.strictEqual((yield* Effect.flip(Store.look(ref, 1)))._tag, "VersionGone")
+      assert.strictEqual((yield* ref.state).counter.count, 0)
     }).pipe(provide))
 
   it.effect("reset begins anew and cancels work", () =>
@@ -354,6 +357,76 @@ describe("selectors", () => {
     assert.deepStrictEqual([{ n: 1, other: 0 }, { n: 1, other: 1 }, { n: 2, other: 1 }].map(double), [2, 2, 4])
     assert.deepStrictEqual([computed, double.hits(), double.misses()], [2, 1, 2])
   })
+})
+
+describe("what nobody knows", () => {
+  class Strict extends Store.Service<Strict>()("Strict", { reducers: [counter] }) {}
+  const logged = (unmatched: "log" | "warn" | "silent") =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const ref = yield* Effect.gen(function*() {
+        const ref = yield* (yield* Strict).start("a")
+        yield* Store.dispatchAction(ref, Action.make("counter.nope") as never)
+        yield* Store.dispatch(ref, "counter.set", 1, { reducers: ["counter", "nobody"] })
+        return yield* ref.state
+      }).pipe(Effect.provide(Layer.provideMerge(
+        TestSessions.layer(Strict.toLayer(Store.behavior(Strict, { unmatched }))),
+        Layer.merge(
+          Logger.layer([Logger.make(({ logLevel, message }) => {
+            lines.push(`${logLevel} ${String(message)}`)
+          })]),
+          Layer.succeed(References.MinimumLogLevel, "Debug")
+        )
+      )))
+      assert.deepStrictEqual(ref, { counter: { count: 1 } })
+      return lines
+    })
+  const unknownName = "Warn action counter.set is meant for reducers that store Strict lacks: nobody"
+
+  it.effect("is logged, warned of, or passed over in silence, as the store says", () =>
+    Effect.gen(function*() {
+      const text = "no reducer of store Strict knows the action counter.nope"
+      assert.deepStrictEqual(yield* logged("log"), [`Debug ${text}`, unknownName])
+      assert.deepStrictEqual(yield* logged("warn"), [`Warn ${text}`, unknownName])
+      assert.deepStrictEqual(yield* logged("silent"), [unknownName])
+    }))
+
+  it.effect("goes to a function that the store names", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      yield* Effect.gen(function*() {
+        const ref = yield* (yield* Strict).start("a")
+        yield* Store.dispatchAction(ref, Action.make("counter.nope", 5) as never)
+        assert.deepStrictEqual(seen, ["a counter.nope 5"])
+      }).pipe(Effect.provide(TestSessions.layer(Strict.toLayer(Store.behavior(Strict, {
+        unmatched: ({ payload, type }, self) => Effect.sync(() => seen.push(`${self.id} ${type} ${String(payload)}`))
+      })))))
+    }))
+})
+
+describe("telemetry", () => {
+  it.effect("tells of each action and whether it changed the state", () =>
+    Effect.gen(function*() {
+      const ref = yield* shop
+      yield* Store.dispatch(ref, "counter.set", 0)
+      yield* Store.dispatch(ref, "counter.set", 1)
+      const told = yield* (yield* TestSessions.Recorder).of("Dispatch")
+      assert.deepStrictEqual(told.map(({ changed, id, type }) => [id, type, changed]), [
+        ["a", "counter.set", false],
+        ["a", "counter.set", true]
+      ])
+    }).pipe(provide))
+
+  it.effect("notes the trace in which an action was dispatched", () =>
+    Effect.gen(function*() {
+      const ref = yield* shop
+      const traceId = yield* Effect.gen(function*() {
+        yield* Store.dispatch(ref, "counter.increment")
+        return (yield* Effect.currentSpan).traceId
+      }).pipe(Effect.orDie, Effect.withSpan("caller"))
+      yield* Store.dispatch(ref, "counter.increment")
+      assert.deepStrictEqual((yield* Store.history(ref)).map((step) => step.traceId), [traceId, undefined])
+    }).pipe(provide))
 })
 
 describe("broadcasts", () => {

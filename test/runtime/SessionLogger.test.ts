@@ -146,6 +146,12 @@ const examples: {
     level: "Debug",
     text: "forked work is over: interrupted",
     annotations: { outcome: "interrupted" }
+  },
+  Dispatch: {
+    event: { ...about, _tag: "Dispatch", type: "cart.add", changed: true },
+    level: "Trace",
+    text: "action cart.add",
+    annotations: { type: "cart.add" }
   }
 }
 

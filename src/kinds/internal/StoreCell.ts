@@ -37,9 +37,14 @@ export class StoreCell {
     this.history.push(this.version, from, base, action, at, traceId, scope)
   }
 
+  /** The state of a version that is kept; `undefined` when it is not. */
+  look(version: number): { readonly state: Slices } | undefined {
+    return version === 0 ? { state: this.initial } : this.history.find(version)
+  }
+
   /** Goes to a version that is kept; `undefined` when it is not. */
   travel(version: number): Slices | undefined {
-    const found = version === 0 ? { state: this.initial } : this.history.find(version)
+    const found = this.look(version)
     if (found === undefined) return undefined
     this.version = version
     this.state = found.state

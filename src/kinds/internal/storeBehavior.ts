@@ -14,6 +14,7 @@ import type { Middleware, Next } from "../../behaviour/Middleware.ts"
 import type * as Reducer from "../../behaviour/Reducer.ts"
 import { VersionGone } from "../../behaviour/StoreError.ts"
 import type * as Session from "../../contract/Session.ts"
+import { SessionEvents } from "../../runtime/SessionEvents.ts"
 import { StoreBroadcasts } from "../StoreBroadcasts.ts"
 import { isKnown, reduce, type Scope, type Slices, type Target, targetsOf } from "./routing.ts"
 import { StoreCell } from "./StoreCell.ts"
@@ -53,6 +54,7 @@ export const makeBehavior = (
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const broadcasts = yield* Effect.serviceOption(StoreBroadcasts)
+    const events = Option.getOrUndefined(yield* Effect.serviceOption(SessionEvents))
     const middleware = options.middleware ?? []
     const historyLimit = options.history ?? 0
     if (!Number.isSafeInteger(historyLimit) || historyLimit < 0) {
@@ -128,6 +130,16 @@ export const makeBehavior = (
           const at = Math.max(self.lastActiveAt, partly ? now() : 0)
           cell.record(action, next, at, traceId, partly ? { targets, observers } : undefined)
         }
+      }
+      if (events?.active === true) {
+        events.publish({
+          _tag: "Dispatch",
+          kind,
+          id: self.id,
+          at: now(),
+          type: action.type,
+          changed: next !== state
+        })
       }
       if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: next })
       return next
@@ -267,6 +279,10 @@ export const makeBehavior = (
         Travel: ({ payload: version, self }: Session.Turn<Slices, number, any>) => {
           const state = cellOf(self).travel(version)
           return state === undefined ? Effect.fail(VersionGone.of(version)) : [state, state]
+        },
+        Look: ({ payload: version, self, state }: Session.Turn<Slices, number, any>) => {
+          const found = cellOf(self).look(version)
+          return found === undefined ? Effect.fail(VersionGone.of(version)) : [state, found.state]
         },
         Reset: ({ self }: Session.Turn<Slices, void, any>) => restart(self, cellOf(self).initial),
         Restore: ({ payload, self }: Session.Turn<Slices, Slices, any>) => restart(self, payload),
