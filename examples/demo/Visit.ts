@@ -40,6 +40,7 @@ const catalog = Reducer.make("catalog", {
   // Whoever types does not want an answer to each letter.
   debounce: { search: "300ms" },
   // The warehouse takes its time; a newer question makes the one before pointless.
+  concurrency: "latest",
   async: {
     check: ({ dispatch, payload: { sku } }) =>
       Effect.andThen(Effect.sleep("200 millis"), dispatch("catalog.checked", { sku, left: Catalogue.get(sku).stock }))

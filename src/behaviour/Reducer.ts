@@ -40,8 +40,8 @@ export interface Work<out State, out Payload> {
 /**
  * When an asynchronous action is dispatched while its work of before still runs:
  *
- * - `"latest"` (default): the one before is cancelled;
- * - `"all"`: both run.
+ * - `"all"` (default): both run;
+ * - `"latest"`: the one before is cancelled.
  *
  * @since 0.1.0
  * @category models
@@ -182,7 +182,7 @@ export const make = <
     on: on as never,
     catchAll: options.catchAll,
     async: async as never,
-    concurrency: options.concurrency ?? "latest",
+    concurrency: options.concurrency ?? "all",
     throttle: pauses("throttle", options.throttle as never),
     debounce: pauses("debounce", options.debounce as never)
   }

@@ -39,6 +39,7 @@ const user = Reducer.make("user", {
     load: (state) => ({ ...state, loading: true }),
     loaded: (_, name) => ({ name, loading: false })
   },
+  concurrency: "latest",
   async: {
     load: ({ dispatch, payload }) =>
       Effect.andThen(Effect.sleep("1 second"), dispatch("user.loaded", payload.toUpperCase())).pipe(
@@ -237,6 +238,27 @@ describe("asynchronous actions", () => {
     }).pipe(provide))
 })
 
+describe("asynchronous actions of a reducer that does not ask for more", () => {
+  it.effect("run side by side", () =>
+    Effect.gen(function*() {
+      const done: Array<number> = []
+      const both = Reducer.make("both", {
+        state: Schema.Void,
+        initial: undefined,
+        actions: { work: Schema.Int },
+        async: { work: ({ payload }) => Effect.andThen(Effect.sleep(payload), Effect.sync(() => done.push(payload))) }
+      })
+      class Both extends Store.Service<Both>()("Both", { reducers: [both] }) {}
+      yield* Effect.gen(function*() {
+        const ref = yield* (yield* Both).start("a")
+        yield* Store.dispatchWait(ref, "work", 20)
+        yield* Store.dispatchWait(ref, "work", 10)
+        yield* TestSessions.elapse("20 millis")
+        assert.deepStrictEqual(done, [10, 20])
+      }).pipe(Effect.provide(TestSessions.layer(Both.toLayer(Store.behavior(Both)))))
+    }))
+})
+
 describe("middleware", () => {
   it.effect("runs in order, around the reducers, and can stop or rewrite an action", () =>
     Effect.gen(function*() {
@@ -299,6 +321,7 @@ describe("history", () => {
       cancelled.length = 0
       const ref = yield* shop
       yield* Store.dispatchWait(ref, "user.load", "ada")
+      yield* Store.dispatch(ref, "counter.settle", 7)
       yield* TestSessions.settle
       const state = yield* Store.reset(ref)
       assert.deepStrictEqual(state, { counter: { count: 0 }, user: { name: "", loading: false } })

@@ -1,9 +1,11 @@
 /**
  * What a store keeps of one session besides its state: history, work under way, and when actions were last handled.
  */
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Action } from "../../behaviour/Action.ts"
 import { History } from "../../behaviour/History.ts"
+import type { Timer } from "../../contract/Session.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {
@@ -16,6 +18,8 @@ export class StoreCell {
   private lastVersion = 0
   /** When a throttled action was last handled. */
   readonly handledAt = new Map<string, number>()
+  /** What is put off, by reducer and type. */
+  readonly debounced = new Map<string, Timer>()
   private readonly work = new Map<string, Set<Fiber.Fiber<unknown, unknown>>>()
 
   /** @param reach says what an action reaches, where a step does not say it */
@@ -80,7 +84,13 @@ export class StoreCell {
     return count
   }
 
-  cancelAll(): void {
-    for (const id of Array.from(this.work.keys())) this.cancel(id)
+  /** Cancels all work, and what is put off. */
+  get cancelAll(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      for (const id of Array.from(this.work.keys())) this.cancel(id)
+      const timers = Array.from(this.debounced.values())
+      this.debounced.clear()
+      return Effect.forEach(timers, (timer) => timer.cancel, { discard: true })
+    })
   }
 }

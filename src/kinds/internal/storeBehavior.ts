@@ -234,18 +234,18 @@ export const makeBehavior = (
         yield* warnOfUnknownNames(action)
         for (const { pause, target: { reducer } } of later) {
           const fired: Fired = { action, reducer: reducer.name }
-          yield* self.after(pause, "Fire", fired, { key: `debounce ${reducer.name} ${action.type}` })
+          const key = `debounce ${reducer.name} ${action.type}`
+          cellOf(self).debounced.set(key, yield* self.after(pause, "Fire", fired, { key }))
         }
         return Effect.isEffect(handled) ? yield* handled : handled
       })
     }
 
-    const restart = (self: Session.Self, state: Slices): Reply => {
-      const cell = cellOf(self)
-      cell.cancelAll()
-      cell.restart(state)
-      return [state, state]
-    }
+    const restart = (self: Session.Self, state: Slices): Effect.Effect<Reply> =>
+      Effect.map(cellOf(self).cancelAll, () => {
+        cellOf(self).restart(state)
+        return [state, state] as const
+      })
 
     return {
       init: (begin: Session.Start<unknown, any>) => {
