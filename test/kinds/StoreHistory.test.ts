@@ -60,4 +60,20 @@ describe("a long history", () => {
       }).pipe(Effect.provide(TestSessions.layer(Deep.toLayer(Store.behavior(Deep, { history: limit }))))),
     { arbitrary: { runs: 60 } }
   )
+
+  it.effect("holds as many steps as asked for, however long it goes on", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Deep).start("a")
+      const counts: Array<number> = [0]
+      for (let n = 1; n <= 430; n++) {
+        counts.push((yield* Store.dispatchWait(ref, "counter.add", n)).counter)
+        if (n % 43 !== 0) continue
+        const steps = yield* Store.history(ref)
+        assert.strictEqual(steps.length, Math.min(n, 100))
+        for (const { version } of steps) {
+          assert.strictEqual((yield* Store.look(ref, version)).counter, counts[version])
+        }
+        if (n > 100) assert.strictEqual((yield* Effect.flip(Store.look(ref, n - 100)))._tag, "VersionGone")
+      }
+    }).pipe(Effect.provide(TestSessions.layer(Deep.toLayer(Store.behavior(Deep, { history: 100 }))))))
 })
