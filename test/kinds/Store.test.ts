@@ -290,6 +290,34 @@ describe("middleware", () => {
     }))
 })
 
+describe("an action that fails on its way back", () => {
+  it.effect("leaves state, history and work as they were", () =>
+    Effect.gen(function*() {
+      cancelled.length = 0
+      class Fragile extends Store.Service<Fragile>()("Fragile", { reducers: [counter, user] }) {}
+      const FragileLayer = Fragile.toLayer(Store.behavior(Fragile, {
+        history: 10,
+        middleware: [
+          Middleware.after((action) =>
+            action.payload === 13 || action.payload === "mal" ? Effect.die("on the way back") : Effect.void
+          )
+        ]
+      }))
+      yield* Effect.gen(function*() {
+        const ref = yield* (yield* Fragile).start("a")
+        yield* Store.dispatchWait(ref, "counter.set", 1)
+        assert.strictEqual((yield* Effect.flip(Store.dispatchWait(ref, "counter.set", 13)))._tag, "SessionCrashed")
+        assert.strictEqual((yield* ref.state).counter.count, 1)
+        assert.deepStrictEqual((yield* Store.history(ref)).map(({ version }) => version), [1])
+        yield* Store.dispatchWait(ref, "counter.increment")
+        assert.strictEqual((yield* Store.look(ref, 2)).counter.count, 2)
+        yield* Effect.flip(Store.dispatchWait(ref, "user.load", "mal"))
+        yield* TestSessions.elapse("1 minute")
+        assert.deepStrictEqual((yield* ref.state).user, { name: "", loading: false })
+      }).pipe(Effect.provide(TestSessions.layer(FragileLayer)))
+    }))
+})
+
 describe("history", () => {
   it.effect("keeps the latest steps, travels without running anything, and builds on where it went", () =>
     Effect.gen(function*() {
@@ -340,6 +368,9 @@ describe("history", () => {
       yield* Effect.flip(Store.restore(Shop, ref, { counter: { count: "nine" } }))
       assert.strictEqual((yield* ref.state).counter.count, 0)
       assert.strictEqual((yield* Store.restore(Shop, ref, json)).counter.count, 9)
+      yield* Store.dispatch(ref, "counter.increment")
+      assert.strictEqual((yield* Store.look(ref, 0)).counter.count, 9)
+      assert.strictEqual((yield* Store.reset(ref)).counter.count, 0)
     }).pipe(provide))
 })
 

@@ -11,6 +11,8 @@ import { reduce, type Scope, type Slices } from "./routing.ts"
 export class StoreCell {
   readonly initial: Slices
   readonly history: History<Slices, Scope>
+  /** The state of version 0: the initial one, or what was restored. */
+  private first: Slices
   /** The state as it is now, for work that runs beside the session. */
   state: Slices
   /** The version of that state. */
@@ -25,6 +27,7 @@ export class StoreCell {
   /** @param reach says what an action reaches, where a step does not say it */
   constructor(initial: Slices, historyLimit: number, reach: (action: Action) => Scope) {
     this.initial = initial
+    this.first = initial
     this.state = initial
     this.history = new History(historyLimit, (state, action, scope) => {
       const { observers, targets } = scope ?? reach(action)
@@ -43,7 +46,7 @@ export class StoreCell {
 
   /** The state of a version that is kept; `undefined` when it is not. */
   look(version: number): { readonly state: Slices } | undefined {
-    return version === 0 ? { state: this.initial } : this.history.find(version)
+    return version === 0 ? { state: this.first } : this.history.find(version)
   }
 
   /** Goes to a version that is kept; `undefined` when it is not. */
@@ -61,6 +64,7 @@ export class StoreCell {
     this.handledAt.clear()
     this.version = 0
     this.lastVersion = 0
+    this.first = state
     this.state = state
   }
 

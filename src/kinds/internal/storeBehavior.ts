@@ -45,6 +45,16 @@ interface Plan extends Scope {
   readonly known: boolean
 }
 
+/** An action that has reached the reducers. */
+interface Passed {
+  readonly action: Action
+  readonly before: Slices
+  readonly after: Slices
+  readonly scope: Scope
+  /** It did not reach all that it could reach. */
+  readonly partly: boolean
+}
+
 type Reply = readonly [state: Slices, reply: Slices]
 
 export const makeBehavior = (
@@ -117,32 +127,24 @@ export const makeBehavior = (
       return { later, open: open.length === targets.length ? targets : open }
     }
 
-    /** Reduces and notes it. `partly`: the action does not reach all that it could reach. */
-    const apply = (self: Session.Self, state: Slices, action: Action, scope: Scope, partly: boolean): Slices => {
-      const next = reduce(scope.targets, scope.observers, state, action)
+    /** Notes what an action made of the state, and tells of it. */
+    const note = (
+      self: Session.Self,
+      { action, after, before, partly, scope: { observers, targets } }: Passed
+    ): void => {
+      const changed = after !== before
       const cell = cellOf(self)
-      if (next !== state) {
-        if (historyLimit === 0) cell.state = next
-        else {
-          const traceId = Fiber.getCurrent()?.cache.span?.traceId
-          const { observers, targets } = scope
-          // What a timer fired was not noted as activity.
-          const at = Math.max(self.lastActiveAt, partly ? now() : 0)
-          cell.record(action, next, at, traceId, partly ? { targets, observers } : undefined)
-        }
+      if (changed && historyLimit === 0) cell.state = after
+      else if (changed) {
+        const traceId = Fiber.getCurrent()?.cache.span?.traceId
+        // What a timer fired was not noted as activity.
+        const at = Math.max(self.lastActiveAt, partly ? now() : 0)
+        cell.record(action, after, at, traceId, partly ? { targets, observers } : undefined)
       }
       if (events?.active === true) {
-        events.publish({
-          _tag: "Dispatch",
-          kind,
-          id: self.id,
-          at: now(),
-          type: action.type,
-          changed: next !== state
-        })
+        events.publish({ _tag: "Dispatch", kind, id: self.id, at: now(), type: action.type, changed })
       }
-      if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: next })
-      return next
+      if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: after })
     }
 
     /** Starts the work of asynchronous actions. */
@@ -194,23 +196,34 @@ export const makeBehavior = (
       { async, partly }: { readonly async: boolean; readonly partly: boolean }
     ): Reply | Effect.Effect<Reply, unknown, any> => {
       if (plain && !async) {
-        const next = apply(self, state, action, scope, partly)
-        return [next, next]
+        const after = reduce(scope.targets, scope.observers, state, action)
+        note(self, { action, before: state, after, scope, partly })
+        return [after, after]
       }
       let next = state
-      // The services that middlewares and work need are those of the kind, which its fibers have.
-      const innermost: Next<Slices> = (passed) =>
-        Effect.suspend((): Effect.Effect<Slices> => {
-          const rewritten = passed !== action
-          const reached = rewritten ? reach(passed) : scope
-          next = apply(self, next, passed, reached, partly && !rewritten)
-          return Effect.as(work(self, passed, reached.targets), next)
+      const passed: Array<Passed> = []
+      const innermost: Next<Slices> = (given) =>
+        Effect.sync(() => {
+          const rewritten = given !== action
+          const reached = rewritten ? reach(given) : scope
+          const before = next
+          next = reduce(reached.targets, reached.observers, before, given)
+          passed.push({ action: given, before, after: next, scope: reached, partly: partly && !rewritten })
+          return next
         })
+      // The services that middlewares need are those of the kind, which its fibers have.
       const through = middleware.reduceRight<Next<Slices>>(
-        (inner, layer) => (passed) => layer({ action: passed, state: next, self }, inner) as ReturnType<Next<Slices>>,
+        (inner, layer) => (given) => layer({ action: given, state: next, self }, inner) as ReturnType<Next<Slices>>,
         innermost
       )
-      return Effect.map(through(action), () => [next, next] as const)
+      // Only when all middlewares are through has it happened: one that fails on the way back leaves all as it was.
+      return Effect.flatMap(through(action), () => {
+        for (const one of passed) note(self, one)
+        return Effect.as(
+          Effect.forEach(passed, (one) => work(self, one.action, one.scope.targets), { discard: true }),
+          [next, next] as const
+        )
+      })
     }
 
     const dispatch = (
