@@ -124,6 +124,14 @@ export const crashed = (defect: unknown): EndReason => ({ _tag: "Crashed", defec
 export const evicted: EndReason = { _tag: "Evicted" }
 
 /**
+ * Ended because its last client did not come back.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const disconnected: EndReason = { _tag: "Disconnected" }
+
+/**
  * Ended with its Layer.
  *
  * @since 0.1.0

@@ -71,6 +71,11 @@ export interface KindOptions<in out Tag extends string = string> {
   readonly idleTimeout?: Duration.Input | undefined
   /** Ends sessions this long after their start, active or not. Default: the configured one (none). */
   readonly absoluteTimeout?: Duration.Input | undefined
+  /**
+   * How long a session outlives its last connected client (see `SessionRef.attach`) before it ends with
+   * `Disconnected`. Default: it does not end for that.
+   */
+  readonly reconnectWindow?: Duration.Input | undefined
   /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
   readonly callTimeout?: Duration.Input | undefined
   /** Messages that one session may get. Default: the configured `messageRate` (no limit). */

@@ -38,7 +38,8 @@ export interface StartError extends Base {
 }
 
 /**
- * A session ended. `duration` is how long it lived.
+ * A session ended. `duration` is how long it lived, `messages` how many messages it handled, `connections` how many
+ * times a client connected to it.
  *
  * @since 0.1.0
  * @category models
@@ -47,6 +48,8 @@ export interface Stop extends Base {
   readonly _tag: "Stop"
   readonly reason: EndReason
   readonly duration: number
+  readonly messages: number
+  readonly connections: number
 }
 
 /**
@@ -181,6 +184,29 @@ export interface Unsubscribe extends Base {
 }
 
 /**
+ * A client connected to a session; `connections` are connected now.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connect extends Base {
+  readonly _tag: "Connect"
+  readonly connections: number
+}
+
+/**
+ * A client of a session is gone, after `duration`; `connections` are left.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Disconnect extends Base {
+  readonly _tag: "Disconnect"
+  readonly connections: number
+  readonly duration: number
+}
+
+/**
  * A message was cast to all sessions of a kind; `count` accepted it.
  *
  * @since 0.1.0
@@ -247,6 +273,8 @@ export type SessionEvent =
   | RateLimitExceeded
   | Subscribe
   | Unsubscribe
+  | Connect
+  | Disconnect
   | Broadcast
   | WorkerStart
   | WorkerTerminate

@@ -11,6 +11,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
 import type * as Rpc from "effect/rpc/Rpc"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "./EndReason.ts"
@@ -95,8 +96,38 @@ export interface SessionInfo<State = unknown> {
   readonly crashes: number
   /** Streams and subscriptions that watch its state. */
   readonly watchers: number
+  /** Clients that are connected: see `attach`. */
+  readonly connections: number
   readonly user: string | undefined
   readonly metadata: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Callbacks that follow a session's state: see `SessionRef.watch`. They run in the stack of whatever changed the
+ * session, so they should only note what happened. What they throw is logged.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Watcher<in State> {
+  /** The state has changed. Each change is told, in order. */
+  readonly changed: (state: State, version: number, epoch: number) => void
+  /** The session has ended; nothing comes after it. */
+  readonly ended: (reason: EndReason) => void
+}
+
+/**
+ * A state and when it was that.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Snapshot<out State> {
+  readonly state: State
+  /** The incarnation: grows each time the session starts or is reset. */
+  readonly epoch: number
+  /** How often the state had changed in this incarnation. */
+  readonly version: number
 }
 
 /**
@@ -154,6 +185,12 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   ): Stream.Stream<A, SessionNotFound | SessionEnded>
 
   /**
+   * Follows the state with callbacks for as long as the Scope lives: what the edges build on, at a hundredth of the
+   * cost of a stream. Gives the state from which the first change goes on.
+   */
+  watch(watcher: Watcher<State>): Effect.Effect<Snapshot<State>, SessionNotFound, Scope.Scope>
+
+  /**
    * The state as a `SubscriptionRef`, for code that wants one. The session is its only writer: what others
    * set in it is overwritten by the next change. It stays at the last value when the session ends.
    */
@@ -173,6 +210,15 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
 
   /** Names the user to whom the session belongs, or nobody. */
   setUser(user: string | undefined): Effect.Effect<void, SessionNotFound>
+
+  /** Adds to the metadata. */
+  setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, SessionNotFound>
+
+  /**
+   * A client is connected to the session for as long as the Scope lives. Counts as activity. When the last one goes,
+   * a kind with a `reconnectWindow` waits that long for one to come back, and ends with `Disconnected`.
+   */
+  readonly attach: Effect.Effect<void, SessionNotFound, Scope.Scope>
 
   /** Is a session live under this address? */
   readonly isLive: Effect.Effect<boolean>

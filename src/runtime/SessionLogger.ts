@@ -40,6 +40,8 @@ export const defaultLevels: Levels = {
   RateLimitExceeded: "Warn",
   Subscribe: "Trace",
   Unsubscribe: "Trace",
+  Connect: "Debug",
+  Disconnect: "Debug",
   Broadcast: "Debug",
   WorkerStart: "Trace",
   WorkerTerminate: "Debug",
@@ -102,6 +104,10 @@ const describe = (event: SessionEvent): string => {
       return "someone watches the session"
     case "Unsubscribe":
       return "someone stopped watching the session"
+    case "Connect":
+      return "a client connected"
+    case "Disconnect":
+      return "a client is gone"
     case "Broadcast":
       return `broadcast of ${event.tag} to ${event.count} sessions`
     case "WorkerStart":

@@ -93,7 +93,46 @@ export const duration = Metric.histogram("effect_sessions_message_duration_ms", 
 })
 
 /**
- * Measures how long messages take (`duration`). It listens to events, so every message costs a little more.
+ * Clients that are connected, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const connections = Metric.gauge("effect_sessions_connections", { description: "Connected clients" })
+
+/**
+ * Clients that ever connected, by `kind`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const connected = counter("effect_sessions_connections_total", "Clients that connected")
+
+/**
+ * How long sessions lived, in milliseconds, by `kind` and `reason`. Measured by `layerDurations` only.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const lifetime = Metric.histogram("effect_sessions_lifetime_ms", {
+  description: "Milliseconds from the start of a session to its end",
+  boundaries: [1_000, 10_000, 60_000, 600_000, 1_800_000, 3_600_000, 21_600_000, 86_400_000]
+})
+
+/**
+ * How many messages sessions handled in their lives, by `kind` and `reason`. Measured by `layerDurations` only.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const handled = Metric.histogram("effect_sessions_lifetime_messages", {
+  description: "Messages that a session handled in its life",
+  boundaries: [0, 1, 10, 100, 1_000, 10_000, 100_000]
+})
+
+/**
+ * Measures how long messages take (`duration`), how long sessions live (`lifetime`) and how much they do
+ * (`handled`). It listens to events, so every message costs a little more.
  *
  * @since 0.1.0
  * @category layers
@@ -102,16 +141,24 @@ export const layerDurations: Layer.Layer<never, never, SessionEvents> = Layer.ef
   Effect.gen(function*() {
     const events = yield* SessionEvents
     const context = yield* Effect.context<never>()
-    const tagged = new Map<string, Metric.Histogram<number>>()
-    yield* events.listen((event) => {
-      if (event._tag !== "Call" && event._tag !== "Cast") return
-      const key = `${event.kind} ${event.tag} ${event.outcome}`
-      let metric = tagged.get(key)
-      if (metric === undefined) {
-        metric = Metric.withAttributes(duration, { kind: event.kind, tag: event.tag, outcome: event.outcome })
-        tagged.set(key, metric)
+    const tagged = (metric: Metric.Histogram<number>) => {
+      const known = new Map<string, Metric.Histogram<number>>()
+      return (value: number, attributes: Record<string, string>) => {
+        const key = Object.values(attributes).join(" ")
+        let histogram = known.get(key)
+        if (histogram === undefined) known.set(key, histogram = Metric.withAttributes(metric, attributes))
+        histogram.updateUnsafe(value, context)
       }
-      metric.updateUnsafe(event.duration, context)
+    }
+    const [message, life, work] = [tagged(duration), tagged(lifetime), tagged(handled)]
+    yield* events.listen((event) => {
+      if (event._tag === "Call" || event._tag === "Cast") {
+        message(event.duration, { kind: event.kind, tag: event.tag, outcome: event.outcome })
+      } else if (event._tag === "Stop") {
+        const attributes = { kind: event.kind, reason: event.reason._tag.toLowerCase() }
+        life(event.duration, attributes)
+        work(event.messages, attributes)
+      }
     })
   })
 )

@@ -63,7 +63,7 @@ describe("Telemetry", () => {
         { _tag: "Call", ...a, tag: "Throw", outcome: "failure" },
         { _tag: "Crash", ...a, tag: "Throw", defect: new Error("poison"), action: "resume", pause: 0 },
         { _tag: "Cleanup", ...a },
-        { _tag: "Stop", ...a, reason: { _tag: "Evicted" } }
+        { _tag: "Stop", ...a, reason: { _tag: "Evicted" }, messages: 5, connections: 0 }
       ] as never)
     }).pipe(provide))
 

@@ -58,10 +58,10 @@ const examples: {
     annotations: {}
   },
   Stop: {
-    event: { ...about, _tag: "Stop", reason: EndReason.expired("idle"), duration: 5_000 },
+    event: { ...about, _tag: "Stop", reason: EndReason.expired("idle"), duration: 5_000, messages: 7, connections: 2 },
     level: "Debug",
     text: "session ended: expired (idle timeout)",
-    annotations: { duration: 5_000 }
+    annotations: { duration: 5_000, messages: 7, connections: 2 }
   },
   Call: {
     event: { ...about, _tag: "Call", tag: "Add", outcome: "success", duration: 2 },
@@ -128,6 +128,18 @@ const examples: {
     level: "Trace",
     text: "someone stopped watching the session",
     annotations: { watchers: 0 }
+  },
+  Connect: {
+    event: { ...about, _tag: "Connect", connections: 2 },
+    level: "Debug",
+    text: "a client connected",
+    annotations: { connections: 2 }
+  },
+  Disconnect: {
+    event: { ...about, _tag: "Disconnect", connections: 1, duration: 60_000 },
+    level: "Debug",
+    text: "a client is gone",
+    annotations: { connections: 1, duration: 60_000 }
   },
   Broadcast: {
     event: { ...about, _tag: "Broadcast", id: "", tag: "Add", count: 3 },

@@ -255,6 +255,20 @@ describe("SessionMetrics.layerDurations", () => {
       assert.strictEqual((yield* histogram({ kind: "Cart", tag: "Fail", outcome: "success" })).count, 0)
     }).pipe(Effect.provide(measured)))
 
+  it.effect("measures how long sessions lived and what they did, by kind and reason", () =>
+    Effect.gen(function*() {
+      const ada = yield* (yield* Cart).start("ada")
+      yield* ada.call("Add")
+      yield* ada.call("Add")
+      yield* TestClock.adjust("1 minute")
+      yield* ada.end()
+      const attributes = { kind: "Cart", reason: "stopped" }
+      const lifetime = yield* Metric.value(Metric.withAttributes(SessionMetrics.lifetime, attributes))
+      assert.deepStrictEqual([lifetime.count, lifetime.sum], [1, 60_000])
+      const handled = yield* Metric.value(Metric.withAttributes(SessionMetrics.handled, attributes))
+      assert.deepStrictEqual([handled.count, handled.sum], [1, 2])
+    }).pipe(Effect.provide(measured)))
+
   it.effect("is needed for it: without it nothing is measured", () =>
     Effect.gen(function*() {
       yield* (yield* (yield* Cart).start("ada")).call("Add")

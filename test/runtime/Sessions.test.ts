@@ -189,6 +189,7 @@ describe("Sessions.find, get and inspect", () => {
         mailbox: 0,
         crashes: 0,
         watchers: 0,
+        connections: 0,
         user: "u1",
         metadata: { ip: "10.0.0.1" }
       })

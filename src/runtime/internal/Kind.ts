@@ -31,6 +31,10 @@ export class Counters {
   /** Messages dropped for a newer one of their tag. */
   dropped = 0
   deadLetters = 0
+  /** Clients that are connected now. */
+  connections = 0
+  /** Clients that ever connected. */
+  connected = 0
   readonly ended: Record<EndReason.EndReason["_tag"], number> = Object.fromEntries(
     EndReason.tags.map((tag) => [tag, 0])
   ) as never
@@ -50,6 +54,7 @@ export class Kind {
   readonly idleTimeout: number
   readonly absoluteTimeout: number
   readonly callTimeout: number
+  readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
   /** The services of the behaviour. */
   readonly context: Context.Context<never>
@@ -77,6 +82,7 @@ export class Kind {
     this.idleTimeout = settings.idleTimeout
     this.absoluteTimeout = settings.absoluteTimeout
     this.callTimeout = settings.callTimeout
+    this.reconnectWindow = settings.reconnectWindow
     this.messageRate = settings.messageRate
     // The span in which the Layer was built must not become the parent of everything its sessions do.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
@@ -155,6 +161,9 @@ const checkOptions = (
       { infinite: true }
     ),
     callTimeout: SessionsConfig.duration(name("callTimeout"), options.callTimeout ?? config.callTimeout, {
+      infinite: true
+    }),
+    reconnectWindow: SessionsConfig.duration(name("reconnectWindow"), options.reconnectWindow ?? Infinity, {
       infinite: true
     }),
     messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate)

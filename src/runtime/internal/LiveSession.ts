@@ -29,9 +29,10 @@ import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { CurrentSession, type StartOptions } from "../../contract/Session.ts"
-import type { SessionInfo } from "../../contract/SessionRef.ts"
+import type { SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
 import { boot } from "./booting.ts"
+import { Connections } from "./Connections.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
 import { begun, type Envelope, waiting } from "./Envelope.ts"
@@ -45,7 +46,7 @@ import { SessionSelf } from "./SessionSelf.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
-import { type Watcher, Watchers } from "./Watchers.ts"
+import { Watchers } from "./Watchers.ts"
 
 const finite = (time: number): number | undefined => time === Infinity ? undefined : time
 
@@ -64,6 +65,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   state: unknown = undefined
   epoch: number
   version = 0
+  /** How many messages it has begun to handle. */
+  handled = 0
   mailbox: Queue.Queue<Envelope>
   fiber: Fiber.Fiber<void> | undefined = undefined
   /** Resumes the fiber; there is one while the fiber is parked. */
@@ -178,6 +181,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       mailbox: Queue.sizeUnsafe(this.mailbox),
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,
+      connections: this.extras?.connections?.count ?? 0,
       user: this.user,
       metadata: this.metadata
     }
@@ -198,7 +202,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   /** Adds a watcher and gives the function that removes it. */
-  watch(watcher: Watcher): () => void {
+  watch(watcher: Watcher<any>): () => void {
     if (this.status === ended) {
       watcher.ended(this.reason!)
       return () => {}
@@ -217,6 +221,12 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   private watchers(): Watchers {
     return this.more().watchers ??= new Watchers()
+  }
+
+  /** Notes a connected client and gives the function that notes its going. */
+  attach(now: number): () => void {
+    this.hub.expiry.touch(this, now)
+    return (this.more().connections ??= new Connections(this)).add(now)
   }
 
   /** The ref, once `init` is done; or what it failed with. */
@@ -400,6 +410,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     // Its caller has gone, or its deadline has passed, before it began.
     if (envelope.status !== waiting) return undefined
     envelope.status = begun
+    this.handled++
     this.current = envelope
     if (envelope.trace !== undefined) return this.run(envelope, traced(this, envelope, envelope.trace))
     let out: unknown
@@ -463,7 +474,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (state === this.state) return
     this.state = state
     this.version++
-    this.extras?.watchers?.changed(state)
+    this.extras?.watchers?.changed(state, this.version, this.epoch)
   }
 
   // -------------------------------------------------------------------------------------------------------

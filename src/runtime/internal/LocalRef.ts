@@ -7,11 +7,12 @@ import * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
-import type { CallOptions, EndOptions, SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
+import type { CallOptions, EndOptions, SessionInfo, SessionRef, Snapshot, Watcher } from "../../contract/SessionRef.ts"
 import { Call, Cast, castUnsafe } from "./deliver.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
@@ -95,6 +96,17 @@ export class LocalRef implements SessionRef<any, any> {
     )
   }
 
+  watch(watcher: Watcher<any>): Effect.Effect<Snapshot<any>, SessionNotFound, Scope.Scope> {
+    return Effect.flatMap(this.ready, (session) =>
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => session.watch(guarded(session, watcher))),
+          (unwatch) => Effect.sync(unwatch)
+        ),
+        () => ({ state: session.state, epoch: session.epoch, version: session.version })
+      ))
+  }
+
   get subscriptionRef(): Effect.Effect<SubscriptionRef.SubscriptionRef<any>, SessionNotFound> {
     return Effect.flatMap(this.ready, (session) => session.subscriptionRef())
   }
@@ -126,13 +138,23 @@ export class LocalRef implements SessionRef<any, any> {
     return this.change((session) => session.setUser(user))
   }
 
-  private change(f: (session: LiveSession, now: number) => void): Effect.Effect<void, SessionNotFound> {
+  setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, SessionNotFound> {
+    return this.change((session) => session.setMetadata(metadata))
+  }
+
+  get attach(): Effect.Effect<void, SessionNotFound, Scope.Scope> {
+    return Effect.asVoid(Effect.acquireRelease(
+      this.change((session, now) => session.attach(now)),
+      (detach) => Effect.sync(detach)
+    ))
+  }
+
+  private change<A>(f: (session: LiveSession, now: number) => A): Effect.Effect<A, SessionNotFound> {
     return Effect.suspend(() => {
       const now = this.runtime.hub.now()
       const session = this.live(now)
       if (session === undefined) return Effect.fail(this.notFound())
-      f(session, now)
-      return Effect.void
+      return Effect.succeed(f(session, now))
     })
   }
 
@@ -180,3 +202,18 @@ const watcher = (
 }
 
 const none = Symbol()
+
+/** A callback that throws is a bug of whoever watches, and must not become the session's. */
+const guarded = (session: LiveSession, { changed, ended }: Watcher<any>): Watcher<any> => {
+  const safely = (f: () => void) => {
+    try {
+      f()
+    } catch (defect) {
+      session.runtime.runFork(Effect.logError(`a watcher of session ${session.kind}/${session.id} threw`, defect))
+    }
+  }
+  return {
+    changed: (state, version, epoch) => safely(() => changed(state, version, epoch)),
+    ended: (reason) => safely(() => ended(reason))
+  }
+}

@@ -8,27 +8,21 @@ import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "../../contract/EndReason.ts"
-
-export interface Watcher {
-  /** The state has changed. Must not throw. */
-  readonly changed: (state: unknown) => void
-  /** The session has ended. */
-  readonly ended: (reason: EndReason) => void
-}
+import type { Watcher } from "../../contract/SessionRef.ts"
 
 export class Watchers {
-  private readonly set = new Set<Watcher>()
+  private readonly set = new Set<Watcher<any>>()
   private ref: SubscriptionRef.SubscriptionRef<unknown> | undefined
 
   get count(): number {
     return this.set.size
   }
 
-  add(watcher: Watcher): void {
+  add(watcher: Watcher<any>): void {
     this.set.add(watcher)
   }
 
-  remove(watcher: Watcher): boolean {
+  remove(watcher: Watcher<any>): boolean {
     return this.set.delete(watcher)
   }
 
@@ -40,19 +34,19 @@ export class Watchers {
         : Effect.map(SubscriptionRef.make(state()), (ref) => {
           if (this.ref === undefined) {
             this.ref = ref
-            if (ref.value !== state()) this.changed(state())
+            ref.value = state()
           }
           return this.ref
         })
     )
   }
 
-  changed(state: unknown): void {
+  changed(state: unknown, version: number, epoch: number): void {
     if (this.ref !== undefined) {
       this.ref.value = state
       PubSub.publishUnsafe(this.ref.pubsub, state)
     }
-    for (const watcher of this.set) watcher.changed(state)
+    for (const watcher of this.set) watcher.changed(state, version, epoch)
   }
 
   ended(reason: EndReason): void {

@@ -33,7 +33,7 @@ export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> =
 const booted = (session: LiveSession, state: unknown): Effect.Effect<void> => {
   const { behavior, counters, hub } = session.runtime
   session.state = state
-  if (session.hasStarted) session.extras?.watchers?.changed(state)
+  if (session.hasStarted) session.extras?.watchers?.changed(state, session.version, session.epoch)
   else {
     session.hasStarted = true
     // An end may have been asked for while init ran.

@@ -153,12 +153,21 @@ const finish = (session: LiveSession): void => {
   hub.live--
   if (session.hasStarted) {
     runtime.counters.ended[reason._tag]++
-    if (hub.events.active) note(session, { _tag: "Stop", reason, duration: hub.now() - session.startedAt })
+    if (hub.events.active) {
+      note(session, {
+        _tag: "Stop",
+        reason,
+        duration: hub.now() - session.startedAt,
+        messages: session.handled,
+        connections: extras?.connections?.total ?? 0
+      })
+    }
   }
   session.fiber = undefined
   if (extras === undefined) return
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
+  extras.connections?.close()
   extras.watchers?.ended(reason)
   if (extras.endWaiters !== undefined) { for (const waiter of extras.endWaiters) waiter(reason) }
   session.extras = undefined

@@ -50,6 +50,8 @@ export const showKind = (context: Context.Context<never>, shown: Kind): () => vo
   total(SessionMetrics.failures, { outcome: "rejected" }, () => counters.rejected)
   total(SessionMetrics.failures, { outcome: "dropped" }, () => counters.dropped)
   total(SessionMetrics.failures, { outcome: "dead_letter" }, () => counters.deadLetters)
+  show(SessionMetrics.connections, { kind }, () => ({ value: counters.connections }))
+  total(SessionMetrics.connected, {}, () => counters.connected)
   for (const reason of EndReason.tags) {
     total(SessionMetrics.ended, { reason: reason.toLowerCase() }, () => counters.ended[reason])
   }
