@@ -25,6 +25,9 @@ export const stream = (visit: Session.Ref<typeof Visit>): Stream.Stream<CartEven
     Stream.map((data): CartEvent => ({ event: "state", data })),
     Stream.catchTags({
       SessionEnded: ({ reason }) => Stream.succeed<CartEvent>({ event: "end", data: { reason: reason._tag } }),
-      SessionNotFound: () => Stream.succeed<CartEvent>({ event: "end", data: { reason: "Stopped" } })
+      SessionNotFound: () => gone
     })
   )
+
+/** All there is to tell of a visit that is over. */
+export const gone: Stream.Stream<CartEvent> = Stream.succeed({ event: "end", data: { reason: "Stopped" } })

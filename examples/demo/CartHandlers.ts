@@ -8,15 +8,13 @@ import { NotInCart, QuantityLimit } from "./Cart.ts"
 import * as CartEvent from "./CartEvent.ts"
 import { ShopApi } from "./ShopApi.ts"
 import * as ShopError from "./ShopError.ts"
-import { Visitor } from "./VisitorCookie.ts"
+import { visit, Visitor } from "./Visitor.ts"
 
 export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
   handlers.handleAll({
     session: Effect.fn("session")(
       function*() {
-        const visitor = yield* Visitor
-        const visit = yield* visitor.visit
-        const { expiresAt, kind, lastActiveAt, startedAt, state } = yield* visit.info
+        const { expiresAt, kind, lastActiveAt, startedAt, state } = yield* (yield* visit).info
         return {
           kind,
           startedAt: DateTime.makeUnsafe(startedAt),
@@ -27,12 +25,10 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
       },
       Effect.catchTag("SessionNotFound", ShopError.fromCall)
     ),
-    leave: () => Effect.flatMap(Visitor, (visitor) => visitor.leave),
+    leave: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => visitor.end)),
     add: Effect.fn("add")(
       function*({ payload }) {
-        const visitor = yield* Visitor
-        const visit = yield* visitor.visit
-        return (yield* Store.dispatchWait(visit, "cart.add", payload)).cart
+        return (yield* Store.dispatchWait(yield* visit, "cart.add", payload)).cart
       },
       (effect, { payload: { sku } }) =>
         Effect.catchTag(effect, "ActionStopped", ({ message }) => Effect.fail(new QuantityLimit({ sku, message }))),
@@ -41,7 +37,7 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
     remove: Effect.fn("remove")(
       function*({ params }) {
         const visitor = yield* Visitor
-        const visit = yield* visitor.reach
+        const visit = yield* visitor.find
         if (Option.isNone(visit)) return yield* new NotInCart({ message: "your cart is empty" })
         return (yield* Store.dispatchWait(visit.value, "cart.remove", params)).cart
       },
@@ -49,7 +45,7 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
       Effect.catchIf(SessionError.isCallError, ShopError.fromCall)
     ),
     events: Effect.fn("events")(function*() {
-      const visitor = yield* Visitor
-      return CartEvent.stream(yield* visitor.visit)
-    })
+      const events = CartEvent.stream(yield* visit)
+      return yield* (yield* Visitor).hold(events)
+    }, Effect.catchTag("NoSession", () => Effect.succeed(CartEvent.gone)))
   }))

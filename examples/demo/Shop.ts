@@ -2,23 +2,31 @@
  * The whole shop but for the server: all routes, and the services behind them.
  */
 import { ByteSize, Layer } from "effect"
+import { Connections, CrossOrigin } from "effect-sessions/http"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
-import { HttpApiBuilder } from "effect/http-api"
+import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
+import { Accounts } from "./Accounts.ts"
 import { CartHandlers } from "./CartHandlers.ts"
+import { IdentityHandlers } from "./IdentityHandlers.ts"
 import { KeepAlive } from "./KeepAlive.ts"
+import { MemberLayer } from "./Member.ts"
+import * as MemberSocket from "./MemberSocket.ts"
 import * as Page from "./Page.ts"
 import * as ReadableErrors from "./ReadableErrors.ts"
 import { ShopApi } from "./ShopApi.ts"
 import { ShopHandlers } from "./ShopHandlers.ts"
 import { StoreHandlers } from "./StoreHandlers.ts"
 import { VisitLayer } from "./Visit.ts"
-import { VisitorCookie } from "./VisitorCookie.ts"
+import * as Visitor from "./Visitor.ts"
 
 const Api = HttpApiBuilder.layer(ShopApi, { openapiPath: "/openapi.json" }).pipe(
-  Layer.provide([CartHandlers, StoreHandlers, ShopHandlers]),
-  Layer.provide([VisitorCookie.layer, KeepAlive.layer, ReadableErrors.ReadableErrors.layer])
+  Layer.provide([CartHandlers, StoreHandlers, IdentityHandlers, ShopHandlers]),
+  Layer.provide([Visitor.VisitorCookie.layer, KeepAlive.layer, ReadableErrors.ReadableErrors.layer])
 )
+
+/** The API to read and to try, without anything from elsewhere. */
+const Docs = HttpApiScalar.layer(ShopApi, { path: "/docs" })
 
 const Health = HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
 
@@ -28,7 +36,9 @@ const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibibytes(64))
 
 /** Needs the sessions of the program, which hosts the visits. */
-export const layer = Layer.mergeAll(Api, Page.layer, Health, Metrics, ReadableErrors.layer).pipe(
-  Layer.provide(BodyLimit),
-  Layer.provideMerge(VisitLayer)
+export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, Page.layer, Health, Metrics).pipe(
+  Layer.provide(Layer.merge(ReadableErrors.layer, CrossOrigin.protect)),
+  Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), Connections.layer()]),
+  Layer.provideMerge(Layer.provideMerge(MemberLayer, VisitLayer)),
+  Layer.provide(Accounts.layer)
 )

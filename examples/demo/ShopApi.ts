@@ -1,19 +1,21 @@
 /**
  * The HTTP API of the shop: endpoints, payloads, answers and errors, as schemas.
  *
- * Nothing here says how anything is done: see CartHandlers.ts, StoreHandlers.ts and ShopHandlers.ts. The same definition gives the
+ * Nothing here says how anything is done: see CartHandlers.ts, StoreHandlers.ts,
+ * IdentityHandlers.ts and ShopHandlers.ts. The same definition gives the
  * server its validation, `/openapi.json` its contents, and a TypeScript client its types.
  */
 import { Schema } from "effect"
 import { SessionError, StoreError } from "effect-sessions"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+import { UserId } from "./Accounts.ts"
 import { Addition, CartState, NotInCart, QuantityLimit, Totals } from "./Cart.ts"
 import { CartEvent } from "./CartEvent.ts"
 import { KeepAlive } from "./KeepAlive.ts"
 import { ReadableErrors } from "./ReadableErrors.ts"
-import { CartUnavailable, RateExceeded } from "./ShopError.ts"
+import { CartUnavailable, NoSuchDevice, NotLoggedIn, RateExceeded } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
-import { VisitorCookie } from "./VisitorCookie.ts"
+import { VisitorCookie } from "./Visitor.ts"
 
 /** Why a visitor who is new may not come in now. Those who have a cart never see these. */
 const startErrors = [RateExceeded, SessionError.SessionLimitReached, SessionError.SessionsClosed] as const
@@ -94,6 +96,36 @@ const store = HttpApiGroup.make("store")
   )
   .middleware(VisitorCookie)
 
+const Device = Schema.Struct({
+  id: Schema.String,
+  startedAt: Schema.DateTimeUtcFromString,
+  lastActiveAt: Schema.DateTimeUtcFromString,
+  address: Schema.NullOr(Schema.String),
+  agent: Schema.NullOr(Schema.String),
+  /** Pages and sockets that are open. */
+  connections: Schema.Int,
+  /** Is it the one that asks? */
+  current: Schema.Boolean
+})
+
+const identity = HttpApiGroup.make("identity")
+  .add(
+    HttpApiEndpoint.post("login", "/login", {
+      payload: Schema.Struct({ user: UserId }),
+      // The token is for the socket, and valid for 15 minutes.
+      success: Schema.Struct({ user: UserId, token: Schema.String }),
+      error: [...startErrors, CartUnavailable]
+    }),
+    HttpApiEndpoint.post("logout", "/logout", { success: HttpApiSchema.NoContent }),
+    HttpApiEndpoint.get("devices", "/devices", { success: Schema.Array(Device), error: NotLoggedIn }),
+    HttpApiEndpoint.delete("endDevice", "/devices/:id", {
+      params: { id: Schema.String },
+      success: HttpApiSchema.NoContent,
+      error: [NotLoggedIn, NoSuchDevice]
+    })
+  )
+  .middleware(VisitorCookie)
+
 const shop = HttpApiGroup.make("shop")
   .add(
     HttpApiEndpoint.get("sessions", "/sessions", {
@@ -102,5 +134,5 @@ const shop = HttpApiGroup.make("shop")
   )
 
 export class ShopApi
-  extends HttpApi.make("corner-shop").add(cart, store, shop).prefix("/api").middleware(ReadableErrors)
+  extends HttpApi.make("corner-shop").add(cart, store, identity, shop).prefix("/api").middleware(ReadableErrors)
 {}

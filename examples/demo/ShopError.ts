@@ -6,6 +6,7 @@
  */
 import { Effect, Schema } from "effect"
 import { SessionError } from "effect-sessions"
+import { TooManyConnections } from "effect-sessions/http"
 import { HttpApiSchema } from "effect/http-api"
 
 /** One visitor sends more than `SESSIONS_MESSAGE_RATE` allows. */
@@ -17,16 +18,26 @@ class TooManyMessages extends Schema.TaggedError<TooManyMessages>()("TooManyMess
 
 const { StartRateExceeded } = SessionError
 
-/** Too many new visitors, or one who is too fast: 429 with `Retry-After`, in seconds. */
-export const RateExceeded = Schema.Union([StartRateExceeded, TooManyMessages]).pipe(
+/** Too many new visitors, open streams, or messages: 429 with `Retry-After`, in seconds. */
+export const RateExceeded = Schema.Union([StartRateExceeded, TooManyConnections, TooManyMessages]).pipe(
   HttpApiSchema.encodeToWithHeaders({
     body: Schema.Union([
       Schema.Struct(StartRateExceeded.fields),
+      Schema.Struct(TooManyConnections.fields),
       Schema.Struct(TooManyMessages.fields)
     ]).pipe(HttpApiSchema.status(429)),
     headers: { "retry-after": Schema.Int }
   }, {
-    decode: ({ body }) => body._tag === "StartRateExceeded" ? new StartRateExceeded(body) : new TooManyMessages(body),
+    decode: ({ body }) => {
+      switch (body._tag) {
+        case "StartRateExceeded":
+          return new StartRateExceeded(body)
+        case "TooManyConnections":
+          return new TooManyConnections(body)
+        case "TooManyMessages":
+          return new TooManyMessages(body)
+      }
+    },
     encode: (error) => ({
       body: error,
       headers: { "retry-after": Math.max(1, Math.ceil(error.retryAfter / 1_000)) }
@@ -46,5 +57,22 @@ export const fromCall = (error: SessionError.CallError): Effect.Effect<never, To
   Effect.fail(
     error._tag === "MessageRateExceeded"
       ? new TooManyMessages({ message: "you are too fast for this shop", retryAfter: error.retryAfter })
-      : new CartUnavailable({ message: "your cart did not answer, please try again" })
+      : noAnswer()
   )
+
+const noAnswer = () => new CartUnavailable({ message: "your cart did not answer, please try again" })
+
+export const unavailable = Effect.suspend(() => Effect.fail(noAnswer()))
+
+/** The visitor has no name yet. */
+export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()(
+  "NotLoggedIn",
+  { message: Schema.String },
+  { httpApiStatus: 401 }
+) {}
+
+export class NoSuchDevice extends Schema.TaggedError<NoSuchDevice>()(
+  "NoSuchDevice",
+  { message: Schema.String },
+  { httpApiStatus: 404 }
+) {}

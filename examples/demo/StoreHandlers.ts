@@ -8,9 +8,7 @@ import { InvalidRequest } from "./ReadableErrors.ts"
 import { ShopApi } from "./ShopApi.ts"
 import * as ShopError from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
-import { Visitor } from "./VisitorCookie.ts"
-
-const visit = Effect.flatMap(Visitor, (visitor) => visitor.visit)
+import { visit } from "./Visitor.ts"
 
 export const StoreHandlers = HttpApiBuilder.group(ShopApi, "store", (handlers) =>
   handlers.handleAll({

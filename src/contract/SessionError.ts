@@ -11,22 +11,9 @@
 import * as Schema from "effect/Schema"
 import * as EndReason from "./EndReason.ts"
 import { describe } from "./internal/describe.ts"
+import { withoutStack } from "./internal/withoutStack.ts"
 
 const Address = { kind: Schema.String, id: Schema.String }
-
-/**
- * Makes an error without a stack. These errors are values that tell what to do; the stack would show the inside of
- * a fiber's loop, at five times the cost, which counts when somebody floods a server with requests that fail.
- */
-const withoutStack = <E>(make: () => E): E => {
-  const { stackTraceLimit } = Error
-  Error.stackTraceLimit = 0
-  try {
-    return make()
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit
-  }
-}
 
 /**
  * What a caller can do about an error: the members that all errors of this library share.

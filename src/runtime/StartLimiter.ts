@@ -15,6 +15,12 @@ import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import { SlidingWindow } from "../policy/SlidingWindow.ts"
 
 /**
+ * How many addresses are remembered at most. Who has more of them than that has no need to use one twice, so forgetting
+ * the oldest lets nobody in who could not come in anyway.
+ */
+const maxAddresses = 50_000
+
+/**
  * What is known of a start when it is checked.
  *
  * @since 0.1.0
@@ -74,6 +80,11 @@ export class StartLimiter extends Context.Service<StartLimiter, {
       // In the order of the latest start, so that the quiet ones are found at the front.
       const byAddress = new Map<string, { readonly window: SlidingWindow; last: number }>()
 
+      const forgetOldest = () => {
+        const [oldest] = byAddress.keys()
+        if (oldest !== undefined) byAddress.delete(oldest)
+      }
+
       const forgetQuiet = (now: number, quiet: number) => {
         for (const [address, entry] of byAddress) {
           if (entry.last > now - quiet) break
@@ -96,6 +107,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
               entry.last = now
               byAddress.delete(request.address)
               byAddress.set(request.address, entry)
+              if (byAddress.size > maxAddresses) forgetOldest()
             }
             all?.take(now)
             return Effect.void

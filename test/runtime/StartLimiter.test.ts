@@ -162,6 +162,14 @@ describe("StartLimiter", () => {
       assert.isAtMost(yield* (yield* StartLimiter).addresses, 10)
     })))
 
+  it.effect("remembers a bounded number of addresses, however many there are in a window", () =>
+    limiter({ startRatePerAddress: perMinute(1), startRate: false })(Effect.gen(function*() {
+      const { addresses, check } = yield* StartLimiter
+      for (let i = 0; i < 100_000; i++) yield* check({ kind: "Kind", id: "x", address: `address ${i}` })
+      assert.strictEqual(yield* addresses, 50_000)
+      assert.strictEqual((yield* refusal("address 99999"))._tag, "StartRateExceeded")
+    })))
+
   class Kind extends Session.Service<Kind>()("Kind", { state: Schema.Int, protocol: [Rpc.make("Ping")] }) {}
   const KindLayer = Kind.toLayer(Kind.behavior({ init: () => 0, handlers: { Ping: ({ state }) => [state] } }))
 

@@ -53,7 +53,11 @@ const continued = (
 ): Effect.Effect<void> =>
   Effect.matchCauseEffect(
     session.provided(
-      Effect.suspend(() => afterStart({ state: session.state, payload: undefined, self: session.self }))
+      // Whoever started the session can begin to watch it before it ends for what is found out here.
+      Effect.andThen(
+        Effect.yieldNow,
+        Effect.suspend(() => afterStart({ state: session.state, payload: undefined, self: session.self }))
+      )
     ),
     {
       onFailure: (cause) => {

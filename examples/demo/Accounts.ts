@@ -1,0 +1,30 @@
+/**
+ * Whom the shop knows. There are no passwords in this demo: who says to be Ada is Ada.
+ */
+import { Context, Effect, Layer, Option, Schema } from "effect"
+
+export const UserId = Schema.String.check(Schema.isPattern(/^[A-Za-z][\w-]{0,31}$/))
+
+export const Account = Schema.Struct({ id: UserId, name: Schema.String })
+export type Account = typeof Account.Type
+
+const account = (id: string): Account => ({ id, name: id.charAt(0).toUpperCase() + id.slice(1) })
+
+/** Remembers accounts as long as the program runs; some regulars are known from the start. */
+export class Accounts extends Context.Service<Accounts, {
+  readonly find: (id: string) => Effect.Effect<Option.Option<Account>>
+  /** The account of this user, a new one if need be. */
+  readonly open: (id: string) => Effect.Effect<Account>
+}>()("corner-shop/Accounts") {
+  static readonly layer = Layer.sync(Accounts, () => {
+    const accounts = new Map(["ada", "alan", "grace"].map((id) => [id, account(id)]))
+    return {
+      find: (id) => Effect.sync(() => Option.fromUndefinedOr(accounts.get(id))),
+      open: (id) =>
+        Effect.sync(() => {
+          if (!accounts.has(id)) accounts.set(id, account(id))
+          return accounts.get(id)!
+        })
+    }
+  })
+}

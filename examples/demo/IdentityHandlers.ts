@@ -1,0 +1,77 @@
+/**
+ * What the endpoints about who the visitor is do: login, logout, devices.
+ */
+import { DateTime, Effect } from "effect"
+import { SessionError, Sessions, Store } from "effect-sessions"
+import { Devices } from "effect-sessions/http"
+import { JwtSigner } from "effect-sessions/socket"
+import { HttpApiBuilder } from "effect/http-api"
+import { Accounts } from "./Accounts.ts"
+import { Member } from "./Member.ts"
+import { ShopApi } from "./ShopApi.ts"
+import * as ShopError from "./ShopError.ts"
+import { visit, Visitor } from "./Visitor.ts"
+
+/** The visit and the user whose it is. */
+const loggedIn = Effect.gen(function*() {
+  const visit = yield* (yield* Visitor).get
+  const { user } = yield* visit.info
+  return user === undefined ? yield* notLoggedIn : { visit, user }
+}).pipe(Effect.catchTag(["NoSession", "SessionNotFound"], () => notLoggedIn))
+
+const notLoggedIn = Effect.suspend(() => Effect.fail(new ShopError.NotLoggedIn({ message: "please log in first" })))
+
+export const IdentityHandlers = HttpApiBuilder.group(
+  ShopApi,
+  "identity",
+  Effect.fn(function*(handlers) {
+    const accounts = yield* Accounts
+    const members = yield* Member
+    const tokens = yield* JwtSigner
+    const sessions = Effect.provideService(Sessions, yield* Sessions)
+
+    return handlers.handleAll({
+      login: Effect.fn("login")(
+        function*({ payload: { user } }) {
+          const visitor = yield* Visitor
+          const before = yield* visit
+          const { user: previous } = yield* before.info
+          const account = yield* accounts.open(user)
+          // The cart stays; the cookie is a new one, and the old one is worth nothing.
+          const { id: device } = yield* visitor.rotate({ user })
+          yield* Store.dispatchWait(before, "user.rename", account.name)
+          if (previous !== undefined && previous !== user) {
+            yield* Effect.ignore(members.ref(previous).cast("Left", { device }))
+          }
+          yield* Effect.ignore(members.ref(user).cast("Joined", { device }))
+          return { user, token: yield* tokens.sign({ sub: user, sid: yield* visitor.binding }) }
+        },
+        Effect.catchIf(SessionError.isCallError, ShopError.fromCall),
+        Effect.catchTag(["NoSession", "ActionStopped"], () => ShopError.unavailable)
+      ),
+      logout: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => visitor.end)),
+      devices: Effect.fn("devices")(function*() {
+        const { user, visit } = yield* loggedIn
+        return (yield* sessions(Devices.list(user))).map((
+          { address, agent, connections, id, lastActiveAt, startedAt }
+        ) => ({
+          id,
+          startedAt: DateTime.makeUnsafe(startedAt),
+          lastActiveAt: DateTime.makeUnsafe(lastActiveAt),
+          address: address ?? null,
+          agent: agent ?? null,
+          connections,
+          current: id === visit.id
+        }))
+      }),
+      endDevice: Effect.fn("endDevice")(function*({ params: { id } }) {
+        const { user, visit } = yield* loggedIn
+        // Whoever throws out the device at hand logs out.
+        if (id === visit.id) yield* (yield* Visitor).end
+        else if (!(yield* sessions(Devices.end(user, id)))) {
+          return yield* new ShopError.NoSuchDevice({ message: "you have no such device" })
+        }
+      })
+    })
+  })
+)

@@ -1,0 +1,72 @@
+/**
+ * A member: the one session of a user who has logged in, whatever number of devices that is from. Sockets show it.
+ */
+import { Effect, Option, Schema, Stream } from "effect"
+import { Session, Sessions } from "effect-sessions"
+import * as Rpc from "effect/rpc/Rpc"
+import { Account, Accounts } from "./Accounts.ts"
+import { CartState } from "./Cart.ts"
+import { Visit } from "./Visit.ts"
+
+/** The token names a user whom the shop does not know. */
+export class UnknownUser extends Schema.TaggedError<UnknownUser>()("UnknownUser", { message: Schema.String }) {}
+
+const Device = Schema.Struct({ id: Schema.String, cart: CartState })
+
+export class Member extends Session.Service<Member>()("Member", {
+  state: Schema.Struct({
+    /** `null` until the account is loaded. */
+    user: Schema.NullOr(Account),
+    devices: Schema.Array(Device),
+    /** The cart that changed last. */
+    cart: Schema.NullOr(CartState)
+  }),
+  protocol: [
+    /** This user has logged in on a device. */
+    Rpc.make("Joined", { payload: { device: Schema.String } }),
+    Rpc.make("CartChanged", { payload: Device }),
+    Rpc.make("Left", { payload: { device: Schema.String } })
+  ],
+  error: UnknownUser
+}) {}
+
+export const MemberLayer = Member.toLayer(
+  Effect.gen(function*() {
+    const accounts = yield* Accounts
+    const visits = yield* Visit
+    const sessions = yield* Sessions
+
+    /** Follows the cart of a device until the visit is over. */
+    const follow = (self: Session.Self<Session.Protocol<typeof Member>>, device: string) =>
+      visits.ref(device).changes((state) => state.cart).pipe(
+        Stream.runForEach((cart) => Effect.ignore(self.cast("CartChanged", { id: device, cart }))),
+        Effect.catch(() => Effect.ignore(self.cast("Left", { device }))),
+        self.fork
+      )
+
+    return Member.behavior({
+      init: () => ({ user: null, devices: [], cart: null }),
+      afterStart: Effect.fnUntraced(function*({ self, state }) {
+        const account = yield* accounts.find(self.id)
+        if (Option.isNone(account)) return yield* new UnknownUser({ message: `the shop does not know ${self.id}` })
+        for (const { id, kind } of yield* sessions.ofUser(self.id)) {
+          if (kind === Visit.kind) yield* follow(self, id)
+        }
+        return { ...state, user: account.value }
+      }),
+      handlers: {
+        Joined: ({ payload: { device }, self, state }) =>
+          state.devices.some(({ id }) => id === device) ? [state] : Effect.as(follow(self, device), [state]),
+        CartChanged: ({ payload, state }) => [{
+          ...state,
+          devices: state.devices.filter(({ id }) => id !== payload.id).concat(payload),
+          cart: payload.cart
+        }],
+        Left: ({ payload: { device }, state }) => [
+          { ...state, devices: state.devices.filter(({ id }) => id !== device) }
+        ]
+      }
+    })
+  }),
+  { idleTimeout: "30 minutes", reconnectWindow: "30 seconds" }
+)

@@ -1,0 +1,156 @@
+/**
+ * The connections that stay open: event streams and sockets, each of which belongs to a session.
+ *
+ * They are counted, so that one user cannot hold any number of them, and they can be cut: when the session ends, or
+ * when the credential that opened them is replaced.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { withoutStack } from "../../contract/internal/withoutStack.ts"
+import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
+
+/**
+ * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()(
+  "TooManyConnections",
+  { limit: Schema.Number, retryAfter: Schema.Number, message: Schema.String },
+  { httpApiStatus: 429 }
+) implements SessionErrorLike {
+  get httpStatus(): 429 {
+    return 429
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * An open connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connection {
+  /** The session through which it was let in. */
+  readonly session: { readonly kind: string; readonly id: string }
+  /** Whose it is: the user, or the session of a visitor without a name. */
+  readonly owner: string
+  /** The client's address and user agent. */
+  readonly address: string | undefined
+  readonly agent: string | undefined
+  /** Closes it. */
+  readonly cut: () => void
+}
+
+/**
+ * The open connections of this process.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Connections extends Context.Service<Connections, {
+  /** Fails when the owner has no connection left. Reserves none. */
+  readonly check: (owner: string) => Effect.Effect<void, TooManyConnections>
+  /** Counts a connection for as long as the Scope lives. Fails when its owner has no connection left. */
+  readonly add: (connection: Connection) => Effect.Effect<void, TooManyConnections, Scope.Scope>
+  /** Cuts the connections of a session, or those that match, and gives their number. */
+  readonly cut: (
+    session: { readonly kind: string; readonly id: string },
+    which?: (connection: Connection) => boolean
+  ) => Effect.Effect<number>
+  /** The connections of an owner. */
+  readonly of: (owner: string) => Effect.Effect<Array<Connection>>
+  /** How many are open. */
+  readonly count: Effect.Effect<number>
+}>()("effect-sessions/Connections") {
+  /**
+   * At most `perOwner` (default 20) connections at a time for one user or nameless visitor.
+   *
+   * @since 0.1.0
+   */
+  static readonly layer = (
+    options?: { readonly perOwner?: number | undefined }
+  ): Layer.Layer<Connections, InvalidConfig> => Layer.effect(Connections, make(options?.perOwner ?? 20))
+}
+
+/** When somebody may come again who has too many connections: that is for him to say, this is a guess. */
+const retryAfter = 5_000
+
+const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidConfig> => {
+  if (!(Number.isInteger(perOwner) && perOwner >= 1) && perOwner !== Infinity) {
+    const setting = "connections.perOwner"
+    return Effect.fail(new InvalidConfig({ setting, message: `${setting} must be a whole number above 0` }))
+  }
+  const bySession = new Groups()
+  const byOwner = new Groups()
+  let count = 0
+  const check = (owner: string) =>
+    Effect.suspend(() =>
+      byOwner.of(owner).size < perOwner ? Effect.void : Effect.fail(
+        withoutStack(() =>
+          new TooManyConnections({
+            limit: perOwner,
+            retryAfter,
+            message: `there are ${perOwner} open connections already, which is as many as are allowed`
+          })
+        )
+      )
+    )
+  const keyOf = ({ id, kind }: Connection["session"]) => `${kind}/${id}`
+  return Effect.succeed({
+    check,
+    add: (connection) =>
+      Effect.acquireRelease(
+        Effect.map(check(connection.owner), () => {
+          count++
+          bySession.add(keyOf(connection.session), connection)
+          byOwner.add(connection.owner, connection)
+        }),
+        () =>
+          Effect.sync(() => {
+            count--
+            bySession.remove(keyOf(connection.session), connection)
+            byOwner.remove(connection.owner, connection)
+          })
+      ),
+    cut: (session, which = () => true) =>
+      Effect.sync(() => {
+        const cut = Array.from(bySession.of(keyOf(session))).filter(which)
+        for (const connection of cut) connection.cut()
+        return cut.length
+      }),
+    of: (owner) => Effect.sync(() => Array.from(byOwner.of(owner))),
+    count: Effect.sync(() => count)
+  })
+}
+
+/** Sets by key, of which none is empty. */
+class Groups {
+  private readonly groups = new Map<string, Set<Connection>>()
+
+  of(key: string): ReadonlySet<Connection> {
+    return this.groups.get(key) ?? none
+  }
+
+  add(key: string, connection: Connection): void {
+    const group = this.groups.get(key)
+    if (group === undefined) this.groups.set(key, new Set([connection]))
+    else group.add(connection)
+  }
+
+  remove(key: string, connection: Connection): void {
+    const group = this.groups.get(key)
+    if (group?.delete(connection) === true && group.size === 0) this.groups.delete(key)
+  }
+}
+
+const none: ReadonlySet<Connection> = new Set()
