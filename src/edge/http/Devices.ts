@@ -1,7 +1,8 @@
 /**
  * A user's devices: the sessions that a user has logged in with, each of which can be thrown out.
  *
- * Ending a device ends its session, which cuts its streams and sockets at once.
+ * Ending a device ends its session, which is told to its streams and sockets at once, and cuts what does not end by itself
+ * within a second.
  *
  * @since 0.1.0
  */
@@ -42,7 +43,7 @@ const found = (
     const all: Array<{ readonly ref: AnyRef; readonly device: Device }> = []
     for (const ref of yield* (yield* Sessions).ofUser(user)) {
       const info = yield* Effect.option(ref.info)
-      const noted = info._tag === "Some" ? Noted.fromInfo(info.value) : undefined
+      const noted = info._tag === "Some" ? Noted.deviceOf(info.value) : undefined
       if (info._tag === "None" || noted === undefined) continue
       const { connections, id, kind, lastActiveAt, startedAt } = info.value
       const { address, agent } = noted

@@ -29,6 +29,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import type * as Session from "../../contract/Session.ts"
@@ -38,7 +39,7 @@ import type { SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
 import * as ClientAddress from "./ClientAddress.ts"
 import { Connections, type TooManyConnections } from "./Connections.ts"
 import { CookieKeys } from "./CookieKeys.ts"
-import * as Device from "./internal/device.ts"
+import * as Noted from "./internal/device.ts"
 import { type Credential, SessionCookie } from "./internal/SessionCookie.ts"
 
 /**
@@ -107,7 +108,7 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | TooManyConnections>
 
   /**
-   * What a token can say to be bound to this session and cookie: see `isBound`.
+   * What a token can say to be bound to this session and cookie: see `bound`.
    */
   readonly binding: Effect.Effect<string, NoSession>
 }
@@ -301,8 +302,8 @@ export const bound = <State, Protocol extends Rpc.Any, Args, E>(
   return Effect.gen(function*() {
     const found = yield* kind.find(binding.slice(0, dot))
     if (Option.isNone(found)) return yield* noSession
-    const device = Device.fromInfo(yield* found.value.info)
-    if (device === undefined || (yield* fingerprint(device.ticket)) !== binding.slice(dot + 1)) return yield* noSession
+    const known = Noted.ticketOf(yield* found.value.info)
+    if (known === undefined || (yield* fingerprint(known.ticket)) !== binding.slice(dot + 1)) return yield* noSession
     return found.value
   }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
 }
@@ -341,8 +342,10 @@ class RequestSession implements HttpSession<any, any, any, any> {
   private readonly request: HttpServerRequest
   private readonly address: string | undefined
   private readonly agent: string | undefined
-  /** Found, or started, earlier in this request. */
+  /** Found, or started, earlier in this request, and the ticket of its cookie. */
   private current: Ref | undefined = undefined
+  private ticket: string | undefined = undefined
+  private starting: Semaphore.Semaphore | undefined = undefined
   /** The request was sent with the cookie that was replaced a moment ago. */
   private superseded = false
 
@@ -378,16 +381,19 @@ class RequestSession implements HttpSession<any, any, any, any> {
     info: SessionInfo,
     credential: Credential
   ): Effect.Effect<Option.Option<Ref>, SessionNotFound> {
-    const device = Device.fromInfo(info)
-    if (device?.ticket !== credential.ticket) {
-      this.superseded = device?.previous === credential.ticket && this.now < device.rotatedAt + rotationGrace
+    const known = Noted.ticketOf(info)
+    if (known?.ticket !== credential.ticket) {
+      // A ticket that we signed for this session and that is not its own was replaced: by the last rotation or before.
+      this.superseded = known !== undefined && this.now < known.rotatedAt + rotationGrace
       return Effect.succeedNone
     }
     this.current = ref
+    this.ticket = credential.ticket
     const { address, agent } = this
-    const seen = device.address === address && device.agent === agent
+    const device = Noted.deviceOf(info)
+    const seen = device?.address === address && device?.agent === agent
       ? Effect.void
-      : ref.setMetadata(Device.toMetadata({ ...device, address, agent }))
+      : ref.setMetadata(Noted.noteDevice({ address, agent }))
     const lifetime = (info.expiresAt ?? Infinity) - info.lastActiveAt
     const renewed = credential.expires - this.now < lifetime / 2 ? this.giveCookie(ref, credential) : Effect.void
     return Effect.as(Effect.andThen(ref.touch, Effect.andThen(seen, renewed)), Option.some(ref))
@@ -398,7 +404,15 @@ class RequestSession implements HttpSession<any, any, any, any> {
   }
 
   start(options?: Session.StartOptions): Effect.Effect<Ref, any> {
-    return Effect.flatMap(this.find, Option.match({ onNone: () => this.startNew(options), onSome: Effect.succeed }))
+    return Effect.flatMap(this.find, Option.match({ onNone: () => this.startOnce(options), onSome: Effect.succeed }))
+  }
+
+  /** Two at a time are one after the other, so that they are one session. */
+  private startOnce(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
+    this.starting ??= Semaphore.makeUnsafe(1)
+    return this.starting.withPermits(1)(
+      Effect.suspend(() => this.current === undefined ? this.startNew(options) : Effect.succeed(this.current))
+    )
   }
 
   private startNew(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
@@ -406,13 +420,17 @@ class RequestSession implements HttpSession<any, any, any, any> {
       const { address, agent } = this
       const id = yield* SessionId.make
       const ticket = yield* SessionId.make
-      const device: Device.Device = { ticket, previous: undefined, rotatedAt: 0, address, agent }
       const ref: Ref = yield* this.services.kind.start(id, {
         ...options,
         address: options?.address ?? address,
-        metadata: { ...options?.metadata, ...Device.toMetadata(device) }
+        metadata: {
+          ...options?.metadata,
+          ...Noted.noteTicket({ ticket, rotatedAt: 0 }),
+          ...Noted.noteDevice({ address, agent })
+        }
       })
       this.current = ref
+      this.ticket = ticket
       if (!this.superseded) yield* gone(this.giveCookie(ref, { id, ticket }))
       return ref
     })
@@ -435,11 +453,10 @@ class RequestSession implements HttpSession<any, any, any, any> {
   ): Effect.Effect<Ref, NoSession> {
     return Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
-      const device = Device.fromInfo(yield* ref.info)
       const ticket = yield* SessionId.make
       const { address, agent } = this
-      const replaced: Device.Device = { ticket, previous: device?.ticket, rotatedAt: this.now, address, agent }
-      yield* ref.setMetadata(Device.toMetadata(replaced))
+      yield* ref.setMetadata(Noted.noteTicket({ ticket, rotatedAt: this.now }))
+      this.ticket = ticket
       if (options !== undefined && "user" in options) yield* ref.setUser(options.user)
       yield* this.services.connections.cut(
         ref,
@@ -454,7 +471,8 @@ class RequestSession implements HttpSession<any, any, any, any> {
     return Effect.flatMap(this.find, (found) => {
       this.current = undefined
       const ended = Option.isSome(found) ? found.value.end() : Effect.succeed(false)
-      return Effect.tap(ended, () => this.services.cookie.takeBack(this.request))
+      // Whoever comes with a cookie that was just replaced has a new one on its way, which must stay.
+      return Effect.tap(ended, () => this.superseded ? Effect.void : this.services.cookie.takeBack(this.request))
     })
   }
 
@@ -464,6 +482,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     return Effect.gen({ self: this }, function*() {
       const { connections } = this.services
       const ref = yield* this.get
+      const { ticket } = this
       const owner = (yield* ref.info).user ?? ref.id
       yield* connections.check(owner)
       const held = Effect.gen({ self: this }, function*() {
@@ -471,10 +490,11 @@ class RequestSession implements HttpSession<any, any, any, any> {
         const close = () => Deferred.doneUnsafe(cut, Effect.void)
         yield* connections.add({ session: ref, owner, address: this.address, agent: this.agent, cut: close })
         yield* ref.attach
+        if (Noted.ticketOf(yield* ref.info)?.ticket !== ticket) return Stream.empty
         const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(lastWords))
         return Stream.interruptWhen(stream, Effect.race(Deferred.await(cut), ended))
       })
-      // Those who came between the check and this are told by the end of their streams.
+      // What happened since, another connection, a rotation, the end, is told by the end of the stream.
       return Stream.unwrap(Effect.catch(held, () => Effect.succeed(Stream.empty)))
     }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
   }
@@ -482,8 +502,8 @@ class RequestSession implements HttpSession<any, any, any, any> {
   get binding(): Effect.Effect<string, NoSession> {
     return Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
-      const device = Device.fromInfo(yield* ref.info)
-      return device === undefined ? yield* noSession : `${ref.id}.${yield* fingerprint(device.ticket)}`
+      const known = Noted.ticketOf(yield* ref.info)
+      return known === undefined ? yield* noSession : `${ref.id}.${yield* fingerprint(known.ticket)}`
     }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
   }
 }

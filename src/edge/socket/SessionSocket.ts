@@ -180,13 +180,13 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
         connection.send({ type: "pong" })
         run(Effect.ignore(session.touch)).addObserver(done)
       } else if (receive !== undefined) {
-        run(Effect.catchDefect(receive(message as Message, client), (defect) =>
+        run(Effect.catchDefect(Effect.suspend(() => receive(message as Message, client)), (defect) =>
           Effect.andThen(
-            Effect.logError(`a message of type ${String(message.type)} could not be handled`, defect),
+            Effect.logError(`a message of type ${shown(message.type)} could not be handled`, defect),
             Effect.sync(() => connection.send(failure("InternalError", "the message could not be handled")))
           ))).addObserver(done)
       } else {
-        connection.send(failure("UnknownMessage", `there are no messages of type ${String(message.type)}`))
+        connection.send(failure("UnknownMessage", `there are no messages of type ${shown(message.type)}`))
         done()
       }
     }
@@ -195,18 +195,23 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   /** Finds or starts the session and lets the client in; all that is held is released with the Scope. */
   const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Closeable) {
     const { bound, claims } = yield* admit(request)
+    const id = options.id?.(claims) ?? claims.sub
     const address = ClientAddress.of(request)
     const connection = new SocketConnection({ ...route, closed: () => sockets.remove(connection, scope) })
     const cut = () => connection.close(CloseCode.policyViolation, "revoked", { type: "end", reason: "Revoked" })
     yield* connections.add({
-      session: bound ?? { kind: options.kind.kind, id: claims.sub },
+      session: bound ?? { kind: options.kind.kind, id },
       owner: claims.sub,
       address,
       agent: request.headers["user-agent"]?.slice(0, 200),
       cut
     })
-    if (bound !== undefined) yield* bound.watch({ changed() {}, ended: cut })
-    const session: SessionRef<any, any> = yield* kind.start(options.id?.(claims) ?? claims.sub, {
+    if (bound !== undefined) {
+      yield* bound.watch({ changed() {}, ended: cut })
+      // From here on it is cut when the cookie is replaced; it may have been while the token was looked at.
+      yield* HttpSession.bound(bindings!, String(claims["sid"]))
+    }
+    const session: SessionRef<any, any> = yield* kind.start(id, {
       user: claims.sub,
       address,
       ...options.start?.(claims)
@@ -227,7 +232,8 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
 
   const respond = Effect.gen(function*() {
     const request = yield* HttpServerRequest
-    if (request.headers["upgrade"]?.toLowerCase() !== "websocket") return upgradeRequired
+    if (!Upgrade.isAskedFor(request)) return upgradeRequired
+    if (!Upgrade.isWellFormed(request)) return badHandshake
     const scope = yield* Scope.make()
     return yield* Scope.provide(connect(request, scope), scope).pipe(
       Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)),
@@ -267,10 +273,15 @@ const internal: ReadonlySet<string> = new Set(["StartFailed", "SessionNotFound"]
 const unauthorized = (error: { readonly _tag: string; readonly message: string }) =>
   refusal({ ...error, httpStatus: 401 }, { "www-authenticate": "Bearer error=\"invalid_token\"" })
 
+const badHandshake = refusal({ _tag: "BadHandshake", httpStatus: 400, message: "the WebSocket handshake is malformed" })
+
 const upgradeRequired = refusal({ _tag: "UpgradeRequired", httpStatus: 426, message: "this is for WebSockets" }, {
   upgrade: "websocket",
   connection: "upgrade"
 })
+
+/** Clients choose it: it may be anything, and of any length. */
+const shown = (type: unknown): string => (typeof type === "string" ? type : JSON.stringify(type)).slice(0, 80)
 
 const failure = (_tag: string, message: string) => ({ type: "error", error: { _tag, message } })
 

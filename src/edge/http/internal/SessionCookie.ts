@@ -49,13 +49,15 @@ export class SessionCookie {
   }
 
   private verify(cookie: string): Credential | undefined {
-    const credential = this.earlier.get(cookie) ?? this.parse(cookie)
+    // A part of the header, as which V8 makes it, would keep all of the header in memory.
+    const own = Buffer.from(cookie).toString()
+    const credential = this.earlier.get(own) ?? this.parse(own)
     if (credential === undefined) return undefined
     if (this.recent.size >= remembered) {
       this.earlier = this.recent
       this.recent = new Map()
     }
-    this.recent.set(cookie, credential)
+    this.recent.set(own, credential)
     return credential
   }
 

@@ -1,21 +1,29 @@
 /**
- * What a session notes about the device that its cookie was given to, in its metadata.
+ * What a session notes, in its metadata, about the cookie it gave and the device it gave it to. The two are apart, so
+ * that a request that is seen cannot undo the rotation of another.
  */
 import type { SessionInfo } from "../../../contract/SessionRef.ts"
 
-export interface Device {
+export interface Ticket {
   /** What the cookie must say to be this session's. */
   readonly ticket: string
-  /** The ticket before the last rotation, and when that was, in milliseconds since 1970. */
-  readonly previous: string | undefined
+  /** When the ticket was last replaced, in milliseconds since 1970. */
   readonly rotatedAt: number
-  /** Where the device was last seen, and what it said it is. */
+}
+
+/** Where the device was last seen, and what it said it is. */
+export interface Device {
   readonly address: string | undefined
   readonly agent: string | undefined
 }
 
-const key = "effect-sessions/device"
+const ticketKey = "effect-sessions/ticket"
+const deviceKey = "effect-sessions/device"
 
-export const toMetadata = (device: Device): Readonly<Record<string, unknown>> => ({ [key]: device })
+export const noteTicket = (ticket: Ticket): Readonly<Record<string, unknown>> => ({ [ticketKey]: ticket })
 
-export const fromInfo = ({ metadata }: SessionInfo): Device | undefined => metadata[key] as Device | undefined
+export const noteDevice = (device: Device): Readonly<Record<string, unknown>> => ({ [deviceKey]: device })
+
+export const ticketOf = ({ metadata }: SessionInfo): Ticket | undefined => metadata[ticketKey] as Ticket | undefined
+
+export const deviceOf = ({ metadata }: SessionInfo): Device | undefined => metadata[deviceKey] as Device | undefined

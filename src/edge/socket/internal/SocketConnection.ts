@@ -60,6 +60,11 @@ export class SocketConnection {
     socket.on("pong", () => {
       this.alive = true
     })
+    // `ws` answers them, whether the client reads or not.
+    socket.on("ping", () => {
+      if (this.closing === undefined && !this.admits()) this.close(CloseCode.policyViolation, "too many messages")
+      else if (socket.bufferedAmount > maxBuffered) this.close(CloseCode.tryAgainLater, "the client does not read")
+    })
     socket.on("error", ignore)
     socket.on("close", (code: number) => {
       this.waiting = []
@@ -82,8 +87,15 @@ export class SocketConnection {
   private flush(): void {
     const { socket } = this
     if (socket === undefined || this.sending || this.next === none || this.closing !== undefined) return
-    const frame = this.route.stateFrame(this.next)
+    const state = this.next
     this.next = none
+    let frame: string
+    try {
+      frame = this.route.stateFrame(state)
+    } catch (defect) {
+      this.close(CloseCode.internalError, "the state cannot be told")
+      throw defect
+    }
     this.sending = true
     this.sent++
     socket.send(frame, () => {
@@ -134,7 +146,10 @@ export class SocketConnection {
   beat(): void {
     const { socket } = this
     if (socket === undefined) return
-    const overdue = this.closing === undefined ? !this.alive : this.route.now() > this.closedAt + closeTimeout
+    // While a message is being handled nothing is read, no sign of life either.
+    const overdue = this.closing === undefined
+      ? !this.alive && !this.busy
+      : this.route.now() > this.closedAt + closeTimeout
     if (overdue) return socket.terminate()
     this.alive = false
     if (this.closing === undefined) socket.ping(ignore)

@@ -15,6 +15,15 @@ export interface Upgrader {
   readonly upgrade: (request: HttpServerRequest, open: (socket: NodeWS.WebSocket) => void) => Effect.Effect<boolean>
 }
 
+/** Does a request ask for a WebSocket? Without `Connection: Upgrade`, Node goes on reading HTTP from its connection. */
+export const isAskedFor = ({ headers }: HttpServerRequest): boolean =>
+  headers["upgrade"]?.toLowerCase() === "websocket" && /(^|[\s,])upgrade([\s,]|$)/i.test(headers["connection"] ?? "")
+
+/** As `ws` checks it, which is too late: a session would have been started for it. */
+export const isWellFormed = ({ headers }: HttpServerRequest): boolean =>
+  /^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "") &&
+  /^(8|13)$/.test(headers["sec-websocket-version"] ?? "")
+
 /** The subprotocol under which a browser can hand over a token: `new WebSocket(url, ["bearer", token])`. */
 export const bearer = "bearer"
 

@@ -1,0 +1,388 @@
+/**
+ * The difference between two JSON values as an RFC 6902 patch, and its application.
+ *
+ * Made for states which share structure with their predecessor: what is the same reference is not looked
+ * at. Beyond `effect/JsonPatch`, items of arrays are followed by their identity, so that an insert, a removal
+ * or a move within a list is one operation, and a patch is never (by a rough estimate) larger than the value.
+ *
+ * A key whose value is `undefined` counts as absent, as `JSON.stringify` has it; the order of keys does not
+ * count. Keys such as `__proto__` are data: neither function reads or writes a prototype.
+ *
+ * @since 0.1.0
+ */
+import type { JsonPatchOperation } from "effect/JsonPatch"
+import { escapeToken, unescapeToken } from "effect/JsonPointer"
+import * as Schema from "effect/Schema"
+
+type Json = Schema.Json
+type JsonObject = { readonly [key: string]: Json }
+type Items = ReadonlyArray<Json>
+
+/**
+ * An operation which {@link diff} makes: `add`, `remove`, `replace` or `move`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Operation = JsonPatchOperation | { readonly op: "move"; readonly from: string; readonly path: string }
+
+/**
+ * An operation which {@link apply} takes: all six of RFC 6902.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AnyOperation =
+  | Operation
+  | { readonly op: "copy"; readonly from: string; readonly path: string }
+  | { readonly op: "test"; readonly path: string; readonly value: Json }
+
+/**
+ * A patch does not fit the value: it is malformed, a path does not exist, or a `test` failed. {@link apply}
+ * throws it. Nothing was changed; ask for the whole value instead. `index` is the operation's place in the patch.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidPatch extends Schema.TaggedError<InvalidPatch>()(
+  "InvalidPatch",
+  { index: Schema.Int, message: Schema.String },
+  { httpApiStatus: 400 }
+) {
+  get httpStatus(): 400 {
+    return 400
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * The keys by which the items of an array are told apart, in order of preference. One is used when each item that
+ * may have changed is an object with a string or number there and none occurs twice.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const identity: ReadonlyArray<string> = ["id", "key", "sku"]
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const own = (object: JsonObject, key: string): Json | undefined => Object.hasOwn(object, key) ? object[key] : undefined
+
+const equals = (a: Json | undefined, b: Json | undefined): boolean => {
+  if (a === b) return true
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((item, index) => equals(item, b[index]))
+  }
+  return isObject(a) && isObject(b) && Object.keys(a).every((key) => equals(a[key], own(b, key))) &&
+    Object.keys(b).every((key) => b[key] === undefined || Object.hasOwn(a, key))
+}
+
+/** Roughly how many characters of JSON the value has. Stops counting beyond the limit. */
+const sizeOf = (value: Json | undefined, limit: number): number => {
+  if (typeof value === "string") return value.length + 2
+  if (typeof value !== "object" || value === null) return 4
+  let size = 2
+  const array = Array.isArray(value)
+  for (const key of array ? value.keys() : Object.keys(value)) {
+    if (size > limit) break
+    size += (array ? 1 : (key as string).length + 4) + sizeOf((value as any)[key], limit - size)
+  }
+  return size
+}
+
+interface Draft {
+  readonly operations: Array<Operation>
+  /** Roughly how many characters of JSON the operations have. */
+  size: number
+}
+
+const emit = (draft: Draft, operation: Operation): void => {
+  draft.operations.push(operation)
+  draft.size += 20 + operation.op.length + operation.path.length
+  if (operation.op === "move") draft.size += 10 + operation.from.length
+  else if (operation.op !== "remove") draft.size += 9 + sizeOf(operation.value, Infinity)
+}
+
+/**
+ * The operations that make `to` out of `from`; none exactly when the two are equal as JSON.
+ *
+ * Objects are compared by key, arrays by the {@link identity} of their items or else by index between their
+ * common head and tail. Where the operations would take more room than the new value, it is one `replace`.
+ * Neither value is changed; the operations refer to parts of `to`.
+ *
+ * @since 0.1.0
+ * @category transforming
+ */
+export const diff = (from: Json, to: Json): ReadonlyArray<Operation> => {
+  const draft: Draft = { operations: [], size: 0 }
+  visit(draft, "", from, to)
+  return draft.operations
+}
+
+const visit = (draft: Draft, path: string, from: Json, to: Json): void => {
+  if (from === to) return
+  const { operations, size } = draft
+  const start = operations.length
+  if (Array.isArray(from) && Array.isArray(to)) visitArray(draft, path, from, to)
+  else if (isObject(from) && isObject(to)) visitObject(draft, path, from, to)
+  else return emit(draft, { op: "replace", path, value: to })
+  // What a `replace` may have as its value and still be shorter. Looking costs no more than the patch is long.
+  const room = draft.size - size - 36 - path.length
+  if (operations.length > start && sizeOf(to, room) < room) {
+    operations.length = start
+    draft.size = size
+    emit(draft, { op: "replace", path, value: to })
+  }
+}
+
+const visitObject = (draft: Draft, path: string, from: JsonObject, to: JsonObject): void => {
+  for (const key of Object.keys(from)) {
+    if (from[key] !== undefined && own(to, key) === undefined) {
+      emit(draft, { op: "remove", path: `${path}/${escapeToken(key)}` })
+    }
+  }
+  for (const key of Object.keys(to)) {
+    const before = own(from, key)
+    const value = to[key]
+    if (value === before || value === undefined) continue
+    const at = `${path}/${escapeToken(key)}`
+    if (before === undefined) emit(draft, { op: "add", path: at, value })
+    else visit(draft, at, before, value)
+  }
+}
+
+const visitArray = (draft: Draft, path: string, from: Items, to: Items): void => {
+  let start = 0
+  let fromEnd = from.length
+  let toEnd = to.length
+  const trim = (same: (a: Json, b: Json) => boolean) => {
+    while (start < fromEnd && start < toEnd && same(from[start]!, to[start]!)) start++
+    while (start < fromEnd && start < toEnd && same(from[fromEnd - 1]!, to[toEnd - 1]!)) {
+      fromEnd--
+      toEnd--
+    }
+  }
+  trim((a, b) => a === b)
+  if (start < fromEnd && start < toEnd) {
+    const before = from.slice(start, fromEnd)
+    const after = to.slice(start, toEnd)
+    for (const key of identity) {
+      const old = indexBy(before, key)
+      const now = old && indexBy(after, key)
+      if (old && now) return visitItems(draft, path, start, before, after, old, now)
+    }
+    trim(equals)
+  }
+  const shared = Math.min(fromEnd, toEnd)
+  for (let i = start; i < shared; i++) visit(draft, `${path}/${i}`, from[i]!, to[i]!)
+  for (let i = fromEnd - 1; i >= shared; i--) emit(draft, { op: "remove", path: `${path}/${i}` })
+  for (let i = shared; i < toEnd; i++) emit(draft, { op: "add", path: `${path}/${i}`, value: to[i]! })
+}
+
+type Index = ReadonlyMap<Json, number>
+
+const indexBy = (items: Items, key: string): Index | undefined => {
+  const index = new Map<Json, number>()
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]
+    const id = isObject(item) ? own(item, key) : undefined
+    if ((typeof id !== "string" && typeof id !== "number") || index.has(id)) return undefined
+    index.set(id, i)
+  }
+  return index
+}
+
+/** Items with an identity: removes, then moves and adds, then what changed within each, at its new place. */
+const visitItems = (
+  draft: Draft,
+  path: string,
+  offset: number,
+  from: Items,
+  to: Items,
+  old: Index,
+  now: Index
+): void => {
+  const at = (index: number) => `${path}/${offset + index}`
+  // The new places of the items that remain, in their old order, and the old item of each place.
+  const kept: Array<number> = []
+  const previous = new Array<Json | undefined>(to.length).fill(undefined)
+  for (const [id, i] of old) {
+    const place = now.get(id)
+    if (place === undefined) continue
+    kept.push(place)
+    previous[place] = from[i]!
+  }
+  const ids = [...old.keys()]
+  for (let i = ids.length - 1; i >= 0; i--) if (!now.has(ids[i]!)) emit(draft, { op: "remove", path: at(i) })
+  const stays = longestIncreasing(kept)
+  if (stays.size < to.length) {
+    // One fixed order of slots, in which each item has the one where it is and the one where it goes: after each item
+    // that stays come those that go there, then those that leave. An index is the number of taken slots before.
+    const home: Array<number> = []
+    const goal: Array<number> = []
+    let slots = 0
+    let k = 0
+    const leavers = () => {
+      while (k < kept.length && !stays.has(kept[k]!)) home[kept[k++]!] = slots++
+    }
+    for (let place = 0; place < to.length; place++) {
+      if (stays.has(place)) {
+        leavers()
+        home[place] = slots
+        k++
+      }
+      goal[place] = slots++
+    }
+    leavers()
+    const taken = new Int32Array(slots + 1) // a Fenwick tree
+    const take = (slot: number, by: number) => {
+      for (let i = slot + 1; i <= slots; i += i & -i) taken[i]! += by
+    }
+    const before = (slot: number) => {
+      let count = 0
+      for (let i = slot; i > 0; i -= i & -i) count += taken[i]!
+      return count
+    }
+    for (const place of kept) take(home[place]!, 1)
+    for (let place = 0; place < to.length; place++) {
+      if (stays.has(place)) continue
+      const moves = previous[place] !== undefined
+      const index = moves ? before(home[place]!) : -1
+      if (moves) take(home[place]!, -1)
+      const target = before(goal[place]!)
+      take(goal[place]!, 1)
+      if (!moves) emit(draft, { op: "add", path: at(target), value: to[place]! })
+      else if (index !== target) emit(draft, { op: "move", from: at(index), path: at(target) })
+    }
+  }
+  for (let place = 0; place < to.length; place++) {
+    const item = previous[place]
+    if (item !== undefined && item !== to[place]) visit(draft, at(place), item, to[place]!)
+  }
+}
+
+/** The members of a longest increasing subsequence of distinct numbers; linear when all increase. */
+const longestIncreasing = (values: ReadonlyArray<number>): ReadonlySet<number> => {
+  const tails: Array<number> = []
+  const links = new Map<number, number | undefined>()
+  for (const value of values) {
+    let low = tails.length
+    if (low > 0 && tails[low - 1]! > value) {
+      let high = low - 1
+      low = 0
+      while (low < high) {
+        const middle = (low + high) >> 1
+        if (tails[middle]! < value) low = middle + 1
+        else high = middle
+      }
+    }
+    tails[low] = value
+    links.set(value, tails[low - 1])
+  }
+  const members = new Set<number>()
+  for (let value = tails.at(-1); value !== undefined; value = links.get(value)) members.add(value)
+  return members
+}
+
+/**
+ * Applies a patch, and gives the new value; the old one is not changed, and what the patch does not touch keeps
+ * its reference.
+ *
+ * Takes patches from anywhere, well-formed or not. Throws {@link InvalidPatch} when one does not fit, as a whole:
+ * no part of it is applied. Removing the root is refused. What `copy` copies is shared, not cloned.
+ *
+ * @since 0.1.0
+ * @category transforming
+ */
+export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => {
+  // The root is kept in a box, so that it has a parent as everything else has. Containers in `fresh` are ours alone.
+  const box: Array<any> = [value]
+  let fresh = new Set<unknown>([box])
+  let index = 0
+  const fail = (why: string): never => {
+    throw new InvalidPatch({ index, message: `operation ${index} of the patch: ${why}` })
+  }
+  const parse = (pointer: unknown): Array<string> => {
+    if (typeof pointer !== "string" || (pointer !== "" && pointer[0] !== "/") || /~(?![01])/.test(pointer)) {
+      return fail("it needs a JSON pointer")
+    }
+    return ["0", ...pointer.split("/").slice(1).map(unescapeToken)]
+  }
+  /** The key under which `parent` holds, or with `free` may hold, what the token names. */
+  const keyOf = (parent: any, token: string, free = false): any => {
+    if (Array.isArray(parent)) {
+      if (token === "-" && free) return parent.length
+      const key = /^(0|[1-9]\d*)$/.test(token) ? Number(token) : Infinity
+      if (key < parent.length + (free ? 1 : 0)) return key
+    } else if (isObject(parent) && (free || Object.hasOwn(parent, token))) return token
+    return fail(`${JSON.stringify(token.slice(0, 40))} does not exist`)
+  }
+  const put = (parent: any, key: any, value: unknown) => {
+    if (key !== "__proto__") parent[key] = value
+    else Object.defineProperty(parent, key, { value, configurable: true, enumerable: true, writable: true })
+  }
+  const read = (tokens: ReadonlyArray<string>): any =>
+    tokens.reduce((parent: any, token) => parent[keyOf(parent, token)], box)
+  /** What holds the last of the tokens, made ours on the way down. */
+  const open = (tokens: ReadonlyArray<string>): any => {
+    let parent: any = box
+    for (const token of tokens.slice(0, -1)) {
+      const key = keyOf(parent, token)
+      let child = parent[key]
+      if (!fresh.has(child)) {
+        child = Array.isArray(child)
+          ? child.slice()
+          : isObject(child)
+          ? { ...child }
+          : fail("a path leads into a scalar")
+        fresh.add(child)
+        put(parent, key, child)
+      }
+      parent = child
+    }
+    return parent
+  }
+  const add = (tokens: ReadonlyArray<string>, value: unknown) => {
+    const parent = open(tokens)
+    const key = keyOf(parent, tokens.at(-1)!, parent !== box)
+    if (Array.isArray(parent) && parent !== box) parent.splice(key, 0, value)
+    else put(parent, key, value)
+  }
+  const remove = (tokens: ReadonlyArray<string>) => {
+    if (tokens.length === 1) fail("the root cannot be removed")
+    const parent = open(tokens)
+    const key = keyOf(parent, tokens.at(-1)!)
+    if (Array.isArray(parent)) parent.splice(key, 1)
+    else delete parent[key]
+  }
+  if (!Array.isArray(patch)) fail("a patch is an array")
+  for (; index < patch.length; index++) {
+    const operation: any = isObject(patch[index]) ? patch[index] : fail("it is not an object")
+    const { from, op, path, value } = operation
+    const tokens = parse(path)
+    if ((op === "add" || op === "replace" || op === "test") && value === undefined) fail("it needs a value")
+    if (op === "add") add(tokens, value)
+    else if (op === "remove") remove(tokens)
+    else if (op === "replace") {
+      const parent = open(tokens)
+      put(parent, keyOf(parent, tokens.at(-1)!), value)
+    } else if (op === "test") {
+      if (!equals(read(tokens), value)) fail("the test failed")
+    } else if (op === "copy") {
+      const copied = read(parse(from))
+      fresh = new Set([box]) // it is now in two places
+      add(tokens, copied)
+    } else if (op === "move") {
+      const source = parse(from)
+      const moved = read(source)
+      if (from === path) continue
+      if (path.startsWith(`${from}/`)) fail("a value cannot move into itself")
+      remove(source)
+      add(tokens, moved)
+    } else fail("its op is unknown")
+  }
+  return box[0]
+}
