@@ -36,13 +36,17 @@ export const MemberLayer = Member.toLayer(
     const visits = yield* Visit
     const sessions = yield* Sessions
 
-    /** Follows the cart of a device until the visit is over. */
-    const follow = (self: Session.Self<Session.Protocol<typeof Member>>, device: string) =>
-      visits.ref(device).changes((state) => state.cart).pipe(
+    /** Follows the cart of a device until the visit is over, or somebody else's. */
+    const follow = (self: Session.Self<Session.Protocol<typeof Member>>, device: string) => {
+      const visit = visits.ref(device)
+      return visit.changes((state) => state.cart).pipe(
+        Stream.takeWhileEffect(() => Effect.map(visit.info, ({ user }) => user === self.id)),
         Stream.runForEach((cart) => Effect.ignore(self.cast("CartChanged", { id: device, cart }))),
-        Effect.catch(() => Effect.ignore(self.cast("Left", { device }))),
-        self.fork
+        Effect.ignore,
+        Effect.andThen(Effect.ignore(self.cast("Left", { device }))),
+        (following) => self.fork(following)
       )
+    }
 
     return Member.behavior({
       init: () => ({ user: null, devices: [], cart: null }),

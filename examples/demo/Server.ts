@@ -21,10 +21,13 @@ const options = Config.all({
 /** How long answers under way may take once the shop closes. */
 const patience = "1 second"
 
+/** For clients that send their request slowly, or never all of it. Answers may take as long as they like. */
+const limits = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 }
+
 /** Serves routes that need `Sessions`. */
 export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.gen(function*() {
-    const server = createServer()
+    const server = createServer(limits)
     return closing(server).pipe(
       Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
       Layer.provideMerge(NodeHttpServer.layer(() => server, {

@@ -26,7 +26,7 @@ const Api = HttpApiBuilder.layer(ShopApi, { openapiPath: "/openapi.json" }).pipe
 )
 
 /** The API to read and to try, without anything from elsewhere. */
-const Docs = HttpApiScalar.layer(ShopApi, { path: "/docs" })
+const Docs = HttpApiScalar.layer(ShopApi, { path: "/docs", scalar: { withDefaultFonts: false } })
 
 const Health = HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
 

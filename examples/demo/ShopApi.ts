@@ -5,9 +5,9 @@
  * IdentityHandlers.ts and ShopHandlers.ts. The same definition gives the
  * server its validation, `/openapi.json` its contents, and a TypeScript client its types.
  */
-import { Schema } from "effect"
+import { Context, Schema } from "effect"
 import { SessionError, StoreError } from "effect-sessions"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { UserId } from "./Accounts.ts"
 import { Addition, CartState, NotInCart, QuantityLimit, Totals } from "./Cart.ts"
 import { CartEvent } from "./CartEvent.ts"
@@ -20,13 +20,25 @@ import { VisitorCookie } from "./Visitor.ts"
 /** Why a visitor who is new may not come in now. Those who have a cart never see these. */
 const startErrors = [RateExceeded, SessionError.SessionLimitReached, SessionError.SessionsClosed] as const
 
+/** What an endpoint is for, as `/openapi.json` and `/docs` tell it. */
+const about = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
+
+/** The cookie is not required: who brings none is a new visitor, and is given one. */
+const openToAll = OpenApi.annotations({
+  transform: (operation) => ({ ...operation, security: [{}, ...operation["security"]] })
+})
+
+const Time = Schema.DateTimeUtcFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
+
+const Done = HttpApiSchema.NoContent.annotate({ description: "Done" })
+
 /** A visitor's session. */
 export const CartSession = Schema.Struct({
   kind: Schema.String,
-  startedAt: Schema.DateTimeUtcFromString,
-  lastActiveAt: Schema.DateTimeUtcFromString,
+  startedAt: Time,
+  lastActiveAt: Time,
   /** `null` when sessions do not expire. */
-  expiresAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  expiresAt: Schema.NullOr(Time),
   state: CartState
 })
 
@@ -35,32 +47,46 @@ const cart = HttpApiGroup.make("cart")
     HttpApiEndpoint.get("session", "/session", {
       success: CartSession,
       error: [...startErrors, CartUnavailable]
-    }),
+    }).annotateMerge(about("Look at your cart", "And how long it is kept. A new visitor gets an empty one.")),
     HttpApiEndpoint.delete("leave", "/session", {
-      success: HttpApiSchema.NoContent
-    }),
+      success: Done
+    }).annotateMerge(
+      about(
+        "Leave the shop",
+        "Ends the visit, with its cart and all that follows it. Without a visit this does nothing."
+      )
+    ),
     HttpApiEndpoint.post("add", "/cart/items", {
       payload: Addition,
       success: Totals,
       error: [...startErrors, CartUnavailable, QuantityLimit]
-    }),
+    }).annotateMerge(
+      about("Put a product into your cart", "From 1 to 99 at once; a cart holds at most 999 of each product.")
+    ),
     HttpApiEndpoint.delete("remove", "/cart/items/:sku", {
       params: { sku: Schema.String },
       success: Totals,
       error: [RateExceeded, CartUnavailable, NotInCart]
-    }),
+    }).annotateMerge(about("Take a product out of your cart", "All of it, whatever the quantity.")),
     HttpApiEndpoint.get("events", "/events", {
       success: HttpApiSchema.StreamSse({ events: CartEvent }),
       error: startErrors
-    }).middleware(KeepAlive)
+    }).annotateMerge(about(
+      "Follow your cart",
+      "A stream of server-sent events: `state` at once and after each change, and at last `end` with the reason."
+    )).middleware(KeepAlive)
   )
   .middleware(VisitorCookie)
+  .annotateEndpointsMerge(openToAll)
+  .annotate(OpenApi.Description, "Your own cart, from the first request on.")
 
-const Accepted = Schema.Struct({ accepted: Schema.Literal(true) }).pipe(HttpApiSchema.status(202))
+const Accepted = Schema.Struct({ accepted: Schema.Literal(true) }).pipe(
+  HttpApiSchema.status(202),
+  Schema.annotate({ description: "The action waits for its turn" })
+)
 
 const store = HttpApiGroup.make("store")
   .add(
-    // The action is checked by the schemas of the reducers. With `?wait=1` the answer is the new state.
     HttpApiEndpoint.post("dispatch", "/dispatch", {
       query: { wait: Schema.optionalKey(Schema.Literal("1")) },
       payload: Schema.Struct({
@@ -76,30 +102,40 @@ const store = HttpApiGroup.make("store")
         StoreError.InvalidAction,
         StoreError.ActionStopped
       ]
-    }),
+    }).annotateMerge(about(
+      "Dispatch an action",
+      "Such as `{\"type\": \"cart.add\", \"payload\": {\"sku\": \"tea\", \"quantity\": 1}}`. It is checked before it is "
+        + "accepted. With `?wait=1` the answer is the new state."
+    )),
     HttpApiEndpoint.get("state", "/state", {
       query: { select: Schema.optionalKey(Schema.String) },
       success: Schema.Unknown,
       error: [...startErrors, CartUnavailable]
-    }),
+    }).annotateMerge(
+      about("Look at the state of your visit", "All of it, or the slice named by `select`: cart, user or catalog.")
+    ),
     HttpApiEndpoint.get("history", "/history", {
       success: Schema.Array(
-        Schema.Struct({ version: Schema.Int, type: Schema.String, at: Schema.DateTimeUtcFromString })
+        Schema.Struct({ version: Schema.Int, type: Schema.String, at: Time })
       ),
       error: [...startErrors, CartUnavailable]
-    }),
+    }).annotateMerge(about("List what was done in your visit", "The last 100 actions, the oldest first.")),
     HttpApiEndpoint.post("travel", "/history/:version", {
       params: { version: Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0)) },
       success: Visit.state,
       error: [...startErrors, CartUnavailable, StoreError.VersionGone]
-    })
+    }).annotateMerge(
+      about("Travel to an earlier state", "To the state after the action with this version; 0 is the beginning.")
+    )
   )
   .middleware(VisitorCookie)
+  .annotateEndpointsMerge(openToAll)
+  .annotate(OpenApi.Description, "Your visit as a store: actions, state, and travel in time.")
 
 const Device = Schema.Struct({
   id: Schema.String,
-  startedAt: Schema.DateTimeUtcFromString,
-  lastActiveAt: Schema.DateTimeUtcFromString,
+  startedAt: Time,
+  lastActiveAt: Time,
   address: Schema.NullOr(Schema.String),
   agent: Schema.NullOr(Schema.String),
   /** Pages and sockets that are open. */
@@ -112,27 +148,55 @@ const identity = HttpApiGroup.make("identity")
   .add(
     HttpApiEndpoint.post("login", "/login", {
       payload: Schema.Struct({ user: UserId }),
-      // The token is for the socket, and valid for 15 minutes.
       success: Schema.Struct({ user: UserId, token: Schema.String }),
       error: [...startErrors, CartUnavailable]
-    }),
-    HttpApiEndpoint.post("logout", "/logout", { success: HttpApiSchema.NoContent }),
-    HttpApiEndpoint.get("devices", "/devices", { success: Schema.Array(Device), error: NotLoggedIn }),
+    }).annotateMerge(
+      about(
+        "Log in",
+        "Your cart stays, your cookie is replaced. There are no passwords here: who says to be Ada is Ada. The token opens "
+          + "the WebSocket `/socket?token=…`, which shows the carts of all your devices; it is valid for 15 minutes."
+      ).pipe(Context.merge(openToAll))
+    ),
+    HttpApiEndpoint.post("logout", "/logout", { success: Done }).annotateMerge(
+      about(
+        "Log out",
+        "Ends the visit on this device, with its cart. Without a visit this does nothing."
+      ).pipe(Context.merge(openToAll))
+    ),
+    HttpApiEndpoint.get("devices", "/devices", { success: Schema.Array(Device), error: NotLoggedIn }).annotateMerge(
+      about("List the devices on which you are logged in", "The one that was active last comes first.")
+    ),
     HttpApiEndpoint.delete("endDevice", "/devices/:id", {
       params: { id: Schema.String },
-      success: HttpApiSchema.NoContent,
+      success: Done,
       error: [NotLoggedIn, NoSuchDevice]
-    })
+    }).annotateMerge(about(
+      "Log out a device",
+      "Ends its visit and cuts its connections at once. For the device at hand it is the same as to log out."
+    ))
   )
   .middleware(VisitorCookie)
+  .annotate(OpenApi.Description, "Who you are, and on which devices.")
 
 const shop = HttpApiGroup.make("shop")
   .add(
     HttpApiEndpoint.get("sessions", "/sessions", {
       success: Schema.Struct({ count: Schema.Int, limit: Schema.Int, utilisation: Schema.Finite })
-    })
+    }).annotateMerge(about("Count the sessions", "How many are live, how many can be, and what percentage that is."))
   )
+  .annotate(OpenApi.Description, "The shop as a whole.")
 
-export class ShopApi
-  extends HttpApi.make("corner-shop").add(cart, store, identity, shop).prefix("/api").middleware(ReadableErrors)
+export class ShopApi extends HttpApi.make("corner-shop")
+  .add(cart, store, identity, shop)
+  .prefix("/api")
+  .middleware(ReadableErrors)
+  .annotateMerge(OpenApi.annotations({
+    title: "Corner shop",
+    version: "0.1.0",
+    description: "A small shop, where each visitor has a cart: a live session on the server, which a cookie names.\n\n"
+      + "Every refusal is JSON with a `_tag` and a `message`. Besides those of each endpoint there are 403 for requests "
+      + "from pages of other origins, 413 for bodies over 64 KiB and 415 for bodies that are not JSON.",
+    license: { name: "MIT", identifier: "MIT" },
+    servers: [{ url: "/", description: "This shop" }]
+  }))
 {}

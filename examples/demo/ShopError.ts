@@ -25,7 +25,7 @@ export const RateExceeded = Schema.Union([StartRateExceeded, TooManyConnections,
       Schema.Struct(StartRateExceeded.fields),
       Schema.Struct(TooManyConnections.fields),
       Schema.Struct(TooManyMessages.fields)
-    ]).pipe(HttpApiSchema.status(429)),
+    ]).pipe(HttpApiSchema.status(429), Schema.annotate({ description: "Too much at once, see `retry-after`" })),
     headers: { "retry-after": Schema.Int }
   }, {
     decode: ({ body }) => {

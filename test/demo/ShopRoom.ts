@@ -58,7 +58,8 @@ export class Visitor {
   }
 
   private raw(method: string, path: string, request: Request): Promise<Response> {
-    const headers = new Headers(request.headers)
+    // Without a host that is the developer's own machine, the cookie is for TLS only.
+    const headers = new Headers({ host: "localhost", ...request.headers })
     if (this.cookie !== undefined) headers.set("cookie", `visitor=${this.cookie}`)
     if (request.json !== undefined) headers.set("content-type", "application/json")
     const body = request.json === undefined ? request.body : JSON.stringify(request.json)

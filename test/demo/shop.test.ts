@@ -66,6 +66,10 @@ describe("the shop", () => {
         "/api/state",
         "/api/history",
         "/api/history/{version}",
+        "/api/login",
+        "/api/logout",
+        "/api/devices",
+        "/api/devices/{id}",
         "/api/sessions"
       ])
     }))

@@ -2,23 +2,32 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Sessions } from "effect-sessions"
 import { TestSessions } from "effect-sessions/testing"
-import { createHmac } from "node:crypto"
+import { createHash, createHmac } from "node:crypto"
 import { Visit } from "../../examples/demo/Visit.ts"
 import * as ShopRoom from "./ShopRoom.ts"
 
 const setCookie = (headers: Headers): string => headers.get("set-cookie") ?? ""
 
-const signed = (id: string, secret: string): string =>
-  `${id}.${createHmac("sha256", secret).update(id).digest("base64url")}`
+/** A cookie as the shop signs it: its key is made from the secret, and the signature covers the cookie's name. */
+const signed = (text: string, secret: string, name = "visitor"): string => {
+  const key = createHash("sha256").update(secret).digest("base64")
+  return `${text}.${createHmac("sha256", key).update(`${name}=${text}`).digest("base64url")}`
+}
 
 describe("the visitor's cookie", () => {
   it.effect("is out of reach of scripts, other sites, and the open net", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const local = yield* shop.visitor().send("GET", "/api/session", { headers: { host: "localhost:3000" } })
-      assert.match(setCookie(local.headers), /^visitor=[\w-]{32}\.[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax$/)
+      assert.match(
+        setCookie(local.headers),
+        /^visitor=[\w-]{32}\.[\w-]{32}\.[0-9a-z]+\.[\w-]{43}; Max-Age=3600; Path=\/; HttpOnly; SameSite=Lax$/
+      )
       const remote = yield* shop.visitor().send("GET", "/api/session", { headers: { host: "shop.example" } })
-      assert.match(setCookie(remote.headers), /; HttpOnly; Secure; SameSite=Lax$/)
+      assert.match(
+        setCookie(remote.headers),
+        /^__Host-visitor=[^;]+; Max-Age=3600; Path=\/; HttpOnly; Secure; SameSite=Lax$/
+      )
     }))
 
   it.effect("is set once", () =>
@@ -44,21 +53,36 @@ describe("the visitor's cookie", () => {
       const shop = yield* ShopRoom.open(undefined, { COOKIE_SECRET: "the shop's own" })
       const ada = shop.visitor()
       yield* ada.add("tea", 1)
-      const [id = "", signature = ""] = ada.cookie!.split(".")
-      assert.strictEqual(ada.cookie, signed(id, "the shop's own"))
+      const { cookie = "" } = ada
+      const [ticket = "", id = "", expires = "", signature = ""] = cookie.split(".")
+      const text = `${ticket}.${id}.${expires}`
+      assert.strictEqual(cookie, signed(text, "the shop's own"))
       const forged = [
         "",
         ".",
+        "...",
         id,
-        `${id}.`,
+        ticket,
+        text,
+        `${text}.`,
         `.${signature}`,
-        `${id}.${signature}.`,
-        `${id}.${signature.slice(0, -1)}`,
-        `${id}.${signature}=`,
-        `${id}.${"A".repeat(43)}`,
-        `${"A".repeat(32)}.${signature}`,
-        signed(id, "another's"),
-        signed(id, ""),
+        `${id}.${signature}`,
+        `${ticket}.${id}.${signature}`,
+        `${cookie}.`,
+        cookie.slice(0, -1),
+        `${cookie}=`,
+        `${text}.${"A".repeat(43)}`,
+        // Another ticket, another id, a later end, none: under the signature of what was there before.
+        `${"A".repeat(32)}.${id}.${expires}.${signature}`,
+        `${ticket}.${"A".repeat(32)}.${expires}.${signature}`,
+        `${id}.${ticket}.${expires}.${signature}`,
+        `${ticket}.${id}.zzzzzz.${signature}`,
+        `${ticket}.${id}..${signature}`,
+        signed(text, "another's"),
+        signed(text, ""),
+        // The right key, but for a cookie of another name, or none.
+        signed(text, "the shop's own", "session"),
+        signed(text, "the shop's own", ""),
         "%E0%A4%A",
         "x".repeat(5_000)
       ]
@@ -66,7 +90,8 @@ describe("the visitor's cookie", () => {
         const mallory = shop.visitor()
         mallory.cookie = cookie
         assert.strictEqual((yield* mallory.session).state.count, 0, cookie)
-        assert.notInclude(mallory.cookie, id)
+        assert.notInclude(mallory.cookie, id, cookie)
+        assert.notInclude(mallory.cookie, ticket, cookie)
       }
       assert.strictEqual((yield* ada.session).state.count, 1)
     }))
@@ -81,15 +106,31 @@ describe("the visitor's cookie", () => {
       assert.strictEqual((yield* ada.session).state.count, 1)
       yield* shop.run(TestSessions.elapse("30 minutes"))
       assert.strictEqual((yield* ada.session).state.count, 0)
-      assert.notStrictEqual(ada.cookie!.slice(0, 32), old.slice(0, 32))
+      assert.strictEqual(old.split(".").filter((part) => ada.cookie!.includes(part)).length, 0)
 
       // Well signed, but never live: the shop was restarted with the same secret.
       const bob = shop.visitor()
-      bob.cookie = signed("B".repeat(32), "s")
+      bob.cookie = signed(`${"T".repeat(32)}.${"B".repeat(32)}.`, "s")
       yield* bob.session
       assert.notInclude(bob.cookie, "B".repeat(32))
+      assert.notInclude(bob.cookie, "T".repeat(32))
       const carts = yield* shop.run(Visit)
       assert.isFalse(yield* carts.has("B".repeat(32)))
       assert.strictEqual((yield* (yield* shop.run(Sessions)).count).count, 2)
+    }))
+
+  it.effect("names a session that knows its visitor by the ticket, not by the id", () =>
+    Effect.gen(function*() {
+      const shop = yield* ShopRoom.open(undefined, { COOKIE_SECRET: "s" })
+      const ada = shop.visitor()
+      yield* ada.add("tea", 1)
+      const [, id = "", expires = ""] = ada.cookie!.split(".")
+      // Not a moment after a login, when requests with the old cookie may still be under way.
+      yield* shop.run(TestSessions.elapse("1 minute"))
+      const mallory = shop.visitor()
+      mallory.cookie = signed(`${"A".repeat(32)}.${id}.${expires}`, "s")
+      assert.strictEqual((yield* mallory.session).state.count, 0)
+      assert.notInclude(mallory.cookie, id)
+      assert.strictEqual((yield* ada.session).state.count, 1)
     }))
 })

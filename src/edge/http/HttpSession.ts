@@ -88,8 +88,8 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   /**
    * Replaces the cookie: for login, logout and whenever somebody's rights change. The session goes on, with all who
    * watch it; the old cookie is worth nothing from here on. Connections that it opened are cut, but for those of the
-   * very client that asks (the same address and user agent), unless `cut` is `"all"`. `user` names whose session it is
-   * from now on.
+   * very client that asks (the same address and user agent), unless `cut` is `"all"` or the session was another user's.
+   * `user` names whose session it is from now on.
    */
   rotate(options?: {
     readonly user?: string | undefined
@@ -425,7 +425,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
         address: options?.address ?? address,
         metadata: {
           ...options?.metadata,
-          ...Noted.noteTicket({ ticket, rotatedAt: 0 }),
+          ...Noted.noteTicket({ ticket, rotatedAt: -Infinity }),
           ...Noted.noteDevice({ address, agent })
         }
       })
@@ -457,10 +457,14 @@ class RequestSession implements HttpSession<any, any, any, any> {
       const { address, agent } = this
       yield* ref.setMetadata(Noted.noteTicket({ ticket, rotatedAt: this.now }))
       this.ticket = ticket
-      if (options !== undefined && "user" in options) yield* ref.setUser(options.user)
+      const { user: before } = yield* ref.info
+      const user = options !== undefined && "user" in options ? options.user : before
+      if (user !== before) yield* ref.setUser(user)
+      // What somebody else has opened is not for this user, whatever client it is.
+      const all = options?.cut === "all" || (before !== undefined && user !== before)
       yield* this.services.connections.cut(
         ref,
-        (connection) => options?.cut === "all" || connection.address !== address || connection.agent !== agent
+        (connection) => all || connection.address !== address || connection.agent !== agent
       )
       yield* this.giveCookie(ref, { id: ref.id, ticket })
       return ref

@@ -16,6 +16,10 @@
  * the session stopped if its kind declares it. `{"type":"ping"}` is answered with `{"type":"pong"}` and counts as
  * activity; other messages go to `receive`. The close code says what to do next: see `CloseCode`.
  *
+ * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: without, the server waits for open sockets
+ * before the route can close them, for up to 20 seconds. What is sent while a `receive` is under way waits for it; a
+ * `receive` that is not over when the connection is, is interrupted.
+ *
  * A session has as many connections as its user has devices. Give the kind an `idleTimeout` and a `reconnectWindow`
  * (30 minutes and 30 seconds are usual): how long it lives without activity, and without any connection.
  *
@@ -167,7 +171,12 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   })
 
   /** What the route does with a message that came through a connection. */
-  const receiver = (connection: SocketConnection, session: SessionRef<any, any>, claims: Claims): Receive => {
+  const receiver = (
+    connection: SocketConnection,
+    session: SessionRef<any, any>,
+    claims: Claims,
+    scope: Scope.Scope
+  ): Receive => {
     const { receive } = options
     const client: Client<D> = {
       session,
@@ -180,11 +189,18 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
         connection.send({ type: "pong" })
         run(Effect.ignore(session.touch)).addObserver(done)
       } else if (receive !== undefined) {
-        run(Effect.catchDefect(Effect.suspend(() => receive(message as Message, client)), (defect) =>
-          Effect.andThen(
-            Effect.logError(`a message of type ${shown(message.type)} could not be handled`, defect),
-            Effect.sync(() => connection.send(failure("InternalError", "the message could not be handled")))
-          ))).addObserver(done)
+        Effect.suspend(() => receive(message as Message, client)).pipe(
+          Effect.catchDefect((defect) =>
+            Effect.andThen(
+              Effect.logError(`a message of type ${shown(message.type)} could not be handled`, defect),
+              Effect.sync(() => connection.send(failure("InternalError", "the message could not be handled")))
+            )
+          ),
+          Effect.ensuring(Effect.sync(done)),
+          // It is over with the connection.
+          Effect.forkIn(scope),
+          run
+        )
       } else {
         connection.send(failure("UnknownMessage", `there are no messages of type ${shown(message.type)}`))
         done()
@@ -207,7 +223,10 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
       cut
     })
     if (bound !== undefined) {
-      yield* bound.watch({ changed() {}, ended: cut })
+      // It goes with the server too, which is no fault of the client.
+      const ended = (reason: EndReason.EndReason) => reason._tag === "Shutdown" ? connection.ended(reason) : cut()
+      yield* bound.watch({ changed() {}, ended })
+      yield* bound.attach
       // From here on it is cut when the cookie is replaced; it may have been while the token was looked at.
       yield* HttpSession.bound(bindings!, String(claims["sid"]))
     }
@@ -224,7 +243,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     connection.push(state)
     const opened = yield* upgrader.upgrade(request, (socket) => {
       sockets.add(connection)
-      connection.open(socket, receiver(connection, session, claims))
+      connection.open(socket, receiver(connection, session, claims, scope))
     })
     if (!opened) yield* Scope.close(scope, Exit.void)
     return HttpServerResponse.empty()

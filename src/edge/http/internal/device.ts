@@ -7,7 +7,7 @@ import type { SessionInfo } from "../../../contract/SessionRef.ts"
 export interface Ticket {
   /** What the cookie must say to be this session's. */
   readonly ticket: string
-  /** When the ticket was last replaced, in milliseconds since 1970. */
+  /** When the ticket was last replaced, in milliseconds since 1970; `-Infinity`: never. */
   readonly rotatedAt: number
 }
 
