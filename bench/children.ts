@@ -17,7 +17,10 @@ const suites: Readonly<Record<string, (driver: Driver, plan: Plan) => Effect.Eff
   workload,
   growth,
   paths,
-  store
+  store,
+  // Alone in what it loads: the others do without servers.
+  edge: (driver, plan) =>
+    Effect.flatMap(Effect.promise(() => import("./suites/edge.ts")), ({ edge }) => edge(driver, plan))
 }
 
 /** The subjects that come with the harness; any other name is the address of a module. */

@@ -1,7 +1,7 @@
 /**
  * How fast is it, what does a session weigh, and does it stay so when there are many?
  *
- *   npm run bench                                  quick: 5 to 10 seconds
+ *   npm run bench                                  quick: about 10 seconds
  *   npm run bench:full                             all baselines and a million sessions: one to one and a half minutes
  *   npm run bench:full -- --report                 the same, and writes bench/report.md
  *   npm run bench -- --module ./my-kind.ts         your own kind: see bench/harness.ts
@@ -117,7 +117,8 @@ const all = async (): Promise<void> => {
   progress("measuring OTP")
   baselines.push({ name: "OTP", figures: await runOtp(plan) })
   const stores = own === "reference" ? await run(own, "store", plan) : {}
-  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads), ...stores } }
+  const edges = own === "reference" ? await run(own, "edge", plan) : {}
+  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads), ...stores, ...edges } }
 
   const results: Results = { full, plan: ownPlan, columns: [subject, ...baselines] }
   console.log(renderText(results))

@@ -6,6 +6,7 @@ import { availableParallelism, cpus, totalmem } from "node:os"
 import type { Figures, Plan } from "./Subject.ts"
 import {
   type Column,
+  edgeSection,
   growthCurve,
   growthSection,
   pathsSection,
@@ -39,6 +40,7 @@ const sections = ({ columns, plan }: Results): ReadonlyArray<readonly [title: st
     ["Workload", workloadSection(columns, plan.sessions)],
     ["Paths beside the hot one", pathsSection(columns, plan.batch)],
     ...(figures["store_dispatch"] === undefined ? [] : [["Stores", storeSection(figures)] as const]),
+    ...(figures["edge_cookie_us"] === undefined ? [] : [["The edge", edgeSection(figures)] as const]),
     ["By size", growthSection(columns, plan.sizes)],
     [`Growth curve of ${name}`, growthCurve(figures, plan.sizes)],
     ["Verdicts", verdicts(figures, plan.sizes).map((verdict) => `- ${verdict}`).join("\n")]

@@ -105,6 +105,54 @@ export const storeSection = (figures: Figures): string => {
   ])
 }
 
+/** The section of the edge suite. */
+export const edgeSection = (figures: Figures): string => {
+  const of = (name: string) => figures[`edge_${name}`]!
+  const storm = figures["edge_storm_served"]
+  const idle = figures["edge_idle"]
+  const beyond = (name: "heap" | "rss") => count(of(`idle_${name}`) - of(`idle_bare_${name}`))
+  return table(["HTTP and WebSockets", "figure", "beside it", "aim"], [
+    [
+      "µs that a session's cookie adds to a request, beside a bare one",
+      of("cookie_us").toFixed(1),
+      of("bare_us").toFixed(1),
+      "5 or less"
+    ],
+    [
+      "the same when the cookie is seen for the first time",
+      of("cookie_first_us").toFixed(1),
+      of("bare_us").toFixed(1),
+      "-"
+    ],
+    ...(storm === undefined ? [["sockets: in full runs, if enough files may be open (ulimit -n)", "-", "-", "-"]] : [
+      [`of ${count(of("storm_size"))} sockets opened at once, served`, count(storm), "-", "all"],
+      ["ms until all have their first state, beside ws", count(of("storm_ms")), count(of("storm_bare_ms")), "-"],
+      [
+        "ms of one handshake with a token, median, beside ws",
+        of("handshake_p50_ms").toFixed(2),
+        of("handshake_bare_p50_ms").toFixed(2),
+        "-"
+      ],
+      ["the same, 99th percentile", of("handshake_p99_ms").toFixed(2), of("handshake_bare_p99_ms").toFixed(2), "-"]
+    ]),
+    ...(storm === undefined ?
+      [] :
+      idle === undefined ?
+      [["idle sockets: if enough files may be open (ulimit -n)", "-", "-", "-"]] :
+      [
+        [
+          `bytes of each of ${count(idle)} idle sockets with a session, heap, beside ws`,
+          count(of("idle_heap")),
+          count(of("idle_bare_heap")),
+          "-"
+        ],
+        ["beyond those of ws", beyond("heap"), "-", "15,360 or less"],
+        ["the same, resident", count(of("idle_rss")), count(of("idle_bare_rss")), "-"],
+        ["beyond those of ws, resident", beyond("rss"), "-", "15,360 or less"]
+      ])
+  ])
+}
+
 const growthTables = [
   ["create", "Creates per second"],
   ["bytes", "Bytes a session"],

@@ -63,8 +63,22 @@ export const normalize = (address: string): string | undefined => {
  * @since 0.1.0
  * @category getters
  */
-export const of = (request: HttpServerRequest): string | undefined =>
-  Option.getOrUndefined(Option.map(request.remoteAddress, normalize))
+export const of = (request: HttpServerRequest): string | undefined => {
+  const address = Option.getOrUndefined(request.remoteAddress)
+  if (address === undefined) return undefined
+  let key = recent.get(address)
+  if (key === undefined) {
+    key = normalize(address)
+    if (key === undefined) return undefined
+    if (recent.size >= maxRecent) recent.clear()
+    if (address.length <= maxLength) recent.set(address, key)
+  }
+  return key
+}
+
+/** The keys of addresses that came lately, most of which come again at once. */
+const recent = new Map<string, string>()
+const maxRecent = 1_000
 
 /**
  * Whether an address is this machine's own: 127.0.0.0/8 or ::1, mapped or with a zone as well.
@@ -93,5 +107,5 @@ const hostShape = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::\d*)?$/
 export const isLocalHost = (host: string | undefined): boolean => {
   const [, ipv6, name = ""] = hostShape.exec(host ?? "") ?? []
   if (ipv6 !== undefined) return ipv6.includes(":") && !ipv6.includes("%") && isLoopback(ipv6)
-  return /^(?:[a-z0-9_-]+\.)*localhost\.?$/i.test(name) || (!name.includes("%") && isLoopback(name))
+  return /^(?:[a-z0-9_-]+\.)*localhost\.?$/i.test(name) || (/^[0-9.]{7,15}$/.test(name) && isLoopback(name))
 }

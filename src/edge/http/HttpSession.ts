@@ -365,12 +365,16 @@ class RequestSession implements HttpSession<any, any, any, any> {
       if (this.current !== undefined) return Effect.succeedSome(this.current)
       const credential = this.services.cookie.read(this.request, this.now)
       if (credential === undefined) return Effect.succeedNone
-      return Effect.flatMap(
-        this.services.kind.find(credential.id),
-        Option.match({
-          onNone: () => Effect.succeedNone,
-          onSome: (ref) => gone(Effect.flatMap(ref.info, (info) => this.recognise(ref, info, credential)))
-        })
+      return Effect.catch(
+        Effect.flatMap(
+          this.services.kind.find(credential.id),
+          (found): Effect.Effect<Option.Option<Ref>, SessionNotFound> =>
+            found._tag === "None"
+              ? Effect.succeedNone
+              : Effect.flatMap(found.value.info, (info) => this.recognise(found.value, info, credential))
+        ),
+        // A session that ends between two steps is one that there is not.
+        () => Effect.succeedNone
       )
     })
   }
@@ -391,12 +395,13 @@ class RequestSession implements HttpSession<any, any, any, any> {
     this.ticket = credential.ticket
     const { address, agent } = this
     const device = Noted.deviceOf(info)
-    const seen = device?.address === address && device?.agent === agent
-      ? Effect.void
-      : ref.setMetadata(Noted.noteDevice({ address, agent }))
+    let noted: Effect.Effect<unknown, SessionNotFound> = ref.touch
+    if (device?.address !== address || device?.agent !== agent) {
+      noted = Effect.andThen(noted, ref.setMetadata(Noted.noteDevice({ address, agent })))
+    }
     const lifetime = (info.expiresAt ?? Infinity) - info.lastActiveAt
-    const renewed = credential.expires - this.now < lifetime / 2 ? this.giveCookie(ref, credential) : Effect.void
-    return Effect.as(Effect.andThen(ref.touch, Effect.andThen(seen, renewed)), Option.some(ref))
+    if (credential.expires - this.now < lifetime / 2) noted = Effect.andThen(noted, this.giveCookie(ref, credential))
+    return Effect.as(noted, Option.some(ref))
   }
 
   get get(): Effect.Effect<Ref, NoSession> {
@@ -431,7 +436,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
       })
       this.current = ref
       this.ticket = ticket
-      if (!this.superseded) yield* gone(this.giveCookie(ref, { id, ticket }))
+      if (!this.superseded) yield* Effect.ignore(this.giveCookie(ref, { id, ticket }))
       return ref
     })
   }
@@ -511,9 +516,3 @@ class RequestSession implements HttpSession<any, any, any, any> {
     }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
   }
 }
-
-/** A session that ends between two steps is one that there is not. */
-const gone = <A>(
-  effect: Effect.Effect<Option.Option<A> | void, SessionNotFound>
-): Effect.Effect<Option.Option<A>> =>
-  Effect.map(Effect.catch(effect, () => Effect.succeedNone), (found) => found ?? Option.none())

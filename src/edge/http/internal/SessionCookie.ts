@@ -25,40 +25,59 @@ export interface CookieOptions {
   readonly secure: boolean | "auto"
 }
 
-/** How many verified cookies are remembered, in each of two generations. */
+interface Known extends Credential {
+  /** The name of its cookie. */
+  readonly name: string
+}
+
+/** How many headers are remembered, in each of two generations, and how long they may be. */
 const remembered = 10_000
+const rememberedLength = 1_024
 
 export class SessionCookie {
   private readonly options: CookieOptions
   private readonly keys: CookieKeys["Service"]
-  // Those that were seen lately, so that a signature is checked once and not with each request.
-  private recent = new Map<string, Credential>()
-  private earlier = new Map<string, Credential>()
+  // The headers that came lately with a good cookie, so that it is looked for, and its signature checked, once.
+  private recent = new Map<string, Known>()
+  private earlier = new Map<string, Known>()
+
+  private readonly secureName: string
+  // Most requests are for the same host as the one before.
+  private lastHost: string | undefined = undefined
+  private lastIsLocal = isLocalHost(undefined)
 
   constructor(options: CookieOptions, keys: CookieKeys["Service"]) {
     this.options = options
+    this.secureName = `__Host-${options.name}`
     this.keys = keys
   }
 
   /** What the request's cookie says, if it is one of ours and has not expired. */
   read(request: HttpServerRequest, now: number): Credential | undefined {
-    const cookie = request.cookies[this.nameFor(request)]
-    if (cookie === undefined) return undefined
-    const credential = this.recent.get(cookie) ?? this.verify(cookie)
+    const header = request.headers["cookie"]
+    if (header === undefined) return undefined
+    const name = this.nameFor(request)
+    const known = this.recent.get(header)
+    const credential = known?.name === name ? known : this.verify(header, name, request)
     return credential !== undefined && now < credential.expires ? credential : undefined
   }
 
-  private verify(cookie: string): Credential | undefined {
-    // A part of the header, as which V8 makes it, would keep all of the header in memory.
-    const own = Buffer.from(cookie).toString()
-    const credential = this.earlier.get(own) ?? this.parse(own)
-    if (credential === undefined) return undefined
+  private verify(header: string, name: string, request: HttpServerRequest): Credential | undefined {
+    const before = this.earlier.get(header)
+    if (before?.name === name) return this.remember(header, before)
+    const cookie = request.cookies[name]
+    const credential = cookie === undefined ? undefined : this.parse(cookie)
+    if (credential === undefined || header.length > rememberedLength) return credential
+    return this.remember(header, { ...credential, name })
+  }
+
+  private remember(header: string, known: Known): Credential {
     if (this.recent.size >= remembered) {
       this.earlier = this.recent
       this.recent = new Map()
     }
-    this.recent.set(own, credential)
-    return credential
+    this.recent.set(header, known)
+    return known
   }
 
   private parse(cookie: string): Credential | undefined {
@@ -102,13 +121,21 @@ export class SessionCookie {
 
   /** `__Host-`: browsers take it from this host only, over TLS only. */
   private nameFor(request: HttpServerRequest): string {
-    return this.isSecure(request) ? `__Host-${this.options.name}` : this.options.name
+    return this.isSecure(request) ? this.secureName : this.options.name
   }
 
   /** Only on the developer's own machine does the cookie travel without TLS. */
   private isSecure(request: HttpServerRequest): boolean {
     const { secure } = this.options
-    return secure === "auto" ? request.protocol === "https" || !isLocalHost(request.headers.host) : secure
+    return secure === "auto" ? request.protocol === "https" || !this.isLocal(request.headers["host"]) : secure
+  }
+
+  private isLocal(host: string | undefined): boolean {
+    if (host !== this.lastHost) {
+      this.lastHost = host
+      this.lastIsLocal = isLocalHost(host)
+    }
+    return this.lastIsLocal
   }
 }
 

@@ -1,0 +1,108 @@
+/**
+ * Many WebSocket clients in one process: TCP sockets that know just enough of the protocol to shake hands and to see the
+ * first frame, so that what is measured is the server.
+ */
+import { Redacted } from "effect"
+import { fork } from "node:child_process"
+import { connect, type Socket } from "node:net"
+import { fileURLToPath } from "node:url"
+import type { Said } from "./edge-server.ts"
+
+/** Only for this machine, and for as long as the suite runs. */
+export const secret = Redacted.make("the secret of a benchmark on this machine")
+
+/** A server in a process of its own. */
+export interface RemoteServer {
+  readonly port: number
+  readonly memory: () => Promise<Extract<Said, { readonly type: "memory" }>>
+  /** How many connections it has. */
+  readonly open: () => Promise<number>
+  readonly stop: () => void
+}
+
+const serverFile = fileURLToPath(new URL("./edge-server.ts", import.meta.url))
+
+/** Starts a server: authenticated sockets with sessions, or bare `ws`. */
+export const startServer = async (what: "sessions" | "bare"): Promise<RemoteServer> => {
+  const child = fork(serverFile, [what])
+  const next = <T extends Said["type"]>(type: T) =>
+    new Promise<Extract<Said, { readonly type: T }>>((resolve, reject) => {
+      child.once("exit", () => reject(new Error(`the server of ${what} has ended`)))
+      child.once("message", (said: Said) => {
+        child.removeAllListeners("exit")
+        if (said.type === type) resolve(said as never)
+        else reject(new Error(`the server of ${what} said ${said.type}, not ${type}`))
+      })
+    })
+  const { port } = await next("listening")
+  return {
+    port,
+    memory: () => {
+      child.send("memory")
+      return next("memory")
+    },
+    open: async () => {
+      child.send("open")
+      return (await next("open")).count
+    },
+    // It ends by itself.
+    stop: () => child.disconnect()
+  }
+}
+
+/** A first frame that takes longer never comes. */
+const patience = 15_000
+
+/** A text that says a state, in one frame; what comes before it is the answer to the handshake. */
+const isServed = (text: string) =>
+  text.startsWith("HTTP/1.1 101") && text.includes("\r\n\r\n\u0081") && text.endsWith("}}")
+
+/** Opens a socket and waits for its first frame. */
+export const open = (port: number, token: string): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    let text = ""
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true })
+    const fail = (why: string) => {
+      socket.destroy()
+      reject(new Error(`a socket was not served: ${why}`))
+    }
+    socket.setTimeout(patience, () => fail("it took too long"))
+    socket.on("error", (error) => fail(error.message))
+    socket.on("close", () => fail(text.split("\r\n", 1)[0]!))
+    socket.on("connect", () => {
+      socket.write(
+        `GET /socket HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+          `User-Agent: bench\r\nAuthorization: Bearer ${token}\r\n\r\n`
+      )
+    })
+    socket.on("data", (data) => {
+      text += data.toString("latin1")
+      if (!isServed(text)) return
+      text = ""
+      socket.setTimeout(0)
+      socket.removeAllListeners()
+      socket.on("error", () => {})
+      socket.resume()
+      resolve(socket)
+    })
+  })
+
+/** Opens a socket for each token, so many at a time. */
+export const openAll = async (
+  port: number,
+  tokens: ReadonlyArray<string>,
+  concurrency: number
+): Promise<Array<Socket>> => {
+  const sockets: Array<Socket> = []
+  for (let at = 0; at < tokens.length; at += concurrency) {
+    sockets.push(...await Promise.all(tokens.slice(at, at + concurrency).map((token) => open(port, token))))
+  }
+  return sockets
+}
+
+/** Closes sockets, and waits until the server has seen it. */
+export const closeAll = async (server: RemoteServer, sockets: ReadonlyArray<Socket>): Promise<void> => {
+  for (const socket of sockets) socket.destroy()
+  for (let i = 0; i < 200 && await server.open() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+}
