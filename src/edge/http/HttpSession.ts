@@ -260,9 +260,10 @@ const provider = <Self, Id extends string, D extends AnyKind>(service: ServiceCl
   Effect.map(
     make(service.options),
     (open) => <E, R>(respond: Effect.Effect<HttpServerResponse, E, R>) =>
-      Effect.flatMap(
-        HttpServerRequest,
-        (request) => Effect.provideService(respond, service, open(request) as Of<D>)
+      Effect.updateContext(
+        respond,
+        (context: Context.Context<Exclude<R, Self> | HttpServerRequest>): Context.Context<R> =>
+          Context.add(context, service, open(Context.get(context, HttpServerRequest))) as never
       )
   )
 
@@ -365,17 +366,21 @@ class RequestSession implements HttpSession<any, any, any, any> {
       if (this.current !== undefined) return Effect.succeedSome(this.current)
       const credential = this.services.cookie.read(this.request, this.now)
       if (credential === undefined) return Effect.succeedNone
-      return Effect.catch(
-        Effect.flatMap(
-          this.services.kind.find(credential.id),
-          (found): Effect.Effect<Option.Option<Ref>, SessionNotFound> =>
-            found._tag === "None"
-              ? Effect.succeedNone
-              : Effect.flatMap(found.value.info, (info) => this.recognise(found.value, info, credential))
-        ),
-        // A session that ends between two steps is one that there is not.
-        () => Effect.succeedNone
+      const { kind } = this.services
+      const here = kind.findUnsafe(credential.id)
+      if (here !== undefined) return this.look(here, credential)
+      return Effect.flatMap(
+        kind.find(credential.id),
+        (found) => found._tag === "None" ? Effect.succeedNone : this.look(found.value, credential)
       )
+    })
+  }
+
+  /** A session that ends between two steps is one that there is not. */
+  private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>> {
+    return Effect.matchEffect(ref.info, {
+      onFailure: () => Effect.succeedNone,
+      onSuccess: (info) => this.recognise(ref, info, credential)
     })
   }
 
@@ -384,7 +389,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     ref: Ref,
     info: SessionInfo,
     credential: Credential
-  ): Effect.Effect<Option.Option<Ref>, SessionNotFound> {
+  ): Effect.Effect<Option.Option<Ref>> {
     const known = Noted.ticketOf(info)
     if (known?.ticket !== credential.ticket) {
       // A ticket that we signed for this session and that is not its own was replaced: by the last rotation or before.
@@ -401,7 +406,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     }
     const lifetime = (info.expiresAt ?? Infinity) - info.lastActiveAt
     if (credential.expires - this.now < lifetime / 2) noted = Effect.andThen(noted, this.giveCookie(ref, credential))
-    return Effect.as(noted, Option.some(ref))
+    return Effect.match(noted, { onFailure: () => Option.none(), onSuccess: () => Option.some(ref) })
   }
 
   get get(): Effect.Effect<Ref, NoSession> {
