@@ -20,7 +20,9 @@ const suites: Readonly<Record<string, (driver: Driver, plan: Plan) => Effect.Eff
   store,
   // Alone in what it loads: the others do without servers.
   edge: (driver, plan) =>
-    Effect.flatMap(Effect.promise(() => import("./suites/edge.ts")), ({ edge }) => edge(driver, plan))
+    Effect.flatMap(Effect.promise(() => import("./suites/edge.ts")), ({ edge }) => edge(driver, plan)),
+  live: (driver, plan) =>
+    Effect.flatMap(Effect.promise(() => import("./suites/live.ts")), ({ live }) => live(driver, plan))
 }
 
 /** The subjects that come with the harness; any other name is the address of a module. */

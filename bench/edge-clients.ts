@@ -2,7 +2,8 @@
  * Many WebSocket clients in one process: TCP sockets that know just enough of the protocol to shake hands and to see the
  * first frame, so that what is measured is the server.
  */
-import { Redacted } from "effect"
+import { Effect, Redacted } from "effect"
+import { JwtSigner } from "effect-sessions/socket"
 import { fork } from "node:child_process"
 import { connect, type Socket } from "node:net"
 import { fileURLToPath } from "node:url"
@@ -10,6 +11,14 @@ import type { Said } from "./edge-server.ts"
 
 /** Only for this machine, and for as long as the suite runs. */
 export const secret = Redacted.make("the secret of a benchmark on this machine")
+
+/** A token for each user. */
+export const sign = (users: ReadonlyArray<string>): Promise<ReadonlyArray<string>> =>
+  Effect.runPromise(
+    Effect.flatMap(JwtSigner, (signer) => Effect.forEach(users, (sub) => signer.sign({ sub }))).pipe(
+      Effect.provide(JwtSigner.layerSecret(secret))
+    )
+  )
 
 /** A server in a process of its own. */
 export interface RemoteServer {
@@ -99,6 +108,12 @@ export const openAll = async (
     sockets.push(...await Promise.all(tokens.slice(at, at + concurrency).map((token) => open(port, token))))
   }
   return sockets
+}
+
+/** Opens a socket for each token, all at once, and gives those that were served. */
+export const openServed = async (port: number, tokens: ReadonlyArray<string>): Promise<Array<Socket>> => {
+  const outcomes = await Promise.allSettled(tokens.map((token) => open(port, token)))
+  return outcomes.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : [])
 }
 
 /** Closes sockets, and waits until the server has seen it. */

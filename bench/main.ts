@@ -1,8 +1,8 @@
 /**
  * How fast is it, what does a session weigh, and does it stay so when there are many?
  *
- *   npm run bench                                  quick: about 10 seconds
- *   npm run bench:full                             all baselines and a million sessions: one to one and a half minutes
+ *   npm run bench                                  quick: about 15 seconds
+ *   npm run bench:full                             all baselines and a million sessions: two to three minutes
  *   npm run bench:full -- --report                 the same, and writes bench/report.md
  *   npm run bench -- --module ./my-kind.ts         your own kind: see bench/harness.ts
  *   npm run --silent bench -- --json --sessions N  the workload only, as one JSON line
@@ -118,7 +118,11 @@ const all = async (): Promise<void> => {
   baselines.push({ name: "OTP", figures: await runOtp(plan) })
   const stores = own === "reference" ? await run(own, "store", plan) : {}
   const edges = own === "reference" ? await run(own, "edge", plan) : {}
-  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads), ...stores, ...edges } }
+  const lives = own === "reference" ? await run(own, "live", plan) : {}
+  const subject = {
+    ...measured,
+    figures: { ...measured.figures, ...medians(workloads), ...stores, ...edges, ...lives }
+  }
 
   const results: Results = { full, plan: ownPlan, columns: [subject, ...baselines] }
   console.log(renderText(results))

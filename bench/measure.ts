@@ -133,6 +133,13 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
+/** The value below which that share of all is. */
+export const quantile = (values: ReadonlyArray<number>, share: number): number =>
+  [...values].sort((a, b) => a - b)[Math.min(Math.floor(values.length * share), values.length - 1)]!
+
+/** Nanoseconds of a clock that all processes of a machine share. */
+export const nanos = (): number => Number(process.hrtime.bigint())
+
 /** `session_1`, `session_2`, … */
 export const makeIds = (count: number, prefix = "session_"): Array<string> =>
   Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`)

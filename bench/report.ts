@@ -9,6 +9,7 @@ import {
   edgeSection,
   growthCurve,
   growthSection,
+  liveSection,
   pathsSection,
   storeSection,
   verdicts,
@@ -41,6 +42,7 @@ const sections = ({ columns, plan }: Results): ReadonlyArray<readonly [title: st
     ["Paths beside the hot one", pathsSection(columns, plan.batch)],
     ...(figures["store_dispatch"] === undefined ? [] : [["Stores", storeSection(figures)] as const]),
     ...(figures["edge_cookie_us"] === undefined ? [] : [["The edge", edgeSection(figures)] as const]),
+    ...(figures["live_one_live_p50_us"] === undefined ? [] : [["Live views", liveSection(figures)] as const]),
     ["By size", growthSection(columns, plan.sizes)],
     [`Growth curve of ${name}`, growthCurve(figures, plan.sizes)],
     ["Verdicts", verdicts(figures, plan.sizes).map((verdict) => `- ${verdict}`).join("\n")]

@@ -153,6 +153,49 @@ export const edgeSection = (figures: Figures): string => {
   ])
 }
 
+/** The section of the live suite. */
+export const liveSection = (figures: Figures): string => {
+  const of = (name: string) => figures[`live_${name}`]!
+  const beside = (label: string, name: string, aim: string, show: (value: number) => string = count) => {
+    const [row, figure] = [name.slice(0, name.indexOf("_")), name.slice(name.indexOf("_") + 1)]
+    const value = of(`${row}_live_${figure}`)
+    const other = of(`${row}_wire_${figure}`)
+    return [label, show(value), `${show(other)} (${(value / other).toFixed(2)})`, aim]
+  }
+  const millis = (micros: number) => (micros / 1_000).toFixed(1)
+  const ahead = "less than beside it"
+  return table(["Live views over WebSockets", "figure", "Socket.IO (ours over it)", "aim"], [
+    beside("µs from a change to the patch at one client, median", "one_p50_us", ahead),
+    beside("the same, 99th percentile", "one_p99_us", ahead),
+    [
+      "of Socket.IO with its own client: median, 99th percentile",
+      "-",
+      `${count(of("one_io_p50_us"))}, ${count(of("one_io_p99_us"))}`,
+      "-"
+    ],
+    beside("µs of the server's processor for a change", "one_cpu_us", "-"),
+    ...(figures["live_crowd_live_p50_us"] === undefined ? [["1,000 clients: in full runs", "-", "-", "-"]] : [
+      beside("ms until all of 1,000 clients of one session have a change, median", "crowd_p50_us", ahead, millis),
+      beside("the same, 99th percentile", "crowd_p99_us", ahead, millis),
+      beside("ms of the server's processor for a change, acknowledgements included", "crowd_cpu_us", "-", millis),
+      beside("1,000 sessions with a client each: patches delivered a second", "carts_delivered_per_s", "-"),
+      beside("µs from a change to the patch, median", "carts_p50_us", ahead),
+      beside("the same, 99th percentile", "carts_p99_us", ahead),
+      beside("µs of the server's processor for a change", "carts_cpu_us", "-"),
+      ["ns of a message to a session that nobody watches", count(of("bare_ns")), "-", "-"],
+      ["added by a view: what changed, as JSON", count(of("viewed_ns")), "-", "-"],
+      ["added by a view that a socket is told of", count(of("watched_ns")), "-", "-"]
+    ]),
+    ["bytes on the wire of a random edit of a cart of 20 items", count(of("patch_bytes")), "-", "-"],
+    [
+      "the same, when the whole cart is sent",
+      `${count(of("whole_bytes"))} (${(of("whole_bytes") / of("patch_bytes")).toFixed(1)} times as many)`,
+      "-",
+      "-"
+    ]
+  ])
+}
+
 const growthTables = [
   ["create", "Creates per second"],
   ["bytes", "Bytes a session"],

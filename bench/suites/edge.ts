@@ -6,13 +6,12 @@
 import { Effect, Layer, Option, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
 import { Connections, CookieKeys, HttpSession } from "effect-sessions/http"
-import { JwtSigner } from "effect-sessions/socket"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { closeAll, open, openAll, type RemoteServer, secret, startServer } from "../edge-clients.ts"
-import { makeIds, median } from "../measure.ts"
+import { closeAll, open, openAll, openServed, type RemoteServer, sign, startServer } from "../edge-clients.ts"
+import { makeIds, median, quantile } from "../measure.ts"
 import type { Driver, Figures, Plan } from "../Subject.ts"
 
 // ---------------------------------------------------------------------------------------------------------
@@ -102,17 +101,6 @@ const cookies = async (plan: Plan): Promise<Figures> => {
 // sockets
 // ---------------------------------------------------------------------------------------------------------
 
-/** A token for each user. */
-const sign = (users: ReadonlyArray<string>): Promise<ReadonlyArray<string>> =>
-  Effect.runPromise(
-    Effect.flatMap(JwtSigner, (signer) => Effect.forEach(users, (sub) => signer.sign({ sub }))).pipe(
-      Effect.provide(JwtSigner.layerSecret(secret))
-    )
-  )
-
-const quantile = (values: ReadonlyArray<number>, share: number): number =>
-  [...values].sort((a, b) => a - b)[Math.min(Math.floor(values.length * share), values.length - 1)]!
-
 /** Sockets that are opened at once. */
 const stormSize = 1_000
 
@@ -144,7 +132,7 @@ const sockets = async (plan: Plan): Promise<Figures> => {
 
     const storm = async (server: RemoteServer) => {
       const began = performance.now()
-      const opened = await openAll(server.port, stormTokens, stormSize)
+      const opened = await openServed(server.port, stormTokens)
       const millis = performance.now() - began
       await closeAll(server, opened)
       return { served: opened.length, millis }
@@ -155,6 +143,7 @@ const sockets = async (plan: Plan): Promise<Figures> => {
       const ofBare = await storm(bare)
       const ofSessions = await storm(sessions)
       found.served = Math.min(found.served, ofSessions.served)
+      if (ofBare.served < stormSize) throw new Error(`${stormSize - ofBare.served} sockets of bare ws were not served`)
       if (turn === 0) continue
       found.bare.push(ofBare.millis)
       found.sessions.push(ofSessions.millis)

@@ -14,12 +14,14 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
   handlers.handleAll({
     session: Effect.fn("session")(
       function*() {
-        const { expiresAt, kind, lastActiveAt, startedAt, state } = yield* (yield* visit).info
+        const { crashes, expiresAt, kind, lastActiveAt, startedAt, state, version } = yield* (yield* visit).info
         return {
           kind,
           startedAt: DateTime.makeUnsafe(startedAt),
           lastActiveAt: DateTime.makeUnsafe(lastActiveAt),
           expiresAt: expiresAt === undefined ? null : DateTime.makeUnsafe(expiresAt),
+          version,
+          crashes,
           state: state.cart
         }
       },

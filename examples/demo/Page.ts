@@ -1,45 +1,91 @@
 /**
- * The shop's page: one plain HTML file, into which the products are written when the program starts.
+ * The shop's page: the files of page/, bundled when the program starts. The products are written into the HTML, so that
+ * they are there before any script runs.
  */
-import { Effect, FileSystem, type Layer } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
+import { Data, Effect, FileSystem, Layer } from "effect"
+import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
+import { stripVTControlCharacters } from "node:util"
 import * as Catalogue from "./Catalogue.ts"
 
-const file = fileURLToPath(new URL("page.html", import.meta.url))
+/** The page cannot be built; the message says why, in one line. */
+export class PageError extends Data.TaggedError("PageError")<{ readonly message: string }> {}
 
-const product = ([sku, { name, price, unit }]: (typeof Catalogue.all)[number]): string =>
-  `<li data-sku="${sku}"><div><strong>${name}</strong><small>${unit}</small></div>`
-  + `<data>€${(price / 100).toFixed(2)}</data><button disabled aria-label="Add ${name}">Add</button></li>`
-
-/** Lets the page run its own script and style, and nothing else. */
-const contentSecurityPolicy = (html: string): string => {
-  const hashes = (tag: "script" | "style") =>
-    Array.from(
-      html.matchAll(new RegExp(`<${tag}>(.*?)</${tag}>`, "gs")),
-      ([, text = ""]) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`
-    ).join(" ")
-  return [
-    "default-src 'none'",
-    "connect-src 'self'",
-    "img-src data:",
-    `script-src ${hashes("script")}`,
-    `style-src ${hashes("style")}`,
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'"
-  ].join("; ")
+const fail = (error: unknown) => {
+  const text = stripVTControlCharacters(String(error)).replace(/[\s\u2500-\u257f]+/g, " ")
+  return new PageError({ message: `the page cannot be built: ${text.slice(0, 300)}` })
 }
 
-export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter | FileSystem.FileSystem> = HttpRouter.use(
-  Effect.fnUntraced(function*(router) {
-    const fs = yield* FileSystem.FileSystem
-    const template = yield* Effect.orDie(fs.readFileString(file))
-    const html = template.replace("<!-- products -->", () => Catalogue.all.map(product).join("\n    "))
-    const page = HttpServerResponse.html(html).pipe(
-      HttpServerResponse.setHeader("content-security-policy", contentSecurityPolicy(html))
-    )
-    yield* router.add("GET", "/", page)
+const file = (name: string) => fileURLToPath(new URL(`page/${name}`, import.meta.url))
+
+/** The script with all that it imports, from the sources where there are some. */
+const bundle = async (): Promise<string> => {
+  const { rolldown } = await import("rolldown")
+  const bundle = await rolldown({
+    input: file("main.ts"),
+    platform: "browser",
+    resolve: { conditionNames: ["source", "browser", "import", "default"] },
+    transform: { target: "es2022" },
+    logLevel: "silent"
   })
-)
+  const { output } = await bundle.generate({ format: "esm", minify: true })
+  await bundle.close()
+  return output[0].code
+}
+
+let bundled: Promise<string> | undefined
+
+/** Once, however often a shop is opened in this process. */
+const script = Effect.tryPromise({ try: () => bundled ??= bundle(), catch: fail })
+
+const read = (name: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.mapError(fs.readFileString(file(name)), fail))
+
+const product = ([sku, { name, price, unit }]: (typeof Catalogue.all)[number]): string =>
+  `<li class="product" data-sku="${sku}">
+        <span class="picture"><svg aria-hidden="true"><use href="#${sku}"/></svg><b class="badge" hidden></b></span>
+        <div class="what"><strong>${name}</strong><small>${unit}</small></div>
+        <data value="${price / 100}">€${(price / 100).toFixed(2)}</data>
+        <div class="stock"><button class="link" type="button" data-do="check">In stock?</button>
+          <progress max="100" value="0" aria-label="Checking the stock of ${name}"></progress></div>
+        <button type="button" data-do="add" aria-label="Add ${name}">Add</button>
+      </li>`
+
+/** Lets the page run its own script and style, talk to the shop, and nothing else. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "connect-src 'self'",
+  "img-src data:",
+  "script-src 'self'",
+  "style-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'"
+].join("; ")
+
+/** Something that browsers may keep, but ask each time whether it is still the same. */
+const asset = (path: `/${string}`, contentType: string, text: string, more: Record<string, string> = {}) => {
+  const etag = `"${createHash("sha256").update(text).digest("base64url")}"`
+  const headers = { ...more, etag, "cache-control": "no-cache" }
+  const full = HttpServerResponse.text(text, { contentType, headers })
+  const same = HttpServerResponse.empty({ status: 304, headers })
+  return HttpRouter.add(
+    "GET",
+    path,
+    (request: HttpServerRequest.HttpServerRequest) =>
+      Effect.succeed(request.headers["if-none-match"]?.includes(etag) === true ? same : full)
+  )
+}
+
+export const layer = Layer.unwrap(Effect.gen(function*() {
+  const [code, css, template] = yield* Effect.all([script, read("style.css"), read("index.html")], {
+    concurrency: "unbounded"
+  })
+  const html = template.replace("<!-- products -->", () => Catalogue.all.map(product).join("\n      "))
+  return Layer.mergeAll(
+    asset("/", "text/html; charset=utf-8", html, { "content-security-policy": contentSecurityPolicy }),
+    asset("/app.js", "text/javascript; charset=utf-8", code),
+    asset("/style.css", "text/css; charset=utf-8", css)
+  )
+}))

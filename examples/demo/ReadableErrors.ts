@@ -50,7 +50,7 @@ const withBody = (response: HttpServerResponse.HttpServerResponse): HttpServerRe
 }
 
 /**
- * For all routes: gives bare error responses a body, tells browsers not to keep or guess anything, and logs what is
+ * For all routes: gives bare error responses a body, tells browsers not to keep (unless the route says otherwise) or guess anything, and logs what is
  * a bug of ours rather than a request that could not be read.
  */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.middleware(
@@ -62,7 +62,7 @@ export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRoute
       HttpEffect.withPreResponseHandler((_, response) =>
         Effect.succeed(
           HttpServerResponse.setHeaders(withBody(response), {
-            "cache-control": "no-store",
+            "cache-control": response.headers["cache-control"] ?? "no-store",
             "x-content-type-options": "nosniff"
           })
         )

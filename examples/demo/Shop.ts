@@ -16,6 +16,7 @@ import * as Page from "./Page.ts"
 import * as ReadableErrors from "./ReadableErrors.ts"
 import { ShopApi } from "./ShopApi.ts"
 import { ShopHandlers } from "./ShopHandlers.ts"
+import * as ShopViews from "./ShopViews.ts"
 import { StoreHandlers } from "./StoreHandlers.ts"
 import { VisitLayer } from "./Visit.ts"
 import * as Visitor from "./Visitor.ts"
@@ -36,8 +37,9 @@ const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibibytes(64))
 
 /** Needs the sessions of the program, which hosts the visits. */
-export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, Page.layer, Health, Metrics).pipe(
+export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.socket, Page.layer, Health, Metrics).pipe(
   Layer.provide(Layer.merge(ReadableErrors.layer, CrossOrigin.protect)),
+  Layer.provide(ShopViews.views),
   Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), Connections.layer()]),
   Layer.provideMerge(Layer.provideMerge(MemberLayer, VisitLayer)),
   Layer.provide(Accounts.layer)

@@ -7,12 +7,13 @@
  */
 import { Context, Schema } from "effect"
 import { SessionError, StoreError } from "effect-sessions"
+import { LiveHttp } from "effect-sessions/live"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { UserId } from "./Accounts.ts"
 import { Addition, CartState, NotInCart, QuantityLimit, Totals } from "./Cart.ts"
 import { CartEvent } from "./CartEvent.ts"
 import { KeepAlive } from "./KeepAlive.ts"
-import { ReadableErrors } from "./ReadableErrors.ts"
+import { InvalidRequest, ReadableErrors } from "./ReadableErrors.ts"
 import { CartUnavailable, NoSuchDevice, NotLoggedIn, RateExceeded } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
 import { VisitorCookie } from "./Visitor.ts"
@@ -39,6 +40,10 @@ export const CartSession = Schema.Struct({
   lastActiveAt: Time,
   /** `null` when sessions do not expire. */
   expiresAt: Schema.NullOr(Time),
+  /** How often the visit has changed. */
+  version: Schema.Int,
+  /** How often it crashed, and was brought back. */
+  crashes: Schema.Int,
   state: CartState
 })
 
@@ -114,9 +119,26 @@ const store = HttpApiGroup.make("store")
     }).annotateMerge(
       about("Look at the state of your visit", "All of it, or the slice named by `select`: cart, user or catalog.")
     ),
+    HttpApiEndpoint.get("live", "/live", {
+      query: { select: Schema.optionalKey(Schema.String) },
+      headers: { "last-event-id": Schema.optionalKey(Schema.String) },
+      success: HttpApiSchema.StreamSse({ events: LiveHttp.ServerSentEvent }),
+      error: [...startErrors, InvalidRequest]
+    }).annotateMerge(about(
+      "Follow parts of your visit as patches",
+      "A stream of server-sent events: `snapshot` at once, then `patch` (RFC 6902) after each change, and at last `end` "
+        + "with the reason. `select` names one part or several (`cart`, `user`, `catalog`), by default all; `last-event-id` "
+        + "goes on from the event with that id."
+    )).middleware(KeepAlive),
     HttpApiEndpoint.get("history", "/history", {
       success: Schema.Array(
-        Schema.Struct({ version: Schema.Int, type: Schema.String, at: Time })
+        Schema.Struct({
+          version: Schema.Int,
+          type: Schema.String,
+          at: Time,
+          /** Is this what the visit is like now? */
+          current: Schema.Boolean
+        })
       ),
       error: [...startErrors, CartUnavailable]
     }).annotateMerge(about("List what was done in your visit", "The last 100 actions, the oldest first.")),

@@ -1,5 +1,5 @@
 /**
- * A visit: the one kind of session in this shop, a store of three slices.
+ * A visit: the one kind of session in this shop, a store of slices.
  *
  * The class is the contract: its reducers say what a visit holds and the actions it takes. A visit handles one action at
  * a time, so there is nothing to lock: two tabs that add tea at the same moment are two actions in a row.
@@ -22,31 +22,57 @@ const catalog = Reducer.make("catalog", {
   state: Schema.Struct({
     query: Schema.String,
     results: Schema.Array(Catalogue.Sku),
-    /** The product whose stock is being checked. */
+    /** The product whose stock is being checked, and how far that is, in percent. */
     checking: Schema.NullOr(Catalogue.Sku),
+    progress: Schema.Int,
     stock: Schema.Record(Schema.String, Schema.Int)
   }),
-  initial: { query: "", results: Catalogue.search(""), checking: null, stock: {} },
+  initial: { query: "", results: Catalogue.search(""), checking: null, progress: 0, stock: {} },
   actions: {
     search: Schema.String.check(Schema.isMaxLength(80)),
     check: Schema.Struct({ sku: Catalogue.Sku }),
+    progress: Schema.Struct({ percent: Schema.Int }),
     checked: Schema.Struct({ sku: Catalogue.Sku, left: Schema.Int })
   },
   on: {
     search: (state, query) => ({ ...state, query, results: Catalogue.search(query) }),
-    check: (state, { sku }) => ({ ...state, checking: sku }),
-    checked: (state, { left, sku }) => ({ ...state, checking: null, stock: { ...state.stock, [sku]: left } })
+    check: (state, { sku }) => ({ ...state, checking: sku, progress: 0 }),
+    progress: (state, { percent }) => ({ ...state, progress: percent }),
+    checked: (state, { left, sku }) => ({
+      ...state,
+      checking: null,
+      progress: 100,
+      stock: { ...state.stock, [sku]: left }
+    })
   },
   // Whoever types does not want an answer to each letter.
   debounce: { search: "300ms" },
   // The warehouse takes its time; a newer question makes the one before pointless.
   concurrency: "latest",
   async: {
-    check: ({ dispatch, payload: { sku } }) =>
-      Effect.andThen(Effect.sleep("200 millis"), dispatch("catalog.checked", { sku, left: Catalogue.get(sku).stock }))
+    check: Effect.fnUntraced(function*({ dispatch, payload: { sku } }) {
+      for (let percent = 10; percent <= 100; percent += 10) {
+        yield* Effect.sleep("80 millis")
+        yield* dispatch("catalog.progress", { percent })
+      }
+      yield* dispatch("catalog.checked", { sku, left: Catalogue.get(sku).stock })
+    })
   }
 })
 
-export class Visit extends Store.Service<Visit>()("Visit", { reducers: [cart, user, catalog] }) {}
+/** What goes wrong on purpose, to see the visit come back. */
+const drill = Reducer.make("drill", {
+  prefix: "drill",
+  state: Schema.Struct({}),
+  initial: {},
+  actions: { crash: Schema.Void },
+  on: {
+    crash: () => {
+      throw new Error("this is only a drill")
+    }
+  }
+})
+
+export class Visit extends Store.Service<Visit>()("Visit", { reducers: [cart, user, catalog, drill] }) {}
 
 export const VisitLayer = Visit.toLayer(Store.behavior(Visit, { history: 100, middleware: [rules] }))

@@ -26,6 +26,7 @@ const Main = Server.serve(Shop.layer).pipe(
 const explain = (error: Layer.Error<typeof Main>): string => {
   switch (error._tag) {
     case "InvalidConfig":
+    case "PageError":
       return error.message
     case "ConfigError":
       return error.cause.message.replace(/\s+/g, " ")

@@ -78,6 +78,11 @@ export interface KindOptions<in out Tag extends string = string> {
   readonly reconnectWindow?: Duration.Input | undefined
   /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
   readonly callTimeout?: Duration.Input | undefined
+  /**
+   * What a session remembers of `SessionRef.callOnce`: how many answers of each client (default: 64), and of how many
+   * clients (default: 16); the one that sent nothing for longest is forgotten first.
+   */
+  readonly remember?: { readonly answers?: number | undefined; readonly clients?: number | undefined } | undefined
   /** Messages that one session may get. Default: the configured `messageRate` (no limit). */
   readonly messageRate?: Rate | undefined
 }

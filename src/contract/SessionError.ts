@@ -432,6 +432,59 @@ export class SessionsClosed extends Schema.TaggedError<SessionsClosed>()(
 }
 
 /**
+ * The client's action is older than what the session remembers of it, or was first sent to an earlier incarnation of
+ * the session: whether it took effect is not known. See `SessionRef.callOnce`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ActionForgotten extends Schema.TaggedError<ActionForgotten>()(
+  "ActionForgotten",
+  { sequence: Schema.Int, message: Schema.String },
+  { httpApiStatus: 409 }
+) implements SessionErrorLike {
+  static of(sequence: number): ActionForgotten {
+    return withoutStack(() =>
+      new ActionForgotten({
+        sequence,
+        message: `the session does not remember action ${sequence}: it may have been handled, or not`
+      })
+    )
+  }
+  get httpStatus(): 409 {
+    return 409
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * An action of the client came before the one that it follows. Nothing happened: send them in order, from `expected`
+ * on. See `SessionRef.callOnce`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ActionOutOfOrder extends Schema.TaggedError<ActionOutOfOrder>()(
+  "ActionOutOfOrder",
+  { sequence: Schema.Int, expected: Schema.Int, message: Schema.String },
+  { httpApiStatus: 409 }
+) implements SessionErrorLike {
+  static of(sequence: number, expected: number): ActionOutOfOrder {
+    return withoutStack(() =>
+      new ActionOutOfOrder({ sequence, expected, message: `action ${sequence} came where ${expected} is expected` })
+    )
+  }
+  get httpStatus(): 409 {
+    return 409
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
  * A setting is not usable. Raised when a Layer is built, before anything runs.
  *
  * @since 0.1.0
@@ -480,6 +533,14 @@ export type CastError = SessionNotFound | SessionEnded | MailboxFull | MessageRa
 export type CallError = CastError | SessionCrashed | CallTimeout
 
 /**
+ * What `callOnce` can fail with, besides what `call` can.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OnceError = ActionForgotten | ActionOutOfOrder
+
+/**
  * Every error of this library.
  *
  * @since 0.1.0
@@ -487,6 +548,7 @@ export type CallError = CastError | SessionCrashed | CallTimeout
  */
 export type SessionError =
   | CallError
+  | OnceError
   | StartError
   | StartRefused
   | InvalidMessage

@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "./EndReason.ts"
-import type { CallError, CastError, SessionEnded, SessionNotFound } from "./SessionError.ts"
+import type { CallError, CastError, OnceError, SessionEnded, SessionNotFound } from "./SessionError.ts"
 
 /**
  * The tags of a protocol.
@@ -54,6 +54,23 @@ export interface CallOptions {
 }
 
 /**
+ * Names an action of a client, so that sending it again does not do it again: see `SessionRef.callOnce`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OnceOptions extends CallOptions {
+  /** Names the client; random, so that no two have the same. At most 64 characters. */
+  readonly client: string
+  /** Counts the client's actions: 1, 2, 3, … */
+  readonly sequence: number
+  /** Was it sent before? */
+  readonly again?: boolean | undefined
+  /** The incarnation of the session to which it was sent first, if the client knows. */
+  readonly epoch?: number | undefined
+}
+
+/**
  * Options of ending a session.
  *
  * @since 0.1.0
@@ -82,7 +99,7 @@ export interface SessionInfo<State = unknown> {
   readonly state: State
   /** The incarnation: grows each time the session starts or is reset. */
   readonly epoch: number
-  /** How often the state changed in this incarnation. */
+  /** How often the state changed in this incarnation; -1 while it has none of its own yet. */
   readonly version: number
   /** Milliseconds since 1970. */
   readonly startedAt: number
@@ -98,6 +115,8 @@ export interface SessionInfo<State = unknown> {
   readonly watchers: number
   /** Clients that are connected: see `attach`. */
   readonly connections: number
+  /** How many answers it remembers of each client: see `callOnce`. */
+  readonly remembers: number
   readonly user: string | undefined
   readonly metadata: Readonly<Record<string, unknown>>
 }
@@ -126,7 +145,7 @@ export interface Snapshot<out State> {
   readonly state: State
   /** The incarnation: grows each time the session starts or is reset. */
   readonly epoch: number
-  /** How often the state had changed in this incarnation. */
+  /** How often the state had changed in this incarnation; -1 while it has none of its own yet. */
   readonly version: number
 }
 
@@ -152,6 +171,23 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
     tag: T,
     ...args: [...payload: PayloadArg<Message<Protocol, T>>, options?: CallOptions]
   ): Effect.Effect<Rpc.Success<Message<Protocol, T>>, Rpc.Error<Message<Protocol, T>> | CallError>
+
+  /**
+   * `call` for clients whose connection may break before the answer comes: who sends an action again, under the same
+   * client and sequence, gets the answer that it had, or has once it is handled. Actions are handled in the order of
+   * their numbers.
+   *
+   * The session remembers the last answers of its last clients: see `KindOptions.remember`. Beyond that it fails with
+   * `ActionForgotten`, since whether the action took effect is not known; so it does when the action was sent before
+   * (`again`) to an incarnation that is gone (`epoch`). An action before its turn fails with `ActionOutOfOrder`. An action that the session did
+   * not accept (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it does not wait for room, and it is not dropped for a newer one. An interrupted
+   * caller does not withdraw it.
+   */
+  callOnce<const T extends Tag<Protocol>>(
+    tag: T,
+    payload: Rpc.Payload<Message<Protocol, T>>,
+    options: OnceOptions
+  ): Effect.Effect<Rpc.Success<Message<Protocol, T>>, Rpc.Error<Message<Protocol, T>> | CallError | OnceError>
 
   /**
    * Sends a message and returns when the mailbox has accepted it. Its answer is dropped; a failure of its

@@ -134,7 +134,21 @@ export type Definition<
     Args,
     E
   >
-  & { readonly reducers: Reducers }
+  & {
+    readonly reducers: Reducers
+    /** The actions, as messages of their own: how clients may send them, see `Live`. */
+    readonly dispatchable: ReadonlyMap<string, DispatchRpc<Actions<Reducers>>>
+  }
+
+/**
+ * An action as a message: its payload, and nothing as its answer.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type DispatchRpc<A> = {
+  readonly [K in keyof A & string]: Rpc.Rpc<K, Schema.Codec<A[K], unknown>, typeof Schema.Void, typeof ActionStopped>
+}[keyof A & string]
 
 /**
  * Defines a kind of store. Two reducers of one name, or two that declare the same action, are a defect of the program
@@ -179,8 +193,18 @@ export const Service = <Self>() =>
       Rpc.make("Cancel", { payload: Schema.String, success: Schema.Number })
     ]
   })
-  return Object.assign(definition, { reducers }) as never
+  return Object.assign(definition, { reducers, dispatchable: dispatchableOf(reducers) }) as never
 }
+
+const dispatchableOf = (reducers: ReadonlyArray<Reducer.Any>): ReadonlyMap<string, Rpc.Any> =>
+  new Map(
+    reducers.flatMap(({ actions, prefix }) =>
+      Object.entries(actions).map(([short, payload]) => {
+        const type = prefix === "" ? short : `${prefix}.${short}`
+        return [type, Rpc.make(type, { payload: payload as Schema.Top, error: ActionStopped })] as const
+      })
+    )
+  )
 
 /**
  * What happens to an action that no reducer knows: nothing (`"silent"`), a line in the log (`"log"`, at Debug, the
@@ -331,7 +355,7 @@ export const decode = <Reducers extends ReadonlyArray<Reducer.Any>>(
       return yield* UnknownAction.of(raw.type)
     }
     const schema = Schema.toCodecJson(first.reducer.actions[first.short] as Schema.Codec<unknown, unknown>)
-    const payload = yield* Effect.mapError(Schema.decodeUnknownEffect(schema)(raw.payload), invalid(raw.type))
+    const payload = yield* Effect.mapError(Schema.decodeUnknownEffect(schema)(raw.payload ?? null), invalid(raw.type))
     return { ...action, payload } as never
   })
 

@@ -131,7 +131,9 @@ describe("the registration of a kind", () => {
     ...counts.flatMap((value): Array<Invalid> => [
       { setting: "mailboxCapacity", value, options: { mailboxCapacity: value } },
       { setting: "batch", value, options: { batch: value } },
-      { setting: "messageRate.limit", value, options: { messageRate: { limit: value, window: "1 second" } } }
+      { setting: "messageRate.limit", value, options: { messageRate: { limit: value, window: "1 second" } } },
+      { setting: "remember.answers", value, options: { remember: { answers: value } } },
+      { setting: "remember.clients", value, options: { remember: { clients: value } } }
     ]),
     ...unbounded.flatMap((value): Array<Invalid> => [
       { setting: "idleTimeout", value, options: { idleTimeout: value } },
@@ -166,6 +168,9 @@ describe("the registration of a kind", () => {
   it.effect.each<Options>([
     {},
     { mailboxCapacity: 1, batch: 1, messageRate: { limit: 1, window: 1 } },
+    { remember: { answers: 1, clients: 1 } },
+    { remember: {} },
+    { remember: { answers: undefined, clients: undefined } },
     { idleTimeout: "Infinity", absoluteTimeout: "Infinity", callTimeout: "Infinity" },
     { idleTimeout: 0.5, absoluteTimeout: "1 nanos", callTimeout: "1 micros" },
     { mailboxCapacity: undefined, idleTimeout: undefined, messageRate: undefined }

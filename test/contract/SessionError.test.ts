@@ -109,6 +109,16 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
     retrySafe: true,
     mentions: ["Cart/ada", "Add", "1000"]
   }],
+  ActionForgotten: [{
+    error: SessionError.ActionForgotten.of(7),
+    retrySafe: false,
+    mentions: ["action 7", "does not remember", "or not"]
+  }],
+  ActionOutOfOrder: [{
+    error: SessionError.ActionOutOfOrder.of(7, 5),
+    retrySafe: true,
+    mentions: ["action 7", "5 is expected"]
+  }],
   SessionsClosed: [{ error: SessionError.SessionsClosed.of(), retrySafe: true, mentions: ["shutting down"] }],
   InvalidConfig: [{
     error: new SessionError.InvalidConfig({ setting: "maxSessions", message: "maxSessions must be a whole number" }),
@@ -194,6 +204,20 @@ describe("SessionError", () => {
     assert.isFalse(SessionError.isStartError(new Error("declared by a kind")))
     assert.isFalse(SessionError.isStartError({ _tag: "StartFailed" }))
     assert.isFalse(SessionError.isStartError(undefined))
+  })
+
+  it("tells errors of any call from those of actions and of a kind", () => {
+    const names = cases.filter(({ error }) => SessionError.isCallError(error)).map(({ name }) => name)
+    assert.deepStrictEqual(
+      Array.from(new Set(names)).sort(),
+      ["CallTimeout", "MailboxFull", "MessageRateExceeded", "SessionCrashed", "SessionEnded", "SessionNotFound"]
+    )
+    assert.isFalse(SessionError.isCallError(new Error("declared by a kind")))
+  })
+
+  it("names the action that is expected instead", () => {
+    const { expected, sequence } = SessionError.ActionOutOfOrder.of(7, 5)
+    assert.deepStrictEqual({ expected, sequence }, { expected: 5, sequence: 7 })
   })
 
   it("gives errors that ask for a pause that pause in milliseconds", () => {

@@ -14,6 +14,8 @@ describe("the cart", () => {
         startedAt: "1970-01-01T00:00:00.000Z",
         lastActiveAt: "1970-01-01T00:00:00.000Z",
         expiresAt: "1970-01-01T00:30:00.000Z",
+        version: 0,
+        crashes: 0,
         state: { items: [], count: 0, total: 0 }
       })
       assert.strictEqual(headers.get("cache-control"), "no-store")

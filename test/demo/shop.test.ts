@@ -46,13 +46,38 @@ describe("the shop", () => {
       const { headers, json: html, status } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/")
       assert.strictEqual(status, 200)
       assert.match(headers.get("content-type")!, /^text\/html/)
-      assert.match(headers.get("content-security-policy")!, /default-src 'none'.* script-src 'sha256-[^ ]+';/)
+      assert.match(
+        headers.get("content-security-policy")!,
+        /^default-src 'none'; connect-src 'self'; .*script-src 'self'; style-src 'self';/
+      )
+      // Nothing that the policy would stop.
+      assert.notMatch(html, /<style|<script(?! type="module" src="\/app.js"><\/script>)| style=| on\w+=/)
       assert.isAtLeast(Catalogue.all.length, 14)
       for (const [sku, { name }] of Catalogue.all) {
         assert.include(html, `data-sku="${sku}"`)
         assert.include(html, `<strong>${name}</strong>`)
+        assert.include(html, `<symbol id="${sku}"`)
       }
     }))
+
+  for (
+    const [path, type] of [["/", "text/html"], ["/app.js", "text/javascript"], ["/style.css", "text/css"]] as const
+  ) {
+    it.effect(`lets browsers keep ${path} as long as it is the same`, () =>
+      Effect.gen(function*() {
+        const ada = (yield* ShopRoom.open()).visitor()
+        const { headers, status } = yield* ada.send("GET", path)
+        assert.strictEqual(status, 200)
+        assert.strictEqual(headers.get("content-type"), `${type}; charset=utf-8`)
+        assert.strictEqual(headers.get("cache-control"), "no-cache")
+        assert.strictEqual(headers.get("x-content-type-options"), "nosniff")
+        const again = yield* ada.send("GET", path, { headers: { "if-none-match": headers.get("etag")! } })
+        assert.deepStrictEqual([again.status, again.json], [304, ""])
+        assert.strictEqual(again.headers.get("etag"), headers.get("etag"))
+        const other = yield* ada.send("GET", path, { headers: { "if-none-match": "\"other\"" } })
+        assert.strictEqual(other.status, 200)
+      }))
+  }
 
   it.effect("describes its API", () =>
     Effect.gen(function*() {
@@ -64,6 +89,7 @@ describe("the shop", () => {
         "/api/events",
         "/api/dispatch",
         "/api/state",
+        "/api/live",
         "/api/history",
         "/api/history/{version}",
         "/api/login",

@@ -28,7 +28,7 @@ describe("a visit as a store", () => {
       const ada = (yield* ShopRoom.open()).visitor()
       yield* ada.add("tea", 1)
       const all = yield* ada.send("GET", "/api/state")
-      assert.hasAllKeys(all.json, ["cart", "user", "catalog"])
+      assert.hasAllKeys(all.json, ["cart", "user", "catalog", "drill"])
       const one = yield* ada.send("GET", "/api/state?select=cart")
       assert.deepStrictEqual(one.json, all.json.cart)
       const none = yield* ada.send("GET", "/api/state?select=constructor")
@@ -43,9 +43,9 @@ describe("a visit as a store", () => {
       yield* ada.send("DELETE", "/api/cart/items/tea")
       const { json: history } = yield* ada.send("GET", "/api/history")
       assert.deepStrictEqual(history, [
-        { version: 1, type: "cart.add", at: "1970-01-01T00:00:00.000Z" },
-        { version: 2, type: "cart.add", at: "1970-01-01T00:00:00.000Z" },
-        { version: 3, type: "cart.remove", at: "1970-01-01T00:00:00.000Z" }
+        { version: 1, type: "cart.add", at: "1970-01-01T00:00:00.000Z", current: false },
+        { version: 2, type: "cart.add", at: "1970-01-01T00:00:00.000Z", current: false },
+        { version: 3, type: "cart.remove", at: "1970-01-01T00:00:00.000Z", current: true }
       ])
       const back = yield* ada.send("POST", "/api/history/1")
       assert.strictEqual(back.status, 200)
@@ -95,7 +95,9 @@ describe("a visit as a store", () => {
       const catalog = Effect.map(ada.send("GET", "/api/state?select=catalog"), ({ json }) => json)
       const checking = yield* dispatch(ada, { type: "catalog.check", payload: { sku: "honey" } })
       assert.strictEqual(checking.json.catalog.checking, "honey")
-      yield* TestClock.adjust("200 millis")
+      yield* TestClock.adjust("400 millis")
+      assert.deepInclude(yield* catalog, { checking: "honey", progress: 50 })
+      yield* TestClock.adjust("400 millis")
       assert.deepInclude(yield* catalog, { checking: null, stock: { honey: 12 } })
 
       for (const text of ["c", "ch", "cho"]) yield* dispatch(ada, { type: "catalog.search", payload: text })

@@ -129,7 +129,7 @@ const routes = (setup: Setup) =>
     ).pipe(Layer.provide(HttpSession.middleware(Visitor).layer))
   )
 
-class Nodes {
+export class Nodes {
   readonly server: NodeServer = createServer()
   readonly sockets = new Set<Net.Socket>()
 

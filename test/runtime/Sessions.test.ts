@@ -190,6 +190,7 @@ describe("Sessions.find, get and inspect", () => {
         crashes: 0,
         watchers: 0,
         connections: 0,
+        remembers: 64,
         user: "u1",
         metadata: { ip: "10.0.0.1" }
       })

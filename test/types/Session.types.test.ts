@@ -328,6 +328,9 @@ describe("the options of a kind", () => {
       Pure.toLayer(behavior, { overflow: "wait", idleTimeout: "5 minutes", messageRate: { limit: 1, window: 1_000 } })
       // @ts-expect-error nothing is called Remove
       Pure.toLayer(behavior, { overflow: { Remove: "reject" } })
+      Pure.toLayer(behavior, { remember: { answers: 8, clients: 2 } })
+      // @ts-expect-error nothing is called actions
+      Pure.toLayer(behavior, { remember: { actions: 8 } })
       // @ts-expect-error there is no such policy
       Pure.toLayer(behavior, { overflow: "drop" })
       // @ts-expect-error no duration
@@ -426,6 +429,53 @@ describe("call", () => {
       cart.call("Rename"),
       // @ts-expect-error no such option
       cart.call("Rename", "new", { within: "1 second" })
+    ])
+  })
+})
+
+describe("callOnce", () => {
+  const once = { client: "c", sequence: 1 }
+
+  it("gives the answer of the message, and fails with what a call can fail with and what only actions can", () => {
+    type OnceErrors = SessionError.CallError | SessionError.ActionForgotten | SessionError.ActionOutOfOrder
+    compiled(() => {
+      expectTypeOf(cart.callOnce("Add", { sku: "a", count: 1 }, once)).toEqualTypeOf<
+        Effect.Effect<number, OutOfStock | OnceErrors>
+      >()
+      expectTypeOf(cart.callOnce("Total", undefined, once)).toEqualTypeOf<Effect.Effect<number, OnceErrors>>()
+      expectTypeOf(cart.callOnce("Clear", undefined, once)).toEqualTypeOf<Effect.Effect<void, OnceErrors>>()
+    })
+    expectTypeOf<SessionError.OnceError>().toEqualTypeOf<
+      SessionError.ActionForgotten | SessionError.ActionOutOfOrder
+    >()
+  })
+
+  it("takes the payload of the message and then the client and its number", () => {
+    compiled(() => [
+      cart.callOnce("Add", { sku: "a", count: 1 }, { ...once, again: true, epoch: 5, timeout: "1 second" }),
+      cart.callOnce("Add", { sku: "a", count: 1 }, { ...once, again: undefined, epoch: undefined }),
+      // @ts-expect-error nothing is called Remove
+      cart.callOnce("Remove", undefined, once),
+      // @ts-expect-error the count is missing
+      cart.callOnce("Add", { sku: "a" }, once),
+      // @ts-expect-error the count is a number
+      cart.callOnce("Add", { sku: "a", count: "1" }, once),
+      // @ts-expect-error it has no payload
+      cart.callOnce("Clear", 5, once),
+      // @ts-expect-error the text is missing
+      cart.callOnce("Rename", undefined, once),
+      // @ts-expect-error the action has no number
+      cart.callOnce("Rename", "new"),
+      // @ts-expect-error the number is missing
+      cart.callOnce("Rename", "new", { client: "c" }),
+      // @ts-expect-error the client is missing
+      cart.callOnce("Rename", "new", { sequence: 1 }),
+      // @ts-expect-error the client is a text
+      cart.callOnce("Rename", "new", { client: 5, sequence: 1 }),
+      // @ts-expect-error the sequence is a number
+      cart.callOnce("Rename", "new", { client: "c", sequence: "1" }),
+      // @ts-expect-error no such option
+      cart.callOnce("Rename", "new", { ...once, within: "1 second" })
     ])
   })
 })

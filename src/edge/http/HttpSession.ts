@@ -29,6 +29,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { withoutStack } from "../../contract/internal/withoutStack.ts"
@@ -106,6 +107,12 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   hold<A, E2, R>(
     stream: Stream.Stream<A, E2, R>
   ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | TooManyConnections>
+
+  /**
+   * `hold` for connections that are not streams, such as sockets: the client counts as connected for as long as the
+   * Scope lives, and `cut` is called when the cookie is replaced. Watch the session to learn of its end.
+   */
+  connect(cut: () => void): Effect.Effect<SessionRef<State, Protocol>, NoSession | TooManyConnections, Scope.Scope>
 
   /**
    * What a token can say to be bound to this session and cookie: see `bound`.
@@ -338,6 +345,9 @@ interface Services {
 
 type Ref = SessionRef<any, any>
 
+/** Whose connections are counted together. */
+const ownerOf = (ref: Ref): Effect.Effect<string, SessionNotFound> => Effect.map(ref.info, ({ user }) => user ?? ref.id)
+
 class RequestSession implements HttpSession<any, any, any, any> {
   private readonly services: Services
   private readonly request: HttpServerRequest
@@ -490,21 +500,25 @@ class RequestSession implements HttpSession<any, any, any, any> {
     })
   }
 
+  connect(cut: () => void): Effect.Effect<Ref, NoSession | TooManyConnections, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const ref = yield* this.get
+      const { address, agent, ticket } = this
+      yield* this.services.connections.add({ session: ref, owner: yield* ownerOf(ref), address, agent, cut })
+      yield* ref.attach
+      // The cookie may have been replaced in between.
+      return Noted.ticketOf(yield* ref.info)?.ticket === ticket ? ref : yield* noSession
+    }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
+  }
+
   hold<A, E, R>(
     stream: Stream.Stream<A, E, R>
   ): Effect.Effect<Stream.Stream<A, E, R>, NoSession | TooManyConnections> {
     return Effect.gen({ self: this }, function*() {
-      const { connections } = this.services
-      const ref = yield* this.get
-      const { ticket } = this
-      const owner = (yield* ref.info).user ?? ref.id
-      yield* connections.check(owner)
+      yield* this.services.connections.check(yield* ownerOf(yield* this.get))
       const held = Effect.gen({ self: this }, function*() {
         const cut = yield* Deferred.make<void>()
-        const close = () => Deferred.doneUnsafe(cut, Effect.void)
-        yield* connections.add({ session: ref, owner, address: this.address, agent: this.agent, cut: close })
-        yield* ref.attach
-        if (Noted.ticketOf(yield* ref.info)?.ticket !== ticket) return Stream.empty
+        const ref = yield* this.connect(() => Deferred.doneUnsafe(cut, Effect.void))
         const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(lastWords))
         return Stream.interruptWhen(stream, Effect.race(Deferred.await(cut), ended))
       })

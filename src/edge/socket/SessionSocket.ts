@@ -29,29 +29,26 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as HttpRouter from "effect/http/HttpRouter"
-import { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
+import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import * as ClientAddress from "../http/ClientAddress.ts"
-import { Connections } from "../http/Connections.ts"
-import { CrossOrigin } from "../http/CrossOrigin.ts"
-import * as HttpSession from "../http/HttpSession.ts"
-import { refusal } from "../http/internal/refusal.ts"
-import * as CloseCode from "./CloseCode.ts"
-import { type Receive, SocketConnection } from "./internal/SocketConnection.ts"
-import * as Upgrade from "./internal/upgrade.ts"
-import { type Claims, JwtVerifier } from "./Jwt.ts"
+import type { Connections } from "../http/Connections.ts"
+import type { CrossOrigin } from "../http/CrossOrigin.ts"
+import type * as HttpSession from "../http/HttpSession.ts"
+import { serve } from "./internal/socketRoute.ts"
+import { type Receive, StateConnection } from "./internal/StateConnection.ts"
+import * as TokenAdmission from "./internal/TokenAdmission.ts"
+import type { Claims, JwtVerifier } from "./JwtVerifier.ts"
 
 /**
  * A client as `receive` sees it.
@@ -87,20 +84,8 @@ export interface Message {
  * @since 0.1.0
  * @category models
  */
-export interface Options<D extends HttpSession.AnyKind, R = never> {
+export interface Options<D extends HttpSession.AnyKind, R = never> extends TokenAdmission.Options<D> {
   readonly path: `/${string}`
-  /** The kind of the users' sessions. */
-  readonly kind: D
-  /** The id of the session that a token opens. Default: its `sub`. */
-  readonly id?: ((claims: Claims) => string) | undefined
-  /** The options with which a session is started, such as its arguments. */
-  readonly start?: ((claims: Claims) => Session.StartOptions & { readonly args?: D["args"]["Type"] }) | undefined
-  /**
-   * The kind of session to which tokens are bound by their claim `sid`, see `HttpSession.binding`: such a token opens a
-   * socket only while that session has the cookie for which it was made, and the socket is cut with it. A token
-   * without `sid` is bound to nothing.
-   */
-  readonly boundTo?: HttpSession.AnyKind | undefined
   /** Handles a message of a client, one at a time. Default: there are none but `ping`. */
   readonly receive?: ((message: Message, client: Client<D>) => Effect.Effect<void, never, R>) | undefined
   /** What clients are told of the state. Default: all of it, encoded by its schema. */
@@ -142,15 +127,8 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     options.messageRate ?? { limit: 100, window: "10 seconds" }
   )
   const maxFrameSize = yield* SessionsConfig.wholeNumber("socket.maxFrameSize", options.maxFrameSize ?? 65_536, 1)
-  const { run, ...sockets } = yield* makeSockets(heartbeat)
-  const upgrader = Upgrade.make({ maxFrameSize })
-  const kind = (yield* options.kind) as Session.SessionKind<any, any, any, any>
-  const bindings = options.boundTo === undefined
-    ? undefined
-    : (yield* options.boundTo) as Session.SessionKind<any, any, any, any>
-  const verifier = yield* JwtVerifier
-  const origins = yield* CrossOrigin
-  const connections = yield* Connections
+  const admission = yield* TokenAdmission.make(options)
+  const run = Effect.runForkWith(yield* Effect.context<R>())
   const clock = yield* Clock.Clock
   const route = {
     now: () => clock.currentTimeMillisUnsafe(),
@@ -159,20 +137,9 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     declaredError: declaredErrors(options.kind.error)
   }
 
-  /** Who may come in. */
-  const admit = Effect.fnUntraced(function*(request: HttpServerRequest) {
-    yield* CrossOrigin.checkUpgrade(request, origins)
-    const token = readToken(request)
-    if (token === undefined) return yield* new HttpSession.NoSession({ message: "a token is needed to connect" })
-    const claims = yield* verifier.verify(token)
-    const binding = claims["sid"]
-    if (bindings === undefined || binding === undefined) return { claims, bound: undefined }
-    return { claims, bound: yield* HttpSession.bound(bindings, String(binding)) }
-  })
-
   /** What the route does with a message that came through a connection. */
   const receiver = (
-    connection: SocketConnection,
+    connection: StateConnection,
     session: SessionRef<any, any>,
     claims: Claims,
     scope: Scope.Scope
@@ -209,109 +176,30 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   }
 
   /** Finds or starts the session and lets the client in; all that is held is released with the Scope. */
-  const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Closeable) {
-    const { bound, claims } = yield* admit(request)
-    const id = options.id?.(claims) ?? claims.sub
-    const address = ClientAddress.of(request)
-    const connection = new SocketConnection({ ...route, closed: () => sockets.remove(connection, scope) })
-    const cut = () => connection.close(CloseCode.policyViolation, "revoked", { type: "end", reason: "Revoked" })
-    yield* connections.add({
-      session: bound ?? { kind: options.kind.kind, id },
-      owner: claims.sub,
-      address,
-      agent: request.headers["user-agent"]?.slice(0, 200),
-      cut
-    })
-    if (bound !== undefined) {
-      // It goes with the server too, which is no fault of the client.
-      const ended = (reason: EndReason.EndReason) => reason._tag === "Shutdown" ? connection.ended(reason) : cut()
-      yield* bound.watch({ changed() {}, ended })
-      yield* bound.attach
-      // From here on it is cut when the cookie is replaced; it may have been while the token was looked at.
-      yield* HttpSession.bound(bindings!, String(claims["sid"]))
-    }
-    const session: SessionRef<any, any> = yield* kind.start(id, {
-      user: claims.sub,
-      address,
-      ...options.start?.(claims)
+  const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Scope, closed: () => void) {
+    const connection = new StateConnection(route, closed)
+    const { claims, session } = yield* admission.connect(request, {
+      revoked: () => connection.close(CloseCode.policyViolation, "revoked", revoked),
+      ended: (reason) => connection.ended(reason)
     })
     const { state } = yield* session.watch({
       changed: (state) => connection.push(state),
       ended: (reason) => connection.ended(reason)
     })
-    yield* session.attach
+    connection.receive = receiver(connection, session, claims, scope)
     connection.push(state)
-    const opened = yield* upgrader.upgrade(request, (socket) => {
-      sockets.add(connection)
-      connection.open(socket, receiver(connection, session, claims, scope))
-    })
-    if (!opened) yield* Scope.close(scope, Exit.void)
-    return HttpServerResponse.empty()
+    return connection
   })
 
-  const respond = Effect.gen(function*() {
-    const request = yield* HttpServerRequest
-    if (!Upgrade.isAskedFor(request)) return upgradeRequired
-    if (!Upgrade.isWellFormed(request)) return badHandshake
-    const scope = yield* Scope.make()
-    return yield* Scope.provide(connect(request, scope), scope).pipe(
-      Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)),
-      Effect.catch((error: Refused) => Effect.succeed(refuse(error)))
-    )
-  })
-
-  yield* HttpRouter.HttpRouter.use((router) => router.add("GET", options.path, respond))
+  yield* serve({ path: options.path, heartbeat, maxFrameSize, connect })
 })
 
-interface Refused {
-  readonly _tag: string
-  readonly message?: string
-  readonly httpStatus?: number
-  readonly retryAfter?: number
-}
-
-/** The kind's own errors, and what has gone wrong inside, are not for strangers. */
-const refuse = ({ _tag, httpStatus, message, retryAfter }: Refused): HttpServerResponse.HttpServerResponse => {
-  // The id of the session is the token's subject.
-  if (_tag === "InvalidSessionId") return unauthorized({ _tag: "InvalidToken", message: "the token names no user" })
-  if (message === undefined || httpStatus === undefined || internal.has(_tag)) {
-    return refusal({
-      _tag: "SessionUnavailable",
-      httpStatus: 503,
-      message: "the session did not start",
-      retryAfter: 1_000
-    })
-  }
-  if (httpStatus === 401) return unauthorized({ _tag, message })
-  const later = retryAfter ?? (httpStatus === 503 ? 5_000 : undefined)
-  return refusal({ _tag, httpStatus, message, ...(later === undefined ? {} : { retryAfter: later }) })
-}
-
-const internal: ReadonlySet<string> = new Set(["StartFailed", "SessionNotFound"])
-
-const unauthorized = (error: { readonly _tag: string; readonly message: string }) =>
-  refusal({ ...error, httpStatus: 401 }, { "www-authenticate": "Bearer error=\"invalid_token\"" })
-
-const badHandshake = refusal({ _tag: "BadHandshake", httpStatus: 400, message: "the WebSocket handshake is malformed" })
-
-const upgradeRequired = refusal({ _tag: "UpgradeRequired", httpStatus: 426, message: "this is for WebSockets" }, {
-  upgrade: "websocket",
-  connection: "upgrade"
-})
+const revoked = JSON.stringify({ type: "end", reason: "Revoked" })
 
 /** Clients choose it: it may be anything, and of any length. */
 const shown = (type: unknown): string => (typeof type === "string" ? type : JSON.stringify(type)).slice(0, 80)
 
 const failure = (_tag: string, message: string) => ({ type: "error", error: { _tag, message } })
-
-const readToken = ({ headers, url }: HttpServerRequest): string | undefined => {
-  const { authorization } = headers
-  if (authorization !== undefined) return /^bearer +(\S+) *$/i.exec(authorization)?.[1]
-  const protocols = headers["sec-websocket-protocol"]?.split(",").map((protocol) => protocol.trim())
-  if (protocols?.[0] === Upgrade.bearer) return protocols[1]
-  const query = url.indexOf("?")
-  return query < 0 ? undefined : new URLSearchParams(url.slice(query)).get("token") ?? undefined
-}
 
 const jsonCodec = (schema: Schema.Top) => Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
 
@@ -338,31 +226,3 @@ const declaredErrors = (schema: Schema.Top): (reason: EndReason.EndReason) => un
       ? Option.getOrUndefined(encode(reason.detail))
       : undefined
 }
-
-/** The open sockets of a route: asked for signs of life while the route is there, and closed with it. */
-const makeSockets = Effect.fnUntraced(function*(heartbeat: number) {
-  const open = new Set<SocketConnection>()
-  const run = Effect.runForkWith(yield* Effect.context<never>())
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(
-    Effect.sleep(heartbeat),
-    Effect.sync(() => {
-      for (const connection of open) connection.beat()
-    })
-  )))
-  yield* Effect.addFinalizer(() =>
-    Effect.gen(function*() {
-      for (const connection of open) connection.close(CloseCode.goingAway, "the server is closing")
-      // Most answer at once; who does not is not waited for long.
-      for (let i = 0; i < 10 && open.size > 0; i++) yield* Effect.sleep("50 millis")
-      for (const connection of open) connection.terminate()
-    })
-  )
-  return {
-    run: run as <A, E>(effect: Effect.Effect<A, E, any>) => ReturnType<typeof run<A, E>>,
-    add: (connection: SocketConnection) => open.add(connection),
-    remove: (connection: SocketConnection, scope: Scope.Closeable) => {
-      open.delete(connection)
-      run(Scope.close(scope, Exit.void))
-    }
-  }
-})

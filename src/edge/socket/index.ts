@@ -4,6 +4,9 @@
  *
  * @since 0.1.0
  */
-export * as CloseCode from "./CloseCode.ts"
-export * from "./Jwt.ts"
+export * as CloseCode from "../../contract/CloseCode.ts"
+export * from "./JwtAlgorithm.ts"
+export * from "./JwtKeys.ts"
+export * from "./JwtSigner.ts"
+export * from "./JwtVerifier.ts"
 export * as SessionSocket from "./SessionSocket.ts"

@@ -1,7 +1,6 @@
 /**
  * A message on its way: what was sent, and where its answer goes.
  */
-import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Overflow } from "../../contract/KindOptions.ts"
@@ -33,9 +32,11 @@ export class Envelope {
   /** The answer, once there is one. */
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Takes the answer to a caller that is parked. */
-  resume: ((exit: Effect.Effect<any, any>) => void) | undefined = undefined
+  resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** Was it sent by a timer of the session itself? That is no activity. */
   isTimer = false
+  /** Does the session remember its answer? Then it is not dropped for a newer one. */
+  isRemembered = false
   /** When it was sent, in milliseconds; -1 unless someone listens to events. */
   sentAt = -1
 

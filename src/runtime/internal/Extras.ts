@@ -5,6 +5,7 @@ import type * as Context from "effect/Context"
 import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../contract/EndReason.ts"
+import type { Answers } from "./Answers.ts"
 import type { Connections } from "./Connections.ts"
 import type { EndDeadline, SelfTimer } from "./sessionDeadlines.ts"
 import type { Watchers } from "./Watchers.ts"
@@ -24,6 +25,7 @@ export class Extras {
   context: Context.Context<never> | undefined = undefined
   watchers: Watchers | undefined = undefined
   connections: Connections | undefined = undefined
+  answers: Answers | undefined = undefined
   timers: Map<unknown, SelfTimer> | undefined = undefined
   /** The times of the crashes that still count. */
   recentCrashes: Array<number> | undefined = undefined

@@ -56,6 +56,7 @@ export class Kind {
   readonly callTimeout: number
   readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  readonly remember: { readonly answers: number; readonly clients: number }
   /** The services of the behaviour. */
   readonly context: Context.Context<never>
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -84,6 +85,7 @@ export class Kind {
     this.callTimeout = settings.callTimeout
     this.reconnectWindow = settings.reconnectWindow
     this.messageRate = settings.messageRate
+    this.remember = settings.remember
     // The span in which the Layer was built must not become the parent of everything its sessions do.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
     this.runFork = Effect.runForkWith(this.context)
@@ -166,7 +168,11 @@ const checkOptions = (
     reconnectWindow: SessionsConfig.duration(name("reconnectWindow"), options.reconnectWindow ?? Infinity, {
       infinite: true
     }),
-    messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate)
+    messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate),
+    remember: Effect.all({
+      answers: SessionsConfig.wholeNumber(name("remember.answers"), options.remember?.answers ?? 64, 1),
+      clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 16, 1)
+    })
   })
 }
 

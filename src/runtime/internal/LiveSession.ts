@@ -182,6 +182,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,
       connections: this.extras?.connections?.count ?? 0,
+      remembers: this.runtime.remember.answers,
       user: this.user,
       metadata: this.metadata
     }

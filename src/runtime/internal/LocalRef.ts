@@ -12,11 +12,20 @@ import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
-import type { CallOptions, EndOptions, SessionInfo, SessionRef, Snapshot, Watcher } from "../../contract/SessionRef.ts"
+import type {
+  CallOptions,
+  EndOptions,
+  OnceOptions,
+  SessionInfo,
+  SessionRef,
+  Snapshot,
+  Watcher
+} from "../../contract/SessionRef.ts"
 import { Call, Cast, castUnsafe } from "./deliver.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { callOnce } from "./once.ts"
 import { ending, starting } from "./status.ts"
 
 export class LocalRef implements SessionRef<any, any> {
@@ -48,6 +57,12 @@ export class LocalRef implements SessionRef<any, any> {
   call(tag: string, payload?: unknown, options?: CallOptions): Effect.Effect<any, any> {
     const timeout = options?.timeout
     return new Call(this, tag, payload, timeout === undefined ? this.runtime.callTimeout : Duration.toMillis(timeout))
+  }
+
+  callOnce(tag: string, payload: unknown, options: OnceOptions): Effect.Effect<any, any> {
+    const { timeout } = options
+    const millis = timeout === undefined ? this.runtime.callTimeout : Duration.toMillis(timeout)
+    return callOnce(this, tag, payload, millis, options)
   }
 
   cast(tag: string, payload?: unknown): Effect.Effect<void, any> {

@@ -33,7 +33,8 @@ export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> =
 const booted = (session: LiveSession, state: unknown): Effect.Effect<void> => {
   const { behavior, counters, hub } = session.runtime
   session.state = state
-  if (session.hasStarted) session.extras?.watchers?.changed(state, session.version, session.epoch)
+  session.version = 0
+  if (session.hasStarted) session.extras?.watchers?.changed(state, 0, session.epoch)
   else {
     session.hasStarted = true
     // An end may have been asked for while init ran.
@@ -121,7 +122,8 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     extras.context = undefined
     session.cancelTimers()
     session.epoch = session.hub.nextEpoch(session.hub.now())
-    session.version = 0
+    // Until there is a new state, the one that there is belongs to the incarnation before.
+    session.version = -1
     const again = Effect.suspend(() => boot(session, args))
     if (scope === undefined) return again
     return Effect.andThen(

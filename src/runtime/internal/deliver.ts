@@ -148,7 +148,7 @@ export const castUnsafe = (ref: LocalRef, tag: string, payload: unknown): boolea
   return full === undefined
 }
 
-const address = (
+export const address = (
   session: LiveSession,
   tag: string,
   payload: unknown,
@@ -157,7 +157,7 @@ const address = (
 ): Envelope => new Envelope(session.runtime.route(tag), payload, isCall, trace)
 
 /** Checks the rate of messages, notes the activity and the time. Gives why the message is refused, if it is. */
-const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRateExceeded | undefined => {
+export const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRateExceeded | undefined => {
   const { hub, runtime } = session
   const { messageRate } = runtime
   if (messageRate !== undefined) {
@@ -173,18 +173,18 @@ const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRa
   return undefined
 }
 
-const noteAccepted = ({ runtime: { counters } }: LiveSession, { isCall }: Envelope): void => {
+export const noteAccepted = ({ runtime: { counters } }: LiveSession, { isCall }: Envelope): void => {
   if (isCall) counters.calls++
   else counters.casts++
 }
 
-const waitForRoom = Symbol()
+export const waitForRoom = Symbol()
 
 /**
  * What the message's policy says when the mailbox is full: it was accepted after all (`undefined`), it may wait
  * for room, or it is refused.
  */
-const overflow = (session: LiveSession, envelope: Envelope): MailboxFull | typeof waitForRoom | undefined => {
+export const overflow = (session: LiveSession, envelope: Envelope): MailboxFull | typeof waitForRoom | undefined => {
   switch (envelope.route.overflow) {
     case "wait":
       return waitForRoom
@@ -209,7 +209,9 @@ const overflow = (session: LiveSession, envelope: Envelope): MailboxFull | typeo
 const takeOldest = (session: LiveSession, envelope: Envelope): Envelope | undefined => {
   let oldest: Envelope | undefined
   MutableList.filter(session.mailbox.messages as MutableList.MutableList<Envelope>, (waits) => {
-    if (oldest !== undefined || waits.route !== envelope.route || waits.status !== waiting) return true
+    if (oldest !== undefined || waits.route !== envelope.route || waits.status !== waiting || waits.isRemembered) {
+      return true
+    }
     oldest = waits
     return false
   })
@@ -219,7 +221,7 @@ const takeOldest = (session: LiveSession, envelope: Envelope): Envelope | undefi
 const mailboxFull = (session: LiveSession, envelope: Envelope): MailboxFull =>
   MailboxFull.of(session.kind, session.id, envelope.route.tag, session.runtime.mailboxCapacity)
 
-const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
+export const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
   const error = mailboxFull(session, envelope)
   session.runtime.counters.rejected++
   note(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
@@ -263,7 +265,7 @@ const answer = (
     })
   })
 
-const callsItself = (session: LiveSession, tag: string): TypeError =>
+export const callsItself = (session: LiveSession, tag: string): TypeError =>
   new TypeError(
     `session ${session.kind}/${session.id} calls itself (${tag}) and would wait for ever: use self.cast, or do it in this handler`
   )

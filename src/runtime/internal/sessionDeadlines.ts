@@ -34,6 +34,16 @@ export class CallDeadline extends Deadline {
   }
 }
 
+/** Whoever waits for the answer of an action has waited long enough. The action goes on. */
+export class AnswerDeadline extends Deadline {
+  readonly due: () => void
+
+  constructor(due: () => void) {
+    super()
+    this.due = due
+  }
+}
+
 /** The end takes too long. */
 export class EndDeadline extends Deadline {
   private readonly session: LiveSession

@@ -9,10 +9,14 @@ import * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Socket } from "node:net"
 
 export interface Upgrader {
   /** `false` when the client had gone, or its handshake was bad, which it has been told. */
-  readonly upgrade: (request: HttpServerRequest, open: (socket: NodeWS.WebSocket) => void) => Effect.Effect<boolean>
+  readonly upgrade: (
+    request: HttpServerRequest,
+    open: (socket: NodeWS.WebSocket, wire: Socket) => void
+  ) => Effect.Effect<boolean>
 }
 
 /** Does a request ask for a WebSocket? Without `Connection: Upgrade`, Node goes on reading HTTP from its connection. */
@@ -49,7 +53,7 @@ export const make = (options: { readonly maxFrameSize: number }): Upgrader => {
         let opened = false
         server.handleUpgrade(message, socket, noBytes, (webSocket) => {
           opened = true
-          open(webSocket)
+          open(webSocket, socket)
         })
         response.end()
         return opened

@@ -1,9 +1,10 @@
 /**
- * The codes with which sockets are closed, and what a client should make of them.
+ * The codes with which sockets are closed, and what a client should make of them. When a session has ended, the reason of
+ * the close is the tag of its `EndReason`, in lower case.
  *
  * @since 0.1.0
  */
-import type { EndReason } from "../../contract/EndReason.ts"
+import type { EndReason } from "./EndReason.ts"
 
 /**
  * The session ended as it should. Coming back starts a new one.
@@ -20,6 +21,14 @@ export const normal = 1000
  * @category codes
  */
 export const goingAway = 1001
+
+/**
+ * A frame is not text.
+ *
+ * @since 0.1.0
+ * @category codes
+ */
+export const unsupportedData = 1003
 
 /**
  * The client sends too much, or what it may not: its credential is worth nothing any more, the user is unknown, or

@@ -1,0 +1,237 @@
+/**
+ * How fast do clients see what changes? A cart's view over a WebSocket, from just before the message that changes the cart
+ * to the client that has the patch, beside Socket.IO, which pushes the same patches and knows nothing of carts. One who
+ * watches, a thousand who watch the same, and a thousand who watch one cart each.
+ *
+ * What is compared takes turns, so that the ratios hold when the machine's speed drifts. Servers have processes of their
+ * own; all clients are in this one, and share its time with what they cost.
+ */
+import { Effect } from "effect"
+import { JsonPatch } from "effect-sessions"
+import {
+  type Open,
+  openLive,
+  openSocketIo,
+  openSocketIoWire,
+  type RemoteServer,
+  startServer,
+  type Watcher
+} from "../live-clients.ts"
+import type { Asked, Said } from "../live-server.ts"
+import { makeIds, median, quantile } from "../measure.ts"
+import type { Driver, Figures, Plan } from "../Subject.ts"
+
+/** A server and how its clients are opened. */
+interface Contestant {
+  readonly name: "live" | "io" | "wire"
+  readonly server: RemoteServer
+  readonly open: Open
+}
+
+type Push = Extract<Asked, { readonly type: "push" }>
+
+/** What a turn found. */
+interface Turn {
+  /** Microseconds from each change until the last of those who watch the cart had it. */
+  readonly micros: ReadonlyArray<number>
+  /** What came. */
+  readonly delivered: number
+  /** From the first change to the last delivery. */
+  readonly seconds: number
+  /** Microseconds of the server's processor. */
+  readonly cpu: number
+}
+
+/** How many open a socket at the same time. */
+const politeness = 100
+
+/** What takes longer never comes. */
+const patience = 20_000
+
+const later = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const isUpToDate = (
+  { carts, first }: Extract<Said, { readonly type: "pushed" }>,
+  push: Push,
+  watchers: ReadonlyArray<Watcher>
+) => {
+  const last = new Map(carts.map((cart, i) => [push.carts[cart]!, first + i]))
+  return watchers.every(({ cart, numbers }) => !last.has(cart) || numbers[numbers.length - 1] === last.get(cart))
+}
+
+/** Lets the server do changes, and waits until all have seen them. */
+const turn = async (
+  server: RemoteServer,
+  watchers: ReadonlyArray<Watcher>,
+  what: Pick<Push, "atOnce" | "changes" | "every">
+): Promise<Turn> => {
+  const push: Push = {
+    type: "push",
+    carts: [...new Set(watchers.map(({ cart }) => cart))],
+    edit: "quantity",
+    ...what
+  }
+  for (const { numbers, times } of watchers) numbers.length = times.length = 0
+  const before = await server.ask({ type: "cpu" }, "cpu")
+  const pushed = await server.ask(push, "pushed")
+  const deadline = performance.now() + patience
+  while (!isUpToDate(pushed, push, watchers)) {
+    if (performance.now() > deadline) throw new Error("changes were not seen by all who watch")
+    await later(5)
+  }
+  const after = await server.ask({ type: "cpu" }, "cpu")
+
+  const byCart = new Map(push.carts.map((cart) => [cart, [] as Array<Watcher>]))
+  for (const watcher of watchers) byCart.get(watcher.cart)!.push(watcher)
+  // Where in what each has seen the next change is looked for: one that was skipped is in the next that came.
+  const places = new Map(watchers.map((watcher) => [watcher, 0]))
+  let end = 0
+  const micros = pushed.times.map((time, i) => {
+    let seen = 0
+    for (const watcher of byCart.get(push.carts[pushed.carts[i]!]!)!) {
+      let place = places.get(watcher)!
+      while (watcher.numbers[place]! < pushed.first + i) place++
+      places.set(watcher, place)
+      seen = Math.max(seen, watcher.times[place]!)
+    }
+    end = Math.max(end, seen)
+    return (seen - time) / 1_000
+  })
+  return {
+    micros,
+    delivered: watchers.reduce((sum, { times }) => sum + times.length, 0),
+    seconds: (end - pushed.times[0]!) / 1e9,
+    cpu: after.micros - before.micros
+  }
+}
+
+/** Turns of all contestants, one after the other. The first is the warm-up. */
+const contest = async (
+  prefix: string,
+  contestants: ReadonlyArray<Contestant>,
+  carts: ReadonlyArray<string>,
+  turns: number,
+  what: Pick<Push, "atOnce" | "changes" | "every">
+): Promise<Figures> => {
+  const figures: Record<string, number> = {}
+  const parties = await Promise.all(contestants.map(async ({ name, open, server }) => {
+    const watchers: Array<Watcher> = []
+    for (let at = 0; at < carts.length; at += politeness) {
+      watchers.push(
+        ...await Promise.all(
+          carts.slice(at, at + politeness).map((cart) => open(server.port, `${name}_${cart}`))
+        )
+      )
+    }
+    return { name, server, watchers, found: [] as Array<Turn> }
+  }))
+  for (let i = 0; i <= turns; i++) {
+    for (const { found, server, watchers } of parties) {
+      const one = await turn(server, watchers, what)
+      if (i > 0) found.push(one)
+    }
+  }
+  for (const { found, name, watchers } of parties) {
+    for (const watcher of watchers) watcher.close()
+    const micros = found.flatMap((turn) => turn.micros)
+    const changes = turns * what.changes
+    const sum = (of: (turn: Turn) => number) => found.reduce((sum, turn) => sum + of(turn), 0)
+    figures[`${prefix}_${name}_p50_us`] = quantile(micros, 0.5)
+    figures[`${prefix}_${name}_p99_us`] = quantile(micros, 0.99)
+    figures[`${prefix}_${name}_delivered_per_s`] = sum(({ delivered }) => delivered) / sum(({ seconds }) => seconds)
+    figures[`${prefix}_${name}_cpu_us`] = sum(({ cpu }) => cpu) / changes
+  }
+  return figures
+}
+
+/** Bytes of a message of the server in a WebSocket: its header too. */
+const onTheWire = (bytes: number) => bytes + (bytes < 126 ? 2 : bytes < 65_536 ? 4 : 10)
+
+/** Bytes of edits of a cart, and of the whole cart each time. */
+const weigh = async (server: RemoteServer, changes: number): Promise<Figures> => {
+  let cart: any
+  let patched = 0
+  let whole = 0
+  let count = 0
+  let head = 0
+  const watcher = await openLive(server.port, "weighed", {
+    look: (event, bytes) => {
+      if (event._tag === "snapshot") {
+        cart = event.state
+        head = bytes - Buffer.byteLength(JSON.stringify(event))
+        return
+      }
+      const { epoch, patch, version } = event
+      cart = JsonPatch.apply(patch, cart)
+      patched += onTheWire(bytes)
+      whole += onTheWire(head + Buffer.byteLength(JSON.stringify({ _tag: "snapshot", epoch, version, state: cart })))
+      count++
+    }
+  })
+  const { carts, first } = await server.ask(
+    { type: "push", carts: ["weighed"], edit: "any", changes, atOnce: 1, every: 1 },
+    "pushed"
+  )
+  while (cart.changes < first + carts.length - 1) await later(5)
+  watcher.close()
+  return { live_patch_bytes: patched / count, live_whole_bytes: whole / count }
+}
+
+/** Nanoseconds that it adds to a message when the view that it changes is made into JSON, and when a client watches. */
+const cost = async (server: RemoteServer, batches: number): Promise<Figures> => {
+  const watcher = await openLive(server.port, "watched")
+  const { bare, viewed, watched } = await server.ask(
+    { type: "cost", bare: "bare", watched: "watched", batches },
+    "cost"
+  )
+  watcher.close()
+  const added = (times: ReadonlyArray<number>) => median(times.map((time, i) => time - bare[i]!))
+  return { live_bare_ns: median(bare), live_viewed_ns: added(viewed), live_watched_ns: added(watched) }
+}
+
+/** Those who watch the same, and carts that are watched by one each. */
+const crowd = 1_000
+
+const measure = async (plan: Plan): Promise<Figures> => {
+  const isQuick = plan.runs === 1
+  const [live, socketIo] = await Promise.all([startServer("live"), startServer("socket.io")])
+  const wire: Contestant = { name: "wire", server: socketIo, open: openSocketIoWire }
+  const thin: ReadonlyArray<Contestant> = [
+    { name: "live", server: live, open: (port, cart) => openLive(port, cart) },
+    wire
+  ]
+  const one: ReadonlyArray<Contestant> = [
+    ...thin,
+    { name: "io", server: socketIo, open: openSocketIo }
+  ]
+  try {
+    const turns = isQuick ? 1 : 10
+    const figures = {
+      ...await contest("live_one", one, ["one"], turns, { changes: 500, atOnce: 1, every: 1 }),
+      ...await weigh(live, isQuick ? 200 : 1_000)
+    }
+    // A quick run has no time for crowds.
+    if (isQuick) return figures
+    return {
+      ...figures,
+      ...await contest("live_crowd", thin, Array.from({ length: crowd }, () => "crowd"), 5, {
+        changes: 20,
+        atOnce: 1,
+        every: 100
+      }),
+      ...await contest("live_carts", thin, makeIds(crowd, "cart_"), 5, {
+        changes: 4_000,
+        atOnce: 4,
+        every: 1
+      }),
+      ...await cost(live, 300)
+    }
+  } finally {
+    live.stop()
+    socketIo.stop()
+  }
+}
+
+/** The driver's subject is not looked at: views are this library's own. */
+export const live = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
+  Effect.tryPromise(() => measure(plan))

@@ -1,0 +1,76 @@
+/**
+ * What the page asks of the shop by HTTP: everything about the cookie, and the history.
+ */
+import { Data, Effect, Schema } from "effect"
+
+/** The shop says no, or nothing at all. `message` is for the visitor. */
+export class Refusal extends Data.TaggedError("Refusal")<{ readonly reason: string; readonly message: string }> {}
+
+const noAnswer = () => new Refusal({ reason: "NoAnswer", message: "The shop does not answer. Please try again." })
+
+const Refused = Schema.Struct({ _tag: Schema.String, message: Schema.String })
+
+const request = (method: string, path: string, body?: unknown): Effect.Effect<unknown, Refusal> =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const json = body === undefined
+        ? {}
+        : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }
+      const response = await fetch(path, { method, signal, ...json })
+      const text = await response.text()
+      return { ok: response.ok, answer: text === "" ? undefined : JSON.parse(text) as unknown }
+    },
+    catch: noAnswer
+  }).pipe(
+    Effect.flatMap(({ answer, ok }) =>
+      ok ? Effect.succeed(answer) : Effect.flatMap(
+        Effect.mapError(Schema.decodeUnknownEffect(Refused)(answer), noAnswer),
+        ({ _tag, message }) => Effect.fail(new Refusal({ reason: _tag, message: `Sorry: ${message}.` }))
+      )
+    )
+  )
+
+const get = <A, I>(path: string, schema: Schema.Codec<A, I>): Effect.Effect<A, Refusal> =>
+  Effect.flatMap(
+    request("GET", path),
+    (answer) => Effect.orDie(Schema.decodeUnknownEffect(schema)(answer))
+  )
+
+const Time = Schema.DateFromString
+
+const Visit = Schema.Struct({ version: Schema.Int, crashes: Schema.Int })
+
+/** The visit that the cookie names; a new one, and its cookie, if there is none. Counts as activity. */
+export const visit = get("/api/session", Visit)
+
+/** Ends the visit. */
+export const leave = request("DELETE", "/api/session")
+
+const Step = Schema.Struct({ version: Schema.Int, type: Schema.String, at: Time, current: Schema.Boolean })
+export type Step = typeof Step.Type
+
+/** What was done in this visit, oldest first. Comes after all that the visit has still to do. */
+export const history = get("/api/history", Schema.Array(Step))
+
+/** Goes to the state after this step; 0 is the beginning. */
+export const travel = (version: number) => request("POST", `/api/history/${version}`)
+
+export const logIn = (user: string) => request("POST", "/api/login", { user })
+
+/** Ends the visit, which is the login. */
+export const logOut = request("POST", "/api/logout")
+
+const Device = Schema.Struct({
+  id: Schema.String,
+  startedAt: Time,
+  address: Schema.NullOr(Schema.String),
+  agent: Schema.NullOr(Schema.String),
+  connections: Schema.Int,
+  current: Schema.Boolean
+})
+export type Device = typeof Device.Type
+
+/** Where this user is logged in; refused with `NotLoggedIn` without one. */
+export const devices = get("/api/devices", Schema.Array(Device))
+
+export const endDevice = (id: string) => request("DELETE", `/api/devices/${encodeURIComponent(id)}`)

@@ -1,0 +1,86 @@
+/**
+ * Who the visitor is, and on which devices.
+ */
+import { Effect, Stream } from "effect"
+import * as Api from "./Api.ts"
+import { anyOf, events, find, on, rows, together } from "./dom.ts"
+import { notice } from "./notice.ts"
+import { type ShopClient, statuses, view } from "./ShopClient.ts"
+import { count, device, timeOfDay } from "./words.ts"
+
+const panel = find("#identity")
+const nameBox = find<HTMLInputElement>("#user")
+
+const showDevices = rows<Api.Device>(find("#devices"), "#device", {
+  key: ({ id }) => id,
+  show: (row, { address, agent, connections, current, startedAt }) => {
+    row.toggleAttribute("data-current", current)
+    find("[data-show=agent]", row).textContent = device(agent)
+    find("[data-show=about]", row).textContent = [
+      current ? "this device" : address ?? "from somewhere",
+      `since ${timeOfDay(startedAt)}`,
+      count(connections, "open tab")
+    ].join(" · ")
+    find("button", row).ariaLabel = current ? "Log out here" : `Log out ${device(agent)}, ${address ?? ""}`
+  }
+})
+
+const show = (devices: ReadonlyArray<Api.Device> | undefined) =>
+  Effect.sync(() => {
+    panel.toggleAttribute("data-member", devices !== undefined)
+    find("#login").hidden = devices !== undefined
+    find("#member").hidden = devices === undefined
+    showDevices(devices ?? [])
+  })
+
+/** Who has no name is on no device. Not so who has travelled to before the login. */
+let member = false
+
+const refresh = Effect.suspend(() => member ? Effect.flatMap(Api.devices, show) : show(undefined)).pipe(
+  Effect.catch(({ reason }) => reason === "NotLoggedIn" ? show(undefined) : Effect.void)
+)
+
+const orNotice = (request: Effect.Effect<unknown, Api.Refusal>) =>
+  Effect.catch(request, ({ message }) => notice(message))
+
+const logIn = Effect.suspend(() => {
+  const user = nameBox.value.trim().toLowerCase()
+  if (user === "") return Effect.void
+  return Effect.andThen(Api.logIn(user), () => {
+    nameBox.value = ""
+    return refresh
+  })
+})
+
+const logOut = ({ target }: Event) => {
+  const row = (target as Element).closest<HTMLElement>("button")?.closest<HTMLElement>("[data-key]")
+  if (row?.dataset["key"] === undefined) return Effect.void
+  const request = row.hasAttribute("data-current") ? Api.logOut : Api.endDevice(row.dataset["key"])
+  return orNotice(Effect.andThen(request, refresh))
+}
+
+const showName = (name: string) =>
+  Effect.sync(() => {
+    member ||= name !== ""
+    find("#who").textContent = name === "" ? "Log in" : name
+    find("#member-name").textContent = name === "" ? "a member" : name
+  })
+
+export const identity = together(
+  Stream.runForEach(view("user"), ({ name }) => showName(name)),
+  on(find("#login"), "submit", () => orNotice(logIn)),
+  on(find("#devices"), "click", logOut),
+  // The name comes before the new cookie.
+  anyOf<ShopClient>(view("user"), events(window, "focus"), Stream.filter(statuses, ({ _tag }) => _tag === "Open")).pipe(
+    Stream.debounce("200 millis"),
+    Stream.runForEach(() => refresh)
+  ),
+  Stream.runForEach(
+    Stream.filter(statuses, ({ _tag }) => _tag === "Ended" || _tag === "Refused"),
+    () =>
+      Effect.suspend(() => {
+        member = false
+        return refresh
+      })
+  )
+)

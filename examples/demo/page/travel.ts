@@ -1,0 +1,92 @@
+/**
+ * Travel in time: a slider over what was done in this visit. All tabs travel along.
+ */
+import { Effect, Stream } from "effect"
+import * as Api from "./Api.ts"
+import { events, find, on, together } from "./dom.ts"
+import { notice } from "./notice.ts"
+import { changes } from "./ShopClient.ts"
+import { timeOfDay } from "./words.ts"
+
+const slider = find<HTMLInputElement>("#travel")
+const backToNow = find("#travel-now")
+const ticks = find("#travel-ticks")
+
+/** What is worth a stop, and what it is called. The steps of a stock check on its way are not. */
+const names: Readonly<Record<string, string>> = {
+  "cart.add": "Put into the cart",
+  "cart.remove": "Taken out of the cart",
+  "cart.clear": "Emptied the cart",
+  "catalog.search": "Searched",
+  "catalog.checked": "Checked the stock",
+  "user.rename": "Logged in"
+}
+
+type Stop = Pick<Api.Step, "version" | "type"> & { readonly at?: Date }
+
+const beginning: Stop = { version: 0, type: "beginning" }
+
+let stops: ReadonlyArray<Stop> = [beginning]
+
+/** Is the visitor on the way? Then the slider is the visitor's. */
+let travelling = false
+
+const describe = ({ at, type }: Stop): string =>
+  at === undefined ? "Before anything was done" : `${names[type] ?? type}, ${timeOfDay(at)}`
+
+const label = () => {
+  const index = slider.valueAsNumber
+  const isNow = index === stops.length - 1
+  const stop = stops[index] ?? beginning
+  slider.ariaValueText = `${describe(stop)}${isNow ? ", now" : ""}`
+  find("#travel-step").textContent = describe(stop)
+  find("#travel-count").textContent = isNow ? "now" : `${stops.length - 1 - index} back`
+  backToNow.toggleAttribute("data-away", !isNow)
+  backToNow.toggleAttribute("disabled", isNow)
+}
+
+const show = (steps: ReadonlyArray<Api.Step>) => {
+  stops = [beginning, ...steps.filter(({ type }) => type in names)]
+  slider.max = String(stops.length - 1)
+  slider.disabled = stops.length === 1
+  ticks.replaceChildren(...stops.map(({ type }) => {
+    const tick = document.createElement("i")
+    tick.dataset["type"] = type.split(".")[0]!
+    return tick
+  }))
+  if (!travelling) {
+    // Between two stops counts as at the one before.
+    const current = steps.find(({ current }) => current)?.version ?? 0
+    slider.value = String(stops.findLastIndex(({ version }) => version <= current))
+  }
+  label()
+}
+
+const refresh = Effect.ignore(Effect.map(Api.history, show))
+
+const travel = Effect.suspend(() => {
+  travelling = true
+  label()
+  return Api.travel((stops[slider.valueAsNumber] ?? beginning).version)
+}).pipe(
+  Effect.catch(({ message }) => Effect.andThen(notice(message), refresh)),
+  Effect.andThen(Effect.sync(() => {
+    travelling = false
+  }))
+)
+
+export const timeTravel = together(
+  Stream.runForEach(Stream.debounce(changes, "250 millis"), () => refresh),
+  on(slider, "input", () => Effect.sync(label)),
+  // One request at a time; where the visitor was in between does not matter.
+  events(slider, "input").pipe(
+    Stream.buffer({ capacity: 1, strategy: "sliding" }),
+    Stream.mapEffect(() => travel),
+    Stream.runDrain
+  ),
+  on(backToNow, "click", () => {
+    slider.value = slider.max
+    slider.focus()
+    return travel
+  })
+)

@@ -1,0 +1,86 @@
+/**
+ * What a client fails with by itself, without having asked the server.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import type { SessionErrorLike } from "../contract/SessionError.ts"
+
+/**
+ * As many actions wait for their answers as the client keeps (`queueLimit`). This one was not taken.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class QueueFull extends Schema.TaggedError<QueueFull>()(
+  "QueueFull",
+  { limit: Schema.Number, message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(limit: number): QueueFull {
+    return new QueueFull({ limit, message: `${limit} actions wait for their answers: try again when some have come` })
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * The client was closed with its Scope before the answer came. `sent` tells whether the action had been sent: when it
+ * had, it may have been handled.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ClientClosed extends Schema.TaggedError<ClientClosed>()(
+  "ClientClosed",
+  { sent: Schema.Boolean, message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(sent: boolean): ClientClosed {
+    return new ClientClosed({
+      sent,
+      message: sent ? "the client was closed before the answer came" : "the client is closed"
+    })
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return !this.sent
+  }
+}
+
+/**
+ * The answer did not come within the call's `timeout`, which is in milliseconds. The action stays where it is: it is
+ * sent, or sent again, and handled once. What becomes of it shows in the views, and a failure in `rejections`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AnswerTimeout extends Schema.TaggedError<AnswerTimeout>()(
+  "AnswerTimeout",
+  { tag: Schema.String, timeout: Schema.Number, message: Schema.String },
+  { httpApiStatus: 504 }
+) implements SessionErrorLike {
+  static of(tag: string, timeout: number): AnswerTimeout {
+    return new AnswerTimeout({ tag, timeout, message: `no answer to ${tag} within ${timeout} ms` })
+  }
+  get httpStatus(): 504 {
+    return 504
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * What a call can fail with by the client's own doing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClientError = QueueFull | ClientClosed | AnswerTimeout

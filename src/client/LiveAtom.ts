@@ -1,0 +1,97 @@
+/**
+ * Clients of live sessions as atoms, for user interfaces that are built on `effect/reactivity`.
+ *
+ * ```ts
+ * const cart = Atom.make(
+ *   LiveClient.make(CartLive, { url: "wss://example.com/cart" }).pipe(Effect.provide(LiveClient.layerWebSocket))
+ * )
+ * const items = LiveAtom.view(cart, "items")
+ * const add = LiveAtom.call(cart, "Add", (item) => ({ optimistic: { items: (items) => [...items, item] } }))
+ * ```
+ *
+ * The client lives as long as anything uses its atom, and a view is mounted as long as anything uses the view's.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as AsyncResult from "effect/reactivity/AsyncResult"
+import * as Atom from "effect/reactivity/Atom"
+import type * as Rpc from "effect/rpc/Rpc"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type * as Live from "../contract/Live.ts"
+import type { ViewError } from "../contract/LiveError.ts"
+import type { Message } from "../contract/SessionRef.ts"
+import type { CallError, CallOptions, LiveClient, Tag } from "./LiveClient.ts"
+import type { Status } from "./Status.ts"
+
+/**
+ * A client as an atom: `Atom.make` of `LiveClient.make`, or `runtime.atom` of a `LiveClient.Service`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClientAtom<D extends Live.Any, E = never> = Atom.Atom<AsyncResult.AsyncResult<LiveClient<D>, E>>
+
+const streamOf = <D extends Live.Any, E, A, EA>(
+  client: ClientAtom<D, E>,
+  select: (client: LiveClient<D>) => Stream.Stream<A, EA>
+): Atom.Atom<AsyncResult.AsyncResult<A, E | EA | Cause.NoSuchElementError>> =>
+  Atom.make((get) => Stream.unwrap(Effect.map(get.result(client), select)))
+
+/**
+ * The value of a view: `Initial` until the first one came, and a `Failure` when the session has ended.
+ *
+ * @since 0.1.0
+ * @category atoms
+ */
+export const view = <D extends Live.Any, const N extends Live.ViewName<D>, E = never>(
+  client: ClientAtom<D, E>,
+  name: N
+): Atom.Atom<AsyncResult.AsyncResult<Live.View<D, N>, E | ViewError | Cause.NoSuchElementError>> =>
+  streamOf(client, (client) => client.changes(name))
+
+/**
+ * How the client is connected.
+ *
+ * @since 0.1.0
+ * @category atoms
+ */
+export const status = <D extends Live.Any, E = never>(
+  client: ClientAtom<D, E>
+): Atom.Atom<AsyncResult.AsyncResult<Status, E | Cause.NoSuchElementError>> =>
+  streamOf(client, (client) => SubscriptionRef.changes(client.status))
+
+/**
+ * How many actions have no answer.
+ *
+ * @since 0.1.0
+ * @category atoms
+ */
+export const pending = <D extends Live.Any, E = never>(
+  client: ClientAtom<D, E>
+): Atom.Atom<AsyncResult.AsyncResult<number, E | Cause.NoSuchElementError>> =>
+  streamOf(client, (client) => SubscriptionRef.changes(client.pending))
+
+/**
+ * A command: setting the atom to a payload sends it, and the atom is the answer of the last one. Sending the next does
+ * not withdraw those before. `options` gives the call's options for a payload, such as what it changes at once.
+ *
+ * @since 0.1.0
+ * @category atoms
+ */
+export const call = <D extends Live.Any, const T extends Tag<D>, E = never>(
+  client: ClientAtom<D, E>,
+  tag: T,
+  options?: (payload: Rpc.Payload<Message<Live.Command<D>, T>>) => CallOptions<D>
+): Atom.AtomResultFn<
+  Rpc.Payload<Message<Live.Command<D>, T>>,
+  Rpc.Success<Message<Live.Command<D>, T>>,
+  Rpc.Error<Message<Live.Command<D>, T>> | CallError | E
+> =>
+  Atom.fn(
+    (payload: Rpc.Payload<Message<Live.Command<D>, T>>, get) =>
+      Effect.flatMap(get.result(client), (client: any) => client.call(tag, payload, options?.(payload))),
+    { concurrent: true }
+  ) as never

@@ -1,0 +1,380 @@
+/**
+ * A client of a live session: its views, kept up to date, and its actions, each handled once.
+ *
+ * ```ts
+ * const program = Effect.gen(function*() {
+ *   const client = yield* LiveClient.make(CartLive, { url: "wss://example.com/cart" })
+ *   const items = yield* client.mount("items")
+ *   yield* client.call("Add", { sku: "pen", count: 1 }, {
+ *     optimistic: { items: (items) => [...items, { sku: "pen", count: 1 }] }
+ *   })
+ *   return yield* SubscriptionRef.get(items.state)
+ * }).pipe(Effect.scoped, Effect.provide(LiveClient.layerWebSocket))
+ * ```
+ *
+ * It connects by itself, and again when the connection is lost: `status` tells how it is. Meanwhile views keep their
+ * last values and actions wait. Back again, a view goes on from where it was, and an action that may have been sent
+ * before is sent under the same number, so that it is not handled twice. When not even the server can tell whether it was,
+ * the caller is told `ActionForgotten`; the client never guesses.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Scope from "effect/Scope"
+import * as Socket from "effect/socket/Socket"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type * as Live from "../contract/Live.ts"
+import type { ActionError, InvalidPayload, SessionGone, ViewError } from "../contract/LiveError.ts"
+import type { Message, PayloadArg } from "../contract/SessionRef.ts"
+import { AnswerTimeout, type ClientClosed, type ClientError, type QueueFull } from "./ClientError.ts"
+import { Engine, type Rejection as AnyRejection } from "./internal/Engine.ts"
+import { Action } from "./internal/Outbox.ts"
+import { noop, Timers } from "./internal/Timers.ts"
+import type { Watcher } from "./internal/ViewReplica.ts"
+import * as Status from "./Status.ts"
+
+/**
+ * Options of a client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The address of the server's route, `ws://` or `wss://`; asked for anew for each connection if it is an Effect. */
+  readonly url: string | Effect.Effect<string, unknown>
+  /** Subprotocols, such as `["bearer", token]`. */
+  readonly protocols?: string | ReadonlyArray<string> | undefined
+  /**
+   * The pause before the first attempt to come back is at most `base`, which doubles with each attempt, up to `max`. It
+   * is a random part of that, so that clients do not come all at once. Default: 250 ms and 30 s.
+   */
+  readonly reconnect?:
+    | { readonly base?: Duration.Input | undefined; readonly max?: Duration.Input | undefined }
+    | undefined
+  /** How many actions may be without an answer. Default: 1,000. */
+  readonly queueLimit?: number | undefined
+  /**
+   * When nothing came for so long, the server is asked for a sign of life; when then nothing comes for as long again,
+   * the connection is given up, as is one that does not open in that time. Default: 20 s.
+   */
+  readonly heartbeat?: Duration.Input | undefined
+}
+
+/**
+ * Changes of views that are shown before the server has made them: by view, a function that gives the next value. Taken
+ * back when the answer comes. A function that throws changes nothing, which is logged.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Optimistic<D extends Live.Any> = {
+  readonly [N in Live.ViewName<D>]?: ((value: Live.View<D, N>) => Live.View<D, N>) | undefined
+}
+
+/**
+ * Options of an action that nobody waits for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CastOptions<D extends Live.Any> {
+  /** What is shown until the answer comes. */
+  readonly optimistic?: Optimistic<D> | undefined
+}
+
+/**
+ * Options of an action whose answer is waited for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions<D extends Live.Any> extends CastOptions<D> {
+  /**
+   * How long to wait for the answer, the time without a connection included; then the caller fails with `AnswerTimeout`,
+   * and the action stays. Default: as long as it takes.
+   */
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * What an action can fail with, besides its own declared error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CallError = ActionError | ClientError
+
+/**
+ * The names of what clients may do.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type Tag<D extends Live.Any> = Live.Command<D>["_tag"]
+
+/**
+ * An action that failed and had nobody who waited for its answer: one that was `cast`, or whose caller gave up.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Rejection<D extends Live.Any> = RejectionOf<Live.Command<D>>
+
+type RejectionOf<R extends Rpc.Any> = R extends Rpc.Any ? {
+    readonly tag: R["_tag"]
+    readonly payload: Rpc.Payload<R>
+    readonly error: Rpc.Error<R> | CallError
+  }
+  : never
+
+/**
+ * A mounted view.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LiveView<A> {
+  readonly name: string
+  /**
+   * What is shown: the value of the server with the changes of unanswered actions; `none` until the first value came.
+   * It stays at the last value while there is no connection. The client is its only writer.
+   */
+  readonly state: SubscriptionRef.SubscriptionRef<Option.Option<A>>
+  /**
+   * What is shown: the value that there is, if any, then each other one, newest first for a slow reader. Goes on over
+   * reconnects. Fails when the session has ended, or when there is no such view for this client; ends with the client.
+   */
+  readonly changes: Stream.Stream<A, ViewError>
+}
+
+/**
+ * A client of a live session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LiveClient<D extends Live.Any> {
+  readonly definition: D
+  /** How it is connected. The client is its only writer. */
+  readonly status: SubscriptionRef.SubscriptionRef<Status.Status>
+  /** How many actions have no answer. The client is its only writer. */
+  readonly pending: SubscriptionRef.SubscriptionRef<number>
+  /** The failures of actions for whose answers nobody waits, from now on. The last 256 for a slow reader. */
+  readonly rejections: Stream.Stream<Rejection<D>>
+
+  /**
+   * Tries to connect at once, also after `Ended` and `Refused`. An open connection is asked for a sign of life instead: for
+   * the button of a banner, and for the `online` event of a browser.
+   */
+  readonly reconnect: Effect.Effect<void>
+
+  /**
+   * In how many milliseconds the session expires without further activity; `none` when it does not. Waits for a
+   * connection. Does not count as activity.
+   */
+  readonly lifetime: Effect.Effect<Option.Option<number>, SessionGone | ClientClosed>
+
+  /** Mounts a view for as long as the Scope lives. The server has it once, however many Scopes there are. */
+  mount<const N extends Live.ViewName<D>>(view: N): Effect.Effect<LiveView<Live.View<D, N>>, never, Scope.Scope>
+
+  /** The values of a view, which is mounted while the stream runs: see `LiveView.changes`. */
+  changes<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Live.View<D, N>, ViewError>
+
+  /**
+   * Sends an action and waits for its answer. Actions are handled in the order in which they were given to the client,
+   * each once; without a connection they wait for one.
+   *
+   * Fails with the action's own error, with what any action can fail with, `QueueFull` when too many have no answer,
+   * `AnswerTimeout` when a `timeout` is given and over, and `ClientClosed`. `Busy`, `Unanswered` and `ActionOutOfOrder`
+   * are not seen: the client goes on trying. When its caller is interrupted, an action that was not sent is withdrawn.
+   */
+  call<const T extends Tag<D>>(
+    tag: T,
+    ...args: [...payload: PayloadArg<Message<Live.Command<D>, T>>, options?: CallOptions<D>]
+  ): Effect.Effect<Rpc.Success<Message<Live.Command<D>, T>>, Rpc.Error<Message<Live.Command<D>, T>> | CallError>
+
+  /** `call` for the actions of a store. */
+  dispatch<const T extends Live.Action<D>["_tag"]>(
+    type: T,
+    ...args: [...payload: PayloadArg<Message<Live.Action<D>, T>>, options?: CallOptions<D>]
+  ): Effect.Effect<Rpc.Success<Message<Live.Action<D>, T>>, Rpc.Error<Message<Live.Action<D>, T>> | CallError>
+
+  /**
+   * Sends an action and returns as soon as the client has it. What becomes of it then, if it fails, goes to `rejections`.
+   * Fails when the client does not take it: `QueueFull`, `ClientClosed`, or `InvalidPayload`.
+   */
+  cast<const T extends Tag<D>>(
+    tag: T,
+    ...args: [...payload: PayloadArg<Message<Live.Command<D>, T>>, options?: CastOptions<D>]
+  ): Effect.Effect<void, QueueFull | ClientClosed | InvalidPayload>
+}
+
+/**
+ * Makes a client, which is closed with the Scope: the socket is closed with 1000, and callers that wait fail with
+ * `ClientClosed`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*<D extends Live.Any>(
+  definition: D,
+  options: Options
+): Effect.fn.Return<LiveClient<D>, never, Scope.Scope | Socket.WebSocketConstructor> {
+  const { heartbeat = "20 seconds", protocols, queueLimit = 1_000, reconnect, url } = options
+  const open = yield* Socket.WebSocketConstructor
+  const random = yield* Random.Random
+  const status = yield* SubscriptionRef.make(Status.connecting)
+  const pending = yield* SubscriptionRef.make(0)
+  const timers = new Timers(yield* Effect.context<never>())
+  const offered = typeof protocols === "string" ? protocols : protocols === undefined ? undefined : [...protocols]
+  const engine = new Engine({
+    definition,
+    queueLimit,
+    status,
+    pending,
+    timers,
+    url: typeof url === "string" ? Effect.succeed(url) : url,
+    open: (url) => open(url, offered),
+    random: () => random.nextDoubleUnsafe(),
+    base: Duration.toMillis(reconnect?.base ?? 250),
+    max: Duration.toMillis(reconnect?.max ?? 30_000),
+    heartbeat: Duration.toMillis(heartbeat)
+  })
+  yield* Effect.addFinalizer(() => Effect.sync(() => engine.close()))
+  engine.connect()
+
+  const acquire = (name: string) =>
+    Effect.acquireRelease(
+      Effect.map(SubscriptionRef.make<Option.Option<any>>(Option.none()), (ref) => engine.acquire(name, () => ref)),
+      (replica) => Effect.sync(() => engine.release(replica))
+    )
+
+  const changes = (name: string): Stream.Stream<any, ViewError> =>
+    Stream.callback<any, ViewError>(
+      Effect.fnUntraced(function*(queue) {
+        const replica = yield* acquire(name)
+        const watcher: Watcher = {
+          next: (value) => void Queue.offerUnsafe(queue, value),
+          fail: (cause) => void Queue.failCauseUnsafe(queue, cause as Cause.Cause<ViewError>),
+          end: () => void Queue.endUnsafe(queue)
+        }
+        yield* Effect.acquireRelease(
+          Effect.sync(() => engine.watch(replica, watcher)),
+          () => Effect.sync(() => replica.watchers.delete(watcher))
+        )
+      }),
+      { bufferSize: 1, strategy: "sliding" }
+    )
+
+  const call = (tag: string, payload?: unknown, options?: CallOptions<any>): Effect.Effect<any, any> =>
+    Effect.callback((resume) => {
+      let cancel = noop
+      const action = engine.submit(tag, payload, (options?.optimistic ?? {}) as Action["optimistic"], (answer) => {
+        cancel()
+        resume(answer)
+      })
+      if (!(action instanceof Action)) return resume(Effect.fail(action))
+      if (options?.timeout !== undefined) {
+        const timeout = Duration.toMillis(options.timeout)
+        cancel = timers.after(timeout, () => {
+          action.settle = undefined
+          resume(Effect.fail(AnswerTimeout.of(tag, timeout)))
+        })
+      }
+      return Effect.sync(() => {
+        cancel()
+        engine.abandon(action)
+      })
+    })
+
+  const client = {
+    definition,
+    status,
+    pending,
+    rejections: Stream.callback<AnyRejection>((queue) =>
+      Effect.acquireRelease(
+        Effect.sync(() =>
+          engine.watchRejections({
+            next: (rejection) => void Queue.offerUnsafe(queue, rejection),
+            end: () => void Queue.endUnsafe(queue)
+          })
+        ),
+        (cancel) => Effect.sync(cancel)
+      ), { bufferSize: 256, strategy: "sliding" }),
+    reconnect: Effect.sync(() => engine.connect()),
+    lifetime: Effect.callback<Option.Option<number>, any>((resume) => {
+      const cancel = engine.ask(resume)
+      return Effect.sync(cancel)
+    }),
+    mount: (name: string) =>
+      Effect.map(acquire(name), (replica): LiveView<any> => ({
+        name,
+        state: replica.ref,
+        changes: changes(name)
+      })),
+    changes,
+    call,
+    dispatch: call,
+    cast: (tag: string, payload?: unknown, options?: CastOptions<any>) =>
+      Effect.suspend(() => {
+        const action = engine.submit(tag, payload, (options?.optimistic ?? {}) as Action["optimistic"], undefined)
+        return action instanceof Action ? Effect.void : Effect.fail(action)
+      })
+  }
+  return client as never
+})
+
+/**
+ * The browser's own `WebSocket`, and that of Node since 22: what `make` needs.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWebSocket: Layer.Layer<Socket.WebSocketConstructor> = Socket.layerWebSocketConstructorGlobal
+
+/**
+ * A client as a service: the class that `Service` makes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServiceClass<in out Self, Name extends string, D extends Live.Any>
+  extends Context.ServiceClass<Self, `effect-sessions/client/${Name}`, LiveClient<D>>
+{
+  readonly definition: D
+  /** The client, closed with the Layer. Uses the browser's own `WebSocket`. */
+  readonly layer: (options: Options) => Layer.Layer<Self>
+  /** `layer` with another WebSocket. */
+  readonly layerWith: (options: Options) => Layer.Layer<Self, never, Socket.WebSocketConstructor>
+}
+
+/**
+ * A client as a service.
+ *
+ * ```ts
+ * class CartClient extends LiveClient.Service<CartClient>()("CartClient", CartLive) {}
+ * const CartClientLayer = CartClient.layer({ url: "wss://example.com/cart" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const Service = <Self>() =>
+<const Name extends string, D extends Live.Any>(
+  name: Name,
+  definition: D
+): ServiceClass<Self, Name, D> => {
+  const service = Context.Service<Self, LiveClient<D>>()(`effect-sessions/client/${name}`)
+  const layerWith = (options: Options) => Layer.effect(service, make(definition, options))
+  const layer = (options: Options) => Layer.provide(layerWith(options), layerWebSocket)
+  return Object.assign(service, { definition, layer, layerWith }) as never
+}

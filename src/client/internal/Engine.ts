@@ -1,0 +1,546 @@
+/**
+ * The client without its types: what comes from the socket goes to the views and actions, and what they send to the
+ * socket. Everything is plain fields and callbacks; `LiveClient` puts Effects on top.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { SubscriptionRef } from "effect/SubscriptionRef"
+import * as CloseCode from "../../contract/CloseCode.ts"
+import * as EndReason from "../../contract/EndReason.ts"
+import * as Live from "../../contract/Live.ts"
+import { Crashed, InvalidPayload, SessionGone } from "../../contract/LiveError.ts"
+import { ClientClosed, QueueFull } from "../ClientError.ts"
+import type * as Status from "../Status.ts"
+import { Link, type LinkHandler, type LinkOptions } from "./Link.ts"
+import { Action, Outbox, type OutboxHost } from "./Outbox.ts"
+import { publish } from "./publish.ts"
+import { noop, type Timers } from "./Timers.ts"
+import { type ReplicaHost, ViewReplica, type Watcher } from "./ViewReplica.ts"
+import * as Wire from "./Wire.ts"
+
+/** An action that failed and had nobody who waited for its answer. */
+export interface Rejection {
+  readonly tag: string
+  readonly payload: unknown
+  readonly error: unknown
+}
+
+/** Who follows the rejections. */
+export interface RejectionWatcher {
+  readonly next: (rejection: Rejection) => void
+  readonly end: () => void
+}
+
+export interface EngineOptions extends LinkOptions {
+  readonly definition: Live.Any
+  readonly queueLimit: number
+  readonly status: SubscriptionRef<Status.Status>
+  readonly pending: SubscriptionRef<number>
+  readonly timers: Timers
+}
+
+interface Request {
+  readonly chunk?: (values: ReadonlyArray<any>) => boolean
+  readonly exit: (json: unknown) => void
+}
+
+/** Messages that are sent together are at most so long, in characters. */
+const maxFrame = 16_384
+
+/** How long a change waits for the answer of the action that may have made it. Milliseconds. */
+const answerDelay = 50
+
+/** So many chunks are acknowledged together, */
+const maxAcks = 16
+
+/** or those of so long. Milliseconds. */
+const ackDelay = 50
+
+/** How long the server may take to close the socket of a session that has ended. Milliseconds. */
+const closeTimeout = 2_000
+
+const decodeHello = Wire.exitDecoder(Live.hello)
+const decodeView = Wire.exitDecoder(Live.view)
+
+export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
+  private readonly options: EngineOptions
+  private readonly link: Link
+  private readonly outbox: Outbox
+  private readonly rejections = new Set<RejectionWatcher>()
+  private readonly replicas = new Map<string, ViewReplica>()
+  private readonly codecs = new Map<string, {
+    readonly encode: (payload: unknown) => unknown
+    readonly decode: (json: unknown) => Exit.Exit<unknown, unknown>
+  }>()
+  /** What is under way on this connection, by id. */
+  private readonly requests = new Map<string, Request>()
+  private ids = 0
+  /** Why the session is gone, as soon as the server has said so and until the socket is closed. */
+  private gone: SessionGone["reason"] | undefined = undefined
+  private cancelEnding = noop
+  private askers: Array<(exit: Exit.Exit<Option.Option<number>, any>) => void> = []
+
+  // What is put off until all of a frame is looked at.
+  private depth = 0
+  private readonly stale = new Set<ViewReplica>()
+  /** Views that wait for the answer of an action before they are shown, and how to cancel that. */
+  private readonly held = new Map<ViewReplica, () => void>()
+  private out: Array<string> = []
+  /** The requests whose chunks are yet to be acknowledged. */
+  private acks: Array<string> = []
+  private cancelAcks = noop
+  private later: Array<() => void> = []
+
+  constructor(options: EngineOptions) {
+    this.options = options
+    this.link = new Link(options, this, options.timers)
+    this.outbox = new Outbox(this)
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // what the surface asks for
+  // -------------------------------------------------------------------------------------------------------
+
+  get current(): Status.Status {
+    return this.options.status.value
+  }
+
+  connect(): void {
+    if (this.current._tag === "Ended") { for (const replica of this.replicas.values()) replica.failure = undefined }
+    this.batch(() => this.link.restart())
+  }
+
+  close(): void {
+    this.batch(() => {
+      this.link.close()
+      this.outbox.fail((action) => ClientClosed.of(action.sequence > 0))
+      for (const replica of this.replicas.values()) replica.end()
+      this.answerAskers(Exit.fail(ClientClosed.of(false)))
+    })
+    this.options.timers.close()
+    for (const watcher of this.rejections) watcher.end()
+  }
+
+  /** Takes an action, or gives why not. */
+  submit(
+    tag: string,
+    payload: unknown,
+    optimistic: Action["optimistic"],
+    settle: Action["settle"]
+  ): Action | QueueFull | ClientClosed | InvalidPayload {
+    const { queueLimit } = this.options
+    if (this.current._tag === "Closed") return ClientClosed.of(false)
+    if (this.outbox.actions.length >= queueLimit) return QueueFull.of(queueLimit)
+    let json: unknown
+    try {
+      json = this.codec(tag).encode(payload)
+    } catch (error) {
+      return new InvalidPayload({ name: tag, message: error instanceof Error ? error.message : String(error) })
+    }
+    const action = new Action(tag, payload, json, optimistic, settle)
+    this.batch(() => {
+      if (this.current._tag === "Ended") this.settled(action, Exit.fail(SessionGone.of(this.current.reason)))
+      else {
+        this.outbox.add(action)
+        this.changed(action)
+      }
+    })
+    return action
+  }
+
+  /** Nobody waits for this action any more; it is taken back if it was not sent. */
+  abandon(action: Action): void {
+    action.settle = undefined
+    this.batch(() => {
+      if (this.outbox.withdraw(action)) this.changed(action)
+    })
+  }
+
+  /** The view of this name, for one more user. */
+  acquire(name: string, make: () => SubscriptionRef<Option.Option<any>>): ViewReplica {
+    let replica = this.replicas.get(name)
+    if (replica === undefined) {
+      const decode = Wire.decoder(this.options.definition.views[name]!)
+      replica = new ViewReplica(name, make(), decode, this)
+      this.replicas.set(name, replica)
+      const status = this.current
+      if (status._tag === "Ended") replica.failure = Cause.fail(SessionGone.of(status.reason))
+      else if (this.link.isOpen && this.gone === undefined) this.batch(() => replica!.mount())
+    }
+    replica.users++
+    return replica
+  }
+
+  release(replica: ViewReplica): void {
+    if (--replica.users > 0) return
+    this.replicas.delete(replica.name)
+    this.stale.delete(replica)
+    this.held.get(replica)?.()
+    this.held.delete(replica)
+    this.batch(() => replica.unmount())
+  }
+
+  /** Follows a view until it is released. */
+  watch(replica: ViewReplica, watcher: Watcher): void {
+    if (this.current._tag === "Closed") watcher.end()
+    else replica.watch(watcher)
+  }
+
+  /** Follows the rejections until that is cancelled with the function that it gives. */
+  watchRejections(watcher: RejectionWatcher): () => void {
+    if (this.current._tag === "Closed") watcher.end()
+    this.rejections.add(watcher)
+    return () => {
+      this.rejections.delete(watcher)
+    }
+  }
+
+  /** Asks in how many milliseconds the session expires; the answer may come from the next connection. */
+  ask(asker: (exit: Exit.Exit<Option.Option<number>, any>) => void): () => void {
+    const status = this.current
+    if (status._tag === "Closed") asker(Exit.fail(ClientClosed.of(false)))
+    else if (status._tag === "Ended") asker(Exit.fail(SessionGone.of(status.reason)))
+    else {
+      this.askers.push(asker)
+      if (status._tag === "Open") this.batch(() => this.hello(() => {}))
+    }
+    return () => {
+      this.askers = this.askers.filter((other) => other !== asker)
+    }
+  }
+
+  private answerAskers(exit: Exit.Exit<Option.Option<number>, any>): void {
+    for (const asker of this.askers.splice(0)) this.later.push(() => asker(exit))
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // the connection
+  // -------------------------------------------------------------------------------------------------------
+
+  opened(): void {
+    this.batch(() => {
+      this.hello((epoch, window) => {
+        this.link.established(epoch)
+        this.outbox.connected(epoch, window)
+      })
+      for (const replica of this.replicas.values()) replica.mount()
+    })
+  }
+
+  private hello(greeted: (epoch: number, window: number) => void): void {
+    this.request(Live.hello._tag, null, [], {
+      exit: (json) => {
+        const exit = decodeHello(json) as Exit.Exit<typeof Live.hello.successSchema.Type, any>
+        if (Exit.isSuccess(exit)) {
+          const { epoch, expiresIn, window } = exit.value
+          greeted(epoch, window)
+          return this.answerAskers(Exit.succeed(Option.fromNullOr(expiresIn)))
+        }
+        const error = failureOf(exit)
+        if (error instanceof SessionGone) this.ending(error.reason)
+        else if (error === undefined) this.link.retry()
+        else this.link.stop({ _tag: "Refused", reason: (error as Error).message })
+      }
+    })
+  }
+
+  /** The server has said that the session is gone; it tells what else there is to tell, and closes the socket. */
+  private ending(reason: SessionGone["reason"]): void {
+    if (this.gone !== undefined) return
+    this.gone = reason
+    this.outbox.hold()
+    this.cancelEnding = this.after(closeTimeout, () => this.over(reason))
+  }
+
+  /** The session is over. One that only moved, or whose server restarts, is there again soon. */
+  private over(reason: SessionGone["reason"]): void {
+    if (reason === "Moved" || reason === "Shutdown") this.link.retry(reason === "Moved")
+    else {
+      this.link.stop({ _tag: "Ended", reason })
+      const error = SessionGone.of(reason)
+      for (const replica of this.replicas.values()) replica.fail(Cause.fail(error))
+      this.outbox.fail(() => error)
+      this.answerAskers(Exit.fail(error))
+    }
+  }
+
+  closed(code: number, text: string): void {
+    this.batch(() => {
+      const said = EndReason.tags.find((tag) => tag.toLowerCase() === text.toLowerCase())
+      const gone = this.gone !== undefined ? this.gone : said
+      switch (code) {
+        case CloseCode.policyViolation:
+          return this.link.stop({ _tag: "Refused", reason: text })
+        case CloseCode.goingAway:
+          return this.link.retry()
+        case CloseCode.serviceRestart:
+          return this.link.retry(true)
+        case CloseCode.normal:
+          return this.over(gone === undefined ? "Stopped" : gone)
+        case CloseCode.internalError:
+          return this.over(gone === undefined ? "Crashed" : gone)
+        case CloseCode.tooBig:
+          this.outbox.tooBig()
+          return this.link.retry()
+        default:
+          return gone === undefined ? this.link.retry() : this.over(gone)
+      }
+    })
+  }
+
+  lost(): void {
+    this.requests.clear()
+    this.out = []
+    this.acks = []
+    this.cancelAcks()
+    this.gone = undefined
+    this.cancelEnding()
+    this.outbox.disconnected()
+    for (const replica of this.replicas.values()) replica.disconnected()
+  }
+
+  status(status: Status.Status): void {
+    publish(this.options.status, status)
+  }
+
+  ping(): void {
+    this.batch(() => this.say({ _tag: "Ping" }))
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // messages
+  // -------------------------------------------------------------------------------------------------------
+
+  received(frame: string): void {
+    this.batch(() => {
+      try {
+        for (const message of Wire.parse(frame)) this.handle(message)
+      } catch (defect) {
+        this.log("what the server of the live session sent cannot be read", defect)
+        this.link.retry()
+      }
+    })
+  }
+
+  private handle(message: Wire.FromServer): void {
+    if (message._tag === "Chunk") {
+      const id = String(message.requestId)
+      if (this.requests.get(id)?.chunk?.(message.values) === true) this.acknowledge(id)
+    } else if (message._tag === "Exit") {
+      const id = String(message.requestId)
+      const request = this.requests.get(id)
+      this.requests.delete(id)
+      request?.exit(message.exit)
+    } else if (message._tag === "Defect") {
+      this.log("the server of the live session has a defect", message.defect)
+      this.link.retry()
+    }
+  }
+
+  /** The server needs to know that changes are taken, but not at once: few messages tell of many. */
+  private acknowledge(id: string): void {
+    this.acks.push(id)
+    if (this.acks.length >= maxAcks) this.sayAcks()
+    else if (this.acks.length === 1) this.cancelAcks = this.after(ackDelay, () => this.sayAcks())
+  }
+
+  private sayAcks(): void {
+    this.cancelAcks()
+    for (const requestId of this.acks.splice(0)) this.say({ _tag: "Ack", requestId })
+  }
+
+  private request(
+    tag: string,
+    payload: unknown,
+    headers: ReadonlyArray<readonly [string, string]>,
+    request: Request
+  ): { readonly id: string; readonly size: number } {
+    const id = String(++this.ids)
+    this.requests.set(id, request)
+    return { id, size: this.say({ _tag: "Request", id, tag, payload, headers }) }
+  }
+
+  private say(message: Wire.FromClient): number {
+    const text = JSON.stringify(message)
+    this.out.push(text)
+    return text.length
+  }
+
+  private log(text: string, defect: unknown): void {
+    this.options.timers.run(Effect.logError(text, Cause.die(defect)))
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // views
+  // -------------------------------------------------------------------------------------------------------
+
+  mount(view: string, after: Live.Position | undefined): string {
+    const replica = this.replicas.get(view)!
+    const { id } = this.request(Live.view._tag, after === undefined ? { view } : { view, after }, [], {
+      chunk: (events) => replica.receive(events),
+      exit: (json) => {
+        const exit = decodeView(json)
+        replica.request = undefined
+        const error = failureOf(exit)
+        if (error instanceof SessionGone) this.ending(error.reason)
+        else if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) replica.fail(exit.cause)
+        else {
+          // It should not have ended. It is asked for again, but not without a pause.
+          this.options.timers.after(1_000, () => {
+            if (!this.link.isOpen || this.replicas.get(view) !== replica || replica.request !== undefined) return
+            this.batch(() => replica.mount())
+          })
+        }
+      }
+    })
+    return id
+  }
+
+  unmount(id: string): void {
+    if (this.requests.delete(id)) this.say({ _tag: "Interrupt", requestId: id })
+  }
+
+  fold(view: string, value: unknown): unknown {
+    for (const action of this.outbox.actions) {
+      const update = Object.hasOwn(action.optimistic, view) ? action.optimistic[view] : undefined
+      if (update === undefined) continue
+      try {
+        value = update(value)
+      } catch (defect) {
+        if (!action.logged) this.log(`the optimistic update of ${view} by ${action.tag} has thrown`, defect)
+        action.logged = true
+      }
+    }
+    return value
+  }
+
+  /**
+   * A change that an action made comes shortly before its answer. Shown at once it would be seen twice: in the value of the
+   * server, and as what the action, still without an answer, changes on top of it. So it waits for the answer, not for long.
+   */
+  dirty(replica: ViewReplica): void {
+    const { name, ref } = replica
+    const mayBeAnswered = Option.isSome(ref.value) &&
+      this.outbox.actions.some(({ optimistic, request }) => request !== undefined && Object.hasOwn(optimistic, name))
+    if (!mayBeAnswered) this.stale.add(replica)
+    else if (!this.held.has(replica)) {
+      this.held.set(replica, this.after(answerDelay, () => this.stale.add(replica)))
+    }
+  }
+
+  private show(replica: ViewReplica): void {
+    this.held.get(replica)?.()
+    this.held.delete(replica)
+    replica.show()
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // actions
+  // -------------------------------------------------------------------------------------------------------
+
+  send(action: Action, headers: ReadonlyArray<readonly [string, string]>): { readonly id: string; size: number } {
+    const sent = this.request(action.tag, action.json, headers, {
+      exit: (json) => {
+        let exit: Exit.Exit<unknown, unknown>
+        try {
+          exit = this.codec(action.tag).decode(json)
+        } catch (defect) {
+          exit = Exit.die(defect)
+        }
+        if (Exit.isFailure(exit)) {
+          const error = failureOf(exit)
+          if (error instanceof SessionGone) this.ending(error.reason)
+        }
+        this.outbox.answer(sent.id, exit)
+      }
+    })
+    return sent
+  }
+
+  after(millis: number, f: () => void): () => void {
+    return this.options.timers.after(millis, () => this.batch(f))
+  }
+
+  name(): string {
+    let name = ""
+    for (let i = 0; i < 4; i++) name += Math.floor(this.options.random() * 2 ** 32).toString(16).padStart(8, "0")
+    return name
+  }
+
+  settled(action: Action, answer: Exit.Exit<unknown, unknown>): void {
+    this.changed(action)
+    this.later.push(() => {
+      const { settle } = action
+      action.settle = undefined
+      if (settle !== undefined) return settle(answer)
+      if (Exit.isSuccess(answer)) return
+      const { payload, tag } = action
+      const error = failureOf(answer) ?? new Crashed({ message: String(Cause.squash(answer.cause)) })
+      for (const watcher of this.rejections) watcher.next({ tag, payload, error })
+    })
+  }
+
+  /** An action has come or gone: what it makes of views is to be looked at. */
+  private changed(action: Action): void {
+    for (const name of Object.keys(action.optimistic)) {
+      const replica = this.replicas.get(name)
+      if (replica !== undefined) this.stale.add(replica)
+    }
+  }
+
+  private codec(tag: string) {
+    let codec = this.codecs.get(tag)
+    if (codec === undefined) {
+      const command = this.options.definition.commands.get(tag)
+      if (command === undefined) throw new TypeError(`there is no command ${tag}`)
+      const rpc = Live.commandRpc(command)
+      codec = { encode: Wire.encoder(rpc.payloadSchema), decode: Wire.exitDecoder(rpc) }
+      this.codecs.set(tag, codec)
+    }
+    return codec
+  }
+
+  /**
+   * Does something, and then what follows from it, once: views are shown, messages are sent in few frames, and those
+   * who wait for answers are told, in that order.
+   */
+  private batch(f: () => void): void {
+    this.depth++
+    try {
+      f()
+    } finally {
+      if (--this.depth === 0) this.flush()
+    }
+  }
+
+  private flush(): void {
+    for (const replica of this.stale) this.show(replica)
+    this.stale.clear()
+    const { out } = this
+    if (out.length > 0) {
+      this.out = []
+      let frame = ""
+      for (const text of out) {
+        if (frame !== "" && frame.length + text.length >= maxFrame) {
+          this.link.send(frame)
+          frame = ""
+        }
+        frame += frame === "" ? text : `\n${text}`
+      }
+      this.link.send(frame)
+    }
+    const { options: { pending }, outbox: { actions } } = this
+    if (pending.value !== actions.length) publish(pending, actions.length)
+    const { later } = this
+    if (later.length > 0) {
+      this.later = []
+      for (const f of later) f()
+    }
+  }
+}
+
+/** The error with which it failed; `undefined` when it did not, or died, or was interrupted. */
+const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
+  Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined

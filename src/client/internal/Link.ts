@@ -1,0 +1,235 @@
+/**
+ * The connection to the server: one socket after the other.
+ *
+ *   connect ──→ connecting ──→ open ──→ established (the server has answered `hello`)
+ *      ▲            │            │           │
+ *      └─ pause ────┴────────────┴───────────┤ lost
+ *                                            └─→ stopped, until `restart`
+ *
+ * All that the socket tells is handled in its callbacks, so that the order of the messages is kept.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type { WebSocketEvent, WebSocketLike } from "effect/socket/Socket"
+import type * as Status from "../Status.ts"
+import { noop, type Timers } from "./Timers.ts"
+
+export interface LinkOptions {
+  readonly url: Effect.Effect<string, unknown>
+  readonly open: (url: string) => WebSocketLike
+  /** A random number from 0 to 1. */
+  readonly random: () => number
+  /** Milliseconds. */
+  readonly base: number
+  readonly max: number
+  readonly heartbeat: number
+}
+
+export interface LinkHandler {
+  readonly opened: () => void
+  readonly received: (frame: string) => void
+  /** The server has closed the socket, or it broke. The handler says how to go on: `retry` or `stop`. */
+  readonly closed: (code: number, reason: string) => void
+  readonly ping: () => void
+  /** There is no connection any more. Comes before the status changes. */
+  readonly lost: () => void
+  readonly status: (status: Status.Status) => void
+}
+
+/** A socket that is given up by the client. Codes from 4000 on are for programs. */
+const givenUp = 4000
+
+export class Link {
+  private readonly options: LinkOptions
+  private readonly handler: LinkHandler
+  private readonly timers: Timers
+  private socket: WebSocketLike | undefined = undefined
+  private detach = noop
+  /** Cancels what goes on: the pause, or the making of the address. */
+  private cancel = noop
+  private stopBeat = noop
+  /** Attempts since the last connection that was established. */
+  private attempt = 0
+  private since = 0
+  private lastHeard = 0
+  /** How often something came. */
+  private signs = 0
+  private establishedAt: number | undefined = undefined
+  private phase: "connecting" | "open" | "waiting" | "stopped" | "closed" = "stopped"
+
+  constructor(options: LinkOptions, handler: LinkHandler, timers: Timers) {
+    this.options = options
+    this.handler = handler
+    this.timers = timers
+  }
+
+  get isOpen(): boolean {
+    return this.phase === "open"
+  }
+
+  /** Tries at once. An open connection is asked for a sign of life instead. */
+  restart(): void {
+    const { phase } = this
+    if (phase === "closed" || phase === "connecting") return
+    if (phase === "open") return this.ping()
+    this.cancel()
+    if (phase === "stopped") {
+      this.attempt = 0
+      this.handler.status({ _tag: "Connecting" })
+    } else this.reconnecting(this.timers.now())
+    this.connect()
+  }
+
+  private connect(): void {
+    const { open, url } = this.options
+    this.phase = "connecting"
+    this.establishedAt = undefined
+    // An address that is known is taken on the spot, and then there is nothing to cancel.
+    let known = false
+    const cancel = this.timers.run(Effect.matchCause(url, {
+      onSuccess: (url) => {
+        known = true
+        let socket: WebSocketLike
+        try {
+          socket = open(url)
+        } catch (error) {
+          return this.stop({ _tag: "Refused", reason: String(error) })
+        }
+        this.attach(socket)
+      },
+      onFailure: (cause) => {
+        known = true
+        if (Cause.hasInterruptsOnly(cause)) return
+        this.timers.run(Effect.logWarning("the address of the live session is not known", cause))
+        this.retry()
+      }
+    }))
+    if (!known) this.cancel = cancel
+  }
+
+  private attach(socket: WebSocketLike): void {
+    this.socket = socket
+    const onOpen = () => {
+      this.phase = "open"
+      this.heard()
+      this.stopBeat()
+      this.beat()
+      this.handler.opened()
+    }
+    const onMessage = ({ data }: WebSocketEvent) => {
+      this.heard()
+      if (typeof data === "string") this.handler.received(data)
+    }
+    const onClose = ({ code, reason }: WebSocketEvent) => {
+      this.release()
+      this.handler.closed(code ?? 1006, reason ?? "")
+    }
+    socket.addEventListener("open", onOpen)
+    socket.addEventListener("message", onMessage)
+    socket.addEventListener("close", onClose)
+    // After an error comes a close.
+    socket.addEventListener("error", noop)
+    this.detach = () => {
+      socket.removeEventListener("open", onOpen)
+      socket.removeEventListener("message", onMessage)
+      socket.removeEventListener("close", onClose)
+    }
+    // One that neither opens nor fails is given up too.
+    this.stopBeat = this.timers.after(this.options.heartbeat, () => this.retry())
+  }
+
+  send(frame: string): void {
+    if (this.phase === "open") this.socket!.send(frame)
+  }
+
+  /** The server has answered: from here on a loss begins with the shortest pause. */
+  established(epoch: number): void {
+    this.attempt = 0
+    this.establishedAt = this.timers.now()
+    this.handler.status({ _tag: "Open", epoch })
+  }
+
+  /** Gives up what there is, and comes back after a pause; `atOnce`, unless the connection was too short for that. */
+  retry(atOnce = false): void {
+    if (this.phase === "closed") return
+    const now = this.timers.now()
+    const { base, max, random } = this.options
+    const lasted = this.establishedAt === undefined ? 0 : now - this.establishedAt
+    this.leave(givenUp, "")
+    this.phase = "waiting"
+    if (this.attempt === 0) this.since = now
+    const pause = atOnce && lasted >= base ? 0 : random() * Math.min(max, base * 2 ** this.attempt)
+    this.attempt++
+    this.reconnecting(now + pause)
+    this.cancel = this.timers.after(pause, () => this.connect())
+  }
+
+  private reconnecting(at: number): void {
+    this.handler.status({ _tag: "Reconnecting", attempt: this.attempt, at, since: this.since })
+  }
+
+  /** Gives up what there is, and stays away. */
+  stop(status: Status.Ended | Status.Refused): void {
+    if (this.phase === "closed") return
+    this.leave(1000, "")
+    this.phase = "stopped"
+    this.handler.status(status)
+  }
+
+  close(): void {
+    this.leave(1000, "")
+    this.phase = "closed"
+    this.handler.status({ _tag: "Closed" })
+  }
+
+  private leave(code: number, reason: string): void {
+    const { socket } = this
+    this.cancel()
+    this.release()
+    if (socket !== undefined) {
+      try {
+        socket.close(code, reason)
+      } catch {
+        // It was closed before.
+      }
+    }
+    this.handler.lost()
+  }
+
+  private release(): void {
+    this.stopBeat()
+    this.detach()
+    this.detach = noop
+    this.cancel = noop
+    this.socket = undefined
+    if (this.phase === "open") this.phase = "connecting"
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // signs of life
+  // -------------------------------------------------------------------------------------------------------
+
+  private heard(): void {
+    this.lastHeard = this.timers.now()
+    this.signs++
+  }
+
+  /** Asks for a sign of life when there was none for a while, and gives up when none comes for as long again. */
+  private beat(): void {
+    const { heartbeat } = this.options
+    this.stopBeat = this.timers.after(this.lastHeard + heartbeat - this.timers.now(), () => {
+      if (this.timers.now() - this.lastHeard >= heartbeat) this.ping()
+      else this.beat()
+    })
+  }
+
+  private ping(): void {
+    const { signs } = this
+    this.stopBeat()
+    this.stopBeat = this.timers.after(this.options.heartbeat, () => {
+      if (this.signs === signs) this.retry()
+      else this.beat()
+    })
+    this.handler.ping()
+  }
+}

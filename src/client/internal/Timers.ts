@@ -1,0 +1,56 @@
+/**
+ * Callbacks that run later, on Effect's Clock.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+
+export class Timers {
+  private readonly clock: Clock.Clock
+  private readonly fork: (effect: Effect.Effect<unknown, unknown>) => Fiber.Fiber<unknown, unknown>
+  private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  constructor(context: Context.Context<never>) {
+    this.clock = Context.get(context, Clock.Clock)
+    this.fork = Effect.runForkWith(context)
+  }
+
+  /** Milliseconds since 1970. */
+  now(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  /** Runs an Effect that ends with the client; gives the function that interrupts it. */
+  run(effect: Effect.Effect<unknown, unknown>): () => void {
+    const fiber = this.fork(effect)
+    this.fibers.add(fiber)
+    fiber.addObserver(() => this.fibers.delete(fiber))
+    return () => fiber.interruptUnsafe()
+  }
+
+  /** Calls back after that many milliseconds, unless that is cancelled with the function that it gives. */
+  after(millis: number, f: () => void): () => void {
+    if (millis === Infinity) return noop
+    let waiting = true
+    const stop = this.run(Effect.andThen(
+      Effect.sleep(millis),
+      Effect.sync(() => {
+        if (!waiting) return
+        waiting = false
+        f()
+      })
+    ))
+    return () => {
+      if (!waiting) return
+      waiting = false
+      stop()
+    }
+  }
+
+  close(): void {
+    for (const fiber of Array.from(this.fibers)) fiber.interruptUnsafe()
+  }
+}
+
+export const noop = (): void => {}

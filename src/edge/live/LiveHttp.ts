@@ -1,0 +1,291 @@
+/**
+ * Live views and actions for plain clients: server-sent events, and `POST`.
+ *
+ * ```ts
+ * const Routes = LiveHttp.layer(CartLive, { path: "/live", session: Admission.cookie(Visitor) })
+ * ```
+ *
+ * `GET /live?view=items` is an event stream: `event: snapshot` with `{ epoch, version, state }`, then `event: patch` with
+ * `{ epoch, version, from, patch }` (RFC 6902) for each change, conflated to what the client can take, and at last
+ * `event: end` with `{ reason }`. An event's id is `epoch:version`; a browser sends it as `Last-Event-ID` when it comes
+ * back, and goes on from there. Several views (`?view=items&view=total`) come over one stream, with a `view` in the data.
+ *
+ * `POST /live/Add` with the payload as JSON does an action. The headers `live-client` and `live-sequence` (see
+ * `Live.headers`) make it safe to send again.
+ *
+ * Add `CrossOrigin.protect` to the routes: browsers send cookies with requests of other pages too.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Sse from "effect/encoding/Sse"
+import * as Exit from "effect/Exit"
+import * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as EndReason from "../../contract/EndReason.ts"
+import * as Live from "../../contract/Live.ts"
+import {
+  ActionError,
+  Forbidden,
+  InvalidPayload,
+  SessionGone,
+  Unknown,
+  type ViewError
+} from "../../contract/LiveError.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
+import type { SessionRef } from "../../contract/SessionRef.ts"
+import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import { refuse, type Refused } from "../socket/internal/socketRoute.ts"
+import { type Admission, type Allow, allowing } from "./Admission.ts"
+import { Commands } from "./internal/Commands.ts"
+import type { AnyLive } from "./LiveViews.ts"
+
+const of = <const Name extends string, F extends Schema.Struct.Fields>(event: Name, fields: F) =>
+  Schema.Struct({
+    id: Schema.String,
+    event: Schema.Literal(event),
+    data: Schema.fromJsonString(Schema.Struct(fields))
+  })
+
+/** Which view it is, where there are several. */
+const Named = { view: Schema.optionalKey(Schema.String) }
+
+/**
+ * What a stream of server-sent events tells of views, for `HttpApiSchema.StreamSse`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ServerSentEvent = Schema.Union([
+  of("snapshot", { ...Named, ...Live.SnapshotFields }),
+  of("patch", { ...Named, ...Live.PatchFields }),
+  Schema.Struct({
+    event: Schema.Literal("end"),
+    data: Schema.fromJsonString(Schema.Struct({ reason: Schema.NullOr(Schema.Literals(EndReason.tags)) }))
+  })
+])
+
+/**
+ * What a stream of server-sent events tells of views.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ServerSentEvent = typeof ServerSentEvent.Type
+
+/**
+ * Follows views as server-sent events: from where `lastEventId` left off, if it is one that this gave for the same views
+ * in the same order. Ends with the event `end` and the reason when the session does, or with `end` and `null` when there
+ * is none.
+ *
+ * @since 0.1.0
+ * @category streams
+ */
+export const follow = <State, N extends string>(
+  views: Live.Views<State, N>,
+  session: SessionRef<State, any>,
+  names: ReadonlyArray<N>,
+  lastEventId?: string
+): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone>> =>
+  Stream.unwrap(Effect.gen(function*() {
+    // A doorbell: what there is to tell is asked for when the reader is ready for it.
+    const bell = yield* Queue.sliding<void, SessionGone>(1)
+    const viewer: Live.Viewer = {
+      changed: () => Queue.offerUnsafe(bell, undefined),
+      ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag)))
+    }
+    const after = parseId(lastEventId, names.length)
+    const mounted = yield* Effect.forEach(names, (name, i) => views.mount(session, name, viewer, { after: after[i] }))
+    const told = new Array<Live.Position | undefined>(names.length).fill(undefined)
+    Queue.offerUnsafe(bell, undefined)
+    return Stream.fromQueue(bell).pipe(
+      Stream.map(() =>
+        mounted.flatMap((view, i): ReadonlyArray<ServerSentEvent> => {
+          const event = view.next()
+          if (event === undefined) return []
+          told[i] = event
+          const id = formatId(event.epoch, told)
+          const named = names.length === 1 ? {} : { view: names[i]! }
+          if (event._tag === "snapshot") {
+            const { epoch, state, version } = event
+            return [{ id, event: "snapshot", data: { ...named, epoch, version, state } }]
+          }
+          const { epoch, from, patch, version } = event
+          return [{ id, event: "patch", data: { ...named, epoch, version, from, patch } }]
+        })
+      ),
+      Stream.flatMap(Stream.fromIterable)
+    )
+  })).pipe(
+    Stream.catchTag("SessionGone", ({ reason }) => Stream.succeed<ServerSentEvent>({ event: "end", data: { reason } }))
+  )
+
+/** The epoch, and the version of each view; `-` for one of which this epoch's is not told yet. */
+const formatId = (epoch: number, told: ReadonlyArray<Live.Position | undefined>): string =>
+  `${epoch}:${told.map((position) => position?.epoch === epoch ? position.version : "-").join(",")}`
+
+const parseId = (id: string | undefined, views: number): ReadonlyArray<Live.Position | undefined> => {
+  const [epoch = "", versions = ""] = (id ?? "").split(":")
+  const each = versions.split(",")
+  return each.length === views ? each.map((version) => Live.parsePosition(`${epoch}:${version}`)) : []
+}
+
+/**
+ * Options of routes for plain clients.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<D extends Live.Any, RSession, R> {
+  /** Of the views; an action's name is appended to it. */
+  readonly path: `/${string}`
+  /** How the session of a request is found. */
+  readonly session: Admission<D["kind"]["kind"], RSession>
+  /** May this client see the view, or do the action, of this name? Default: yes. */
+  readonly allow?: Allow<D, R> | undefined
+  /** How often a quiet stream tells that it is there. Default: 15 s. */
+  readonly heartbeat?: Duration.Input | undefined
+}
+
+/**
+ * Routes for plain clients. Fails with `InvalidConfig` when an option is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <D extends AnyLive, RSession, R = never>(
+  definition: D,
+  options: Options<D, RSession, R>
+): Layer.Layer<never, InvalidConfig, HttpRouter.HttpRouter | Context.Service.Identifier<D> | RSession | R> =>
+  Layer.effectDiscard(make(definition, options as Options<any, RSession, R>)) as never
+
+const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, options: Options<any, RSession, R>) {
+  const heartbeat = yield* SessionsConfig.duration("live.heartbeat", options.heartbeat ?? "15 seconds")
+  const views = (yield* definition) as Live.Views<any, string>
+  const admission = yield* options.session.make
+  const allows = yield* allowing(options.allow)
+  const commands = new Commands(definition)
+  const comments = Stream.tick(heartbeat).pipe(Stream.drop(1), Stream.map(() => ": still here\n\n"))
+
+  const check = (allow: ReturnType<typeof allows>, names: ReadonlyArray<string>) =>
+    Effect.forEach(
+      names,
+      (name) => Effect.flatMap(allow(name), (allowed) => allowed ? Effect.void : Effect.fail(Forbidden.of(name))),
+      { discard: true }
+    )
+
+  const events = Effect.gen(function*() {
+    const request = yield* HttpServerRequest
+    const names = viewNames(request.url, definition)
+    const unknown = names.find((name) => !Object.hasOwn(definition.views, name))
+    if (unknown !== undefined) return yield* Unknown.of("view", unknown)
+    const found = yield* admission.find(request)
+    yield* check(allows(found), names)
+    const held = Effect.gen(function*() {
+      const cut = yield* Deferred.make<void>()
+      const end = () => Deferred.doneUnsafe(cut, Exit.void)
+      const { session } = yield* admission.connect(request, { revoked: end, ended: end })
+      const lastEventId = request.headers["last-event-id"]
+      return Stream.interruptWhen(follow(views, session, names, lastEventId), Deferred.await(cut))
+    })
+    const stream = Stream.unwrap(held).pipe(
+      Stream.map(encodeEvent),
+      Stream.merge(comments, { haltStrategy: "left" }),
+      Stream.encodeText,
+      // Refused, or gone, after all: told by the end of the stream.
+      Stream.catch(() => Stream.empty)
+    )
+    return HttpServerResponse.stream(stream, {
+      contentType: "text/event-stream",
+      headers: { "cache-control": "no-cache, no-transform", "x-accel-buffering": "no" }
+    })
+  })
+
+  const act = Effect.gen(function*() {
+    const request = yield* HttpServerRequest
+    const { name = "" } = yield* HttpRouter.params
+    const command = commands.get(name)
+    if (command === undefined) return yield* Unknown.of("action", name)
+    const payload = yield* Effect.mapError(readJson(request), (message) => new InvalidPayload({ name, message }))
+    const found = yield* admission.find(request)
+    yield* check(allows(found), [name])
+    const done = yield* Effect.result(commands.run(found.session, {
+      name,
+      payload,
+      header: (header) => request.headers[header]
+    }))
+    if (done._tag === "Success") {
+      const answer = command.encodeSuccess(done.success)
+      return answer === undefined || answer === null
+        ? HttpServerResponse.empty({ status: 204 })
+        : HttpServerResponse.jsonUnsafe(answer)
+    }
+    return failed(done.failure, command.encodeError(done.failure))
+  })
+
+  const respond = <E extends { readonly _tag: string }, R>(
+    effect: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ) =>
+    Effect.catch(effect, (error) => {
+      const known = error._tag === "SessionNotFound" ? SessionGone.of(null) : error
+      return Effect.succeed(isActionError(known) ? refusalOf(known) : refuse(known as Refused))
+    })
+
+  yield* HttpRouter.HttpRouter.use((router) =>
+    Effect.andThen(
+      router.add("GET", options.path, respond(events)),
+      router.add("POST", `${options.path}/:name`, respond(act))
+    )
+  )
+})
+
+/** The views that a request asks for, each once; without any, all. */
+const viewNames = (url: string, { views }: Live.Any): ReadonlyArray<string> => {
+  const query = url.indexOf("?")
+  const asked = query < 0 ? [] : new URLSearchParams(url.slice(query)).getAll("view")
+  const names = asked.flatMap((names) => names.split(",")).filter((name) => name !== "")
+  return names.length === 0 ? Object.keys(views) : Array.from(new Set(names))
+}
+
+/** The body as JSON; `null` for none. */
+const readJson = (request: HttpServerRequest): Effect.Effect<unknown, string> =>
+  Effect.flatMap(
+    Effect.mapError(request.text, () => "the body could not be read"),
+    (text) =>
+      text === "" ? Effect.succeed(null) : Effect.try({
+        try: (): unknown => JSON.parse(text),
+        catch: () => "the body is not JSON"
+      })
+  )
+
+/** The answer to an action that failed: its error as JSON, 422 for one that has no status. */
+const failed = (error: unknown, json: unknown): HttpServerResponse.HttpServerResponse => {
+  const { httpStatus = 422, retryAfter } = (error ?? {}) as { httpStatus?: number; retryAfter?: number }
+  const response = HttpServerResponse.jsonUnsafe(json, { status: httpStatus })
+  return retryAfter === undefined
+    ? response
+    : HttpServerResponse.setHeader(response, "retry-after", String(Math.max(1, Math.ceil(retryAfter / 1_000))))
+}
+
+const isActionError = Schema.is(ActionError)
+
+const encodeActionError = Schema.encodeUnknownSync(Schema.toCodecJson(ActionError))
+
+/** With all its fields, so that clients can decode it. */
+const refusalOf = (error: ActionError): HttpServerResponse.HttpServerResponse => failed(error, encodeActionError(error))
+
+const encodeData = Schema.encodeSync(ServerSentEvent)
+
+const encodeEvent = (event: ServerSentEvent): string => {
+  const { data, ...rest } = encodeData(event)
+  return Sse.encoder.write({ _tag: "Event", id: "id" in rest ? rest.id : undefined, event: rest.event, data })
+}

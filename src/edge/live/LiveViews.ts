@@ -1,0 +1,211 @@
+/**
+ * The views of a definition, mounted: how each is selected, and what is remembered for those who come back.
+ *
+ * ```ts
+ * const CartViews = LiveViews.layer(CartLive, {
+ *   select: { items: (cart) => cart.items, total: (cart) => cart.total }
+ * })
+ *
+ * const views = yield* CartLive
+ * const events = views.stream(cart, "items")
+ * ```
+ *
+ * What the view's schema does not name is left out. A selector should give the same reference where nothing changed, and
+ * states should share what they have in common, as those of reducers and handlers do: then a change costs what changed.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { EndReason } from "../../contract/EndReason.ts"
+import type * as Live from "../../contract/Live.ts"
+import { SessionGone, Unknown, type ViewError } from "../../contract/LiveError.ts"
+import type * as Session from "../../contract/Session.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
+import type { SessionRef } from "../../contract/SessionRef.ts"
+import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import { Channel, type Lens, type MountedView } from "./internal/Channel.ts"
+import { encoder } from "./internal/encoder.ts"
+
+/**
+ * Options of the views of a definition.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<D extends Live.Any> {
+  /** How each view is made of the state: a pure function. */
+  readonly select: {
+    readonly [N in Live.ViewName<D>]: (state: Session.State<D["kind"]>) => Live.View<D, N>
+  }
+  /** Versions of each view that are kept: who comes back with an older one gets a snapshot. Default: 64. */
+  readonly history?: number | undefined
+  /** How long they are kept when nobody looks at the view any more. Default: 1 minute. */
+  readonly resumeWindow?: Duration.Input | undefined
+}
+
+/**
+ * The definition of something live, as a key of its views.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type AnyLive = Live.Any & Context.Key<any, any>
+
+/**
+ * Provides the views of a definition. Fails with `InvalidConfig` when an option is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <D extends AnyLive>(
+  definition: D,
+  options: Options<D>
+): Layer.Layer<Context.Service.Identifier<D>, InvalidConfig> =>
+  Layer.effect(definition as Context.Key<Context.Service.Identifier<D>, unknown>, make(definition, options))
+
+const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<any>) {
+  const { kind: { kind }, views } = definition
+  const history = yield* SessionsConfig.wholeNumber("live.history", options.history ?? 64, 1)
+  const resumeWindow = yield* SessionsConfig.duration("live.resumeWindow", options.resumeWindow ?? "1 minute")
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+
+  const rooms = new Map(
+    Object.keys(views).map((name) => {
+      const lens: Lens = { select: options.select[name]!, encode: encoder(views[name]!), history }
+      return [name, { lens, channels: new Map<string, Channel>() }] as const
+    })
+  )
+
+  // Channels at which nobody looks are kept for those who come back.
+  const idle = new Set<Channel>()
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(
+    Effect.sleep(resumeWindow / 2),
+    Effect.sync(() => {
+      for (const channel of idle) {
+        // Closed and forgotten in one go, so that nobody finds it in between.
+        if (channel.idleSince + resumeWindow <= now()) run(Scope.close(channel.scope, Exit.void))
+      }
+    })
+  )))
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(
+      Array.from(rooms.values()).flatMap(({ channels }) => Array.from(channels.values())),
+      (channel) => Scope.close(channel.scope, Exit.void),
+      { discard: true }
+    )
+  )
+
+  /** The channel of a view of a session, opened if need be. */
+  const open = (
+    lens: Lens,
+    channels: Map<string, Channel>,
+    ref: SessionRef<any, any>
+  ): Effect.Effect<Channel, SessionGone> => {
+    const known = channels.get(ref.id)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const channel = new Channel(lens, scope)
+      const forget = () => {
+        idle.delete(channel)
+        if (channels.get(ref.id) === channel) channels.delete(ref.id)
+      }
+      yield* Scope.addFinalizer(scope, Effect.sync(forget))
+      const snapshot = yield* ref.watch({
+        changed: (state, version, epoch) => channel.changed(state, version, epoch),
+        ended: (reason: EndReason) => {
+          channel.ended(reason)
+          run(Scope.close(scope, Exit.void))
+        }
+      }).pipe(
+        Scope.provide(scope),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+        Effect.mapError(() => SessionGone.of(null))
+      )
+      channel.begin(snapshot)
+      const other = channels.get(ref.id)
+      if (other !== undefined) {
+        // Somebody else was faster.
+        yield* Scope.close(scope, Exit.void)
+        return other
+      }
+      // One that is over already was forgotten before it was known.
+      if (!channel.isOver) channels.set(ref.id, channel)
+      return channel
+    })
+  }
+
+  const attach = (channel: Channel, viewer: Live.Viewer, after: Live.Position | undefined): MountedView => {
+    idle.delete(channel)
+    try {
+      return channel.mount(viewer, after)
+    } finally {
+      // The selector may have thrown.
+      rest(channel)
+    }
+  }
+
+  const detach = (channel: Channel, mounted: MountedView): void => {
+    channel.unmount(mounted)
+    rest(channel)
+  }
+
+  /** Keeps it for a while if nobody looks at it. */
+  const rest = (channel: Channel): void => {
+    if (!channel.isUnused || channel.isOver) return
+    channel.idleSince = now()
+    idle.add(channel)
+  }
+
+  const mount = (
+    ref: SessionRef<any, any>,
+    view: string,
+    viewer: Live.Viewer,
+    mountOptions?: Live.MountOptions
+  ): Effect.Effect<Live.Mounted, ViewError, Scope.Scope> => {
+    const room = rooms.get(view)
+    if (room === undefined || ref.kind !== kind) return Effect.fail(Unknown.of("view", view))
+    const mounting = Effect.flatMap(
+      open(room.lens, room.channels, ref),
+      (channel) =>
+        Effect.suspend(() =>
+          channel.isOver
+            ? Effect.fail(SessionGone.of(channel.reason!._tag))
+            : Effect.succeed({ channel, mounted: attach(channel, viewer, mountOptions?.after) })
+        )
+    )
+    return Effect.map(
+      Effect.acquireRelease(mounting, ({ channel, mounted }) => Effect.sync(() => detach(channel, mounted))),
+      ({ mounted }) => mounted
+    )
+  }
+
+  return {
+    mount,
+    stream: (ref: SessionRef<any, any>, view: string, mountOptions?: Live.MountOptions) =>
+      Stream.unwrap(Effect.gen(function*() {
+        // A doorbell: what there is to tell is asked for when the reader is ready for it.
+        const bell = yield* Queue.sliding<void, ViewError>(1)
+        const mounted = yield* mount(ref, view, {
+          changed: () => Queue.offerUnsafe(bell, undefined),
+          ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag)))
+        }, mountOptions)
+        Queue.offerUnsafe(bell, undefined)
+        return Stream.fromQueue(bell).pipe(
+          Stream.map(() => mounted.next()),
+          Stream.filter((event) => event !== undefined)
+        )
+      }))
+  } satisfies Live.Views<any, any>
+})

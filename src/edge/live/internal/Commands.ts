@@ -1,0 +1,153 @@
+/**
+ * What clients may do: checks an action that came as JSON, hands it to the session, and tells the answer as JSON.
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Rpc from "effect/rpc/Rpc"
+import * as Schema from "effect/Schema"
+import * as Action from "../../../behaviour/Action.ts"
+import * as Live from "../../../contract/Live.ts"
+import {
+  ActionError,
+  Busy,
+  Crashed,
+  InvalidPayload,
+  SessionGone,
+  Unanswered,
+  Unknown
+} from "../../../contract/LiveError.ts"
+import { isCallError } from "../../../contract/SessionError.ts"
+import type { OnceOptions, SessionRef } from "../../../contract/SessionRef.ts"
+
+/** An action as it came from a client. */
+export interface Asked {
+  readonly name: string
+  /** JSON. */
+  readonly payload: unknown
+  readonly header: (name: string) => string | undefined
+}
+
+type Codec = Schema.Codec<any, any>
+
+export interface Command {
+  readonly decode: (payload: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  /** The message of the session, and its payload. */
+  readonly message: (payload: unknown) => readonly [tag: string, payload: unknown]
+  /** What is told of its answer. */
+  readonly answer: (answer: unknown) => unknown
+  readonly encodeExit: (exit: Exit.Exit<unknown, unknown>) => unknown
+  readonly encodeSuccess: (value: unknown) => unknown
+  readonly encodeError: (error: unknown) => unknown
+}
+
+const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknown as Codec
+
+export class Commands {
+  private readonly commands: ReadonlyMap<string, Command>
+
+  constructor(definition: Live.Any) {
+    const { kind } = definition
+    this.commands = new Map(
+      Array.from(definition.commands, ([name, command]) => {
+        const rpc = Live.commandRpc(command)
+        const isMessage = kind.protocol.has(name)
+        return [
+          name,
+          {
+            decode: Schema.decodeUnknownEffect(json(rpc.payloadSchema)),
+            message: isMessage ? (payload) => [name, payload] : (payload) => ["Dispatch", Action.make(name, payload)],
+            // The state after it is for those who have a view of it.
+            answer: isMessage ? (answer) => answer : () => undefined,
+            encodeExit: Schema.encodeUnknownSync(json(Rpc.exitSchema(rpc as Rpc.Any))),
+            encodeSuccess: Schema.encodeUnknownSync(json(rpc.successSchema)),
+            encodeError: Schema.encodeUnknownSync(json(rpc.errorSchema))
+          } satisfies Command
+        ] as const
+      })
+    )
+  }
+
+  get(name: string): Command | undefined {
+    return this.commands.get(name)
+  }
+
+  /** Checks the action and does it; once, if it says whose it is and which. */
+  run(session: SessionRef<any, any>, { header, name, payload }: Asked): Effect.Effect<unknown, unknown> {
+    const command = this.commands.get(name)
+    if (command === undefined) return Effect.fail(Unknown.of("action", name))
+    const once = readOnce(header)
+    if (once === malformed) {
+      return Effect.fail(
+        new InvalidPayload({ name, message: "the headers do not say which action of which client it is" })
+      )
+    }
+    return command.decode(payload ?? null).pipe(
+      Effect.mapError((error) =>
+        new InvalidPayload({ name, message: `${name} does not fit: ${error.message.replace(/\s+/g, " ")}` })
+      ),
+      Effect.flatMap((payload) => {
+        const [tag, content] = command.message(payload)
+        return Effect.mapError(
+          once === undefined ? session.call(tag, content) : session.callOnce(tag, content, once),
+          forClient
+        )
+      }),
+      Effect.map(command.answer)
+    )
+  }
+
+  /** The answer, or why there is none, as the client's RPC decodes it. Defects are not for clients. */
+  encodeExit(name: string, exit: Exit.Exit<unknown, unknown>): unknown {
+    const command = this.commands.get(name)
+    const told = Exit.isFailure(exit) && isDefect(exit.cause) ? Exit.die("the action could not be handled") : exit
+    return command === undefined
+      ? encodeUnknown(told)
+      : command.encodeExit(told)
+  }
+}
+
+const isDefect = (cause: Cause.Cause<unknown>): boolean => cause.reasons.some((reason) => reason._tag === "Die")
+
+/** No client knows the RPC, but each knows the shape of an answer, and why any action can be refused. */
+const encodeUnknown = Schema.encodeUnknownSync(json(Schema.Exit(Schema.Void, ActionError, Schema.Defect())))
+
+const malformed = Symbol()
+
+const readOnce = (header: Asked["header"]): OnceOptions | undefined | typeof malformed => {
+  const client = header(Live.headers.client)
+  const sequence = header(Live.headers.sequence)
+  if (client === undefined && sequence === undefined) return undefined
+  const epoch = header(Live.headers.epoch)
+  const isWellFormed = client !== undefined && client !== "" && client.length <= 64 &&
+    /^[1-9]\d{0,14}$/.test(sequence ?? "") && /^\d{1,15}$/.test(epoch ?? "0")
+  if (!isWellFormed) return malformed
+  return {
+    client,
+    sequence: Number(sequence),
+    again: header(Live.headers.again) === "true",
+    ...(epoch !== undefined && { epoch: Number(epoch) })
+  }
+}
+
+/** How soon to try again when the mailbox is full, in milliseconds. */
+const fullMailboxPause = 100
+
+/** Errors of the session's address become those that clients know, which name no session. */
+const forClient = (error: unknown): unknown => {
+  if (!isCallError(error)) return error
+  switch (error._tag) {
+    case "SessionNotFound":
+      return SessionGone.of(null)
+    case "SessionEnded":
+      return SessionGone.of(error.reason._tag)
+    case "MailboxFull":
+      return Busy.of(fullMailboxPause)
+    case "MessageRateExceeded":
+      return Busy.of(error.retryAfter)
+    case "SessionCrashed":
+      return Crashed.of()
+    case "CallTimeout":
+      return Unanswered.of()
+  }
+}

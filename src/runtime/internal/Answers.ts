@@ -1,0 +1,93 @@
+/**
+ * What a session remembers of the actions that clients sent with a number, so that none is handled twice.
+ */
+import type * as Exit from "effect/Exit"
+import { ActionForgotten, ActionOutOfOrder, type OnceError } from "../../contract/SessionError.ts"
+import type { OnceOptions } from "../../contract/SessionRef.ts"
+
+/** An action that the session has accepted, and its answer once there is one. */
+export class Action {
+  exit: Exit.Exit<any, any> | undefined = undefined
+  private readonly waiters = new Set<(exit: Exit.Exit<any, any>) => void>()
+
+  settle(exit: Exit.Exit<any, any>): void {
+    this.exit = exit
+    const waiters = Array.from(this.waiters)
+    this.waiters.clear()
+    for (const waiter of waiters) waiter(exit)
+  }
+
+  /** Calls back with the answer, unless that is cancelled with the function that it gives. */
+  await(waiter: (exit: Exit.Exit<any, any>) => void): () => void {
+    this.waiters.add(waiter)
+    return () => {
+      this.waiters.delete(waiter)
+    }
+  }
+}
+
+interface ClientActions {
+  /** The number of the last accepted action. */
+  last: number
+  /** The last ones, by number. */
+  readonly actions: Map<number, Action>
+}
+
+export class Answers {
+  private readonly limits: { readonly answers: number; readonly clients: number }
+  /** The one that sent nothing for longest comes first. */
+  private readonly clients = new Map<string, ClientActions>()
+
+  /** Was a client ever forgotten? */
+  private hasForgotten = false
+
+  constructor(limits: { readonly answers: number; readonly clients: number }) {
+    this.limits = limits
+  }
+
+  /** The action if it was accepted before, `undefined` if it is the client's next, or why it is neither. */
+  find(once: OnceOptions, epoch: number): Action | OnceError | undefined {
+    const { client, sequence } = once
+    const known = this.clients.get(client)
+    if (known === undefined) return this.isFirst(once, epoch) ? undefined : ActionForgotten.of(sequence)
+    this.clients.delete(client)
+    this.clients.set(client, known)
+    if (sequence === known.last + 1) return undefined
+    if (sequence > known.last) return ActionOutOfOrder.of(sequence, known.last + 1)
+    return known.actions.get(sequence) ?? ActionForgotten.of(sequence)
+  }
+
+  /**
+   * Is this certainly the first time that the action of an unknown client comes? One that is sent again may have come
+   * to an earlier incarnation, or before the client was forgotten.
+   */
+  private isFirst({ again, epoch, sequence }: OnceOptions, current: number): boolean {
+    return sequence === 1 && (again !== true || (epoch === current && !this.hasForgotten))
+  }
+
+  /** Notes the client's next action. Nothing is forgotten for it before it is accepted. */
+  add({ client, sequence }: OnceOptions, action: Action): void {
+    let known = this.clients.get(client)
+    if (known === undefined) this.clients.set(client, known = { last: 0, actions: new Map() })
+    known.last = sequence
+    known.actions.set(sequence, action)
+  }
+
+  /** The client's last action was not accepted after all. */
+  withdraw({ client, sequence }: OnceOptions): void {
+    const known = this.clients.get(client)!
+    known.last = sequence - 1
+    known.actions.delete(sequence)
+    if (sequence === 1) this.clients.delete(client)
+  }
+
+  /** Forgets what the accepted action has no room beside it. */
+  forget({ client, sequence }: OnceOptions): void {
+    this.clients.get(client)?.actions.delete(sequence - this.limits.answers)
+    for (const client of this.clients.keys()) {
+      if (this.clients.size <= this.limits.clients) return
+      this.clients.delete(client)
+      this.hasForgotten = true
+    }
+  }
+}

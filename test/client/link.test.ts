@@ -1,0 +1,385 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, SubscriptionRef } from "effect"
+import { LiveClient } from "effect-sessions/client"
+import { TestClock } from "effect/testing"
+import { CartLive, connect, connected, errors, fail, FakeServer, pen, settle, succeed } from "./fakes.ts"
+
+const statusOf = (client: LiveClient.LiveClient<any>) => SubscriptionRef.getUnsafe(client.status) as any
+
+/** Random numbers that are always this one. */
+const always = (value: number) =>
+  Effect.provideService(Random.Random, { nextDoubleUnsafe: () => value, nextIntUnsafe: () => 0 })
+
+describe("connecting", () => {
+  it.effect("connects by itself and is open when the server has answered hello", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ protocols: ["bearer", "t"] })
+      assert.deepStrictEqual([server.socket.url, server.socket.protocols], ["ws://cart", ["bearer", "t"]])
+      assert.deepStrictEqual(statusOf(client), { _tag: "Connecting" })
+      server.socket.open()
+      assert.deepStrictEqual(server.socket.messages, [
+        { _tag: "Request", id: "1", tag: "live.hello", payload: null, headers: [] }
+      ])
+      assert.strictEqual(statusOf(client)._tag, "Connecting")
+      server.socket.hello(7)
+      assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 7 })
+    }))
+
+  it.effect("asks for the address anew for each connection, and tries again when there is none", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const url = Effect.suspend(() => ++asked === 2 ? Effect.fail("no token") : Effect.succeed(`ws://cart/${asked}`))
+      const { client, server } = yield* connect({ url })
+      yield* settle
+      assert.strictEqual(server.socket.url, "ws://cart/1")
+      server.socket.drop()
+      assert.strictEqual(statusOf(client).attempt, 1)
+      yield* TestClock.adjust(250)
+      assert.deepStrictEqual([asked, server.sockets.length], [2, 1])
+      assert.strictEqual(statusOf(client).attempt, 2)
+      yield* TestClock.adjust(500)
+      assert.strictEqual(server.socket.url, "ws://cart/3")
+    }).pipe(always(1)))
+
+  it.effect("is refused when there is no such address", () =>
+    Effect.gen(function*() {
+      const server = new FakeServer()
+      server.onSocket = () => {
+        throw new SyntaxError("not an address")
+      }
+      const client = yield* LiveClient.make(CartLive, { url: ":" }).pipe(Effect.provide(server.layer))
+      assert.deepStrictEqual(statusOf(client), { _tag: "Refused", reason: "SyntaxError: not an address" })
+    }))
+
+  it.effect("gives up a socket that does not open", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const [first] = server.sockets
+      yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual([first!.closedWith, first!.listening], [4000, 0])
+      assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+    }))
+})
+
+describe("coming back", () => {
+  it.effect("pauses longer each time, a random part of 250 ms to 30 s", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const pauses: Array<number> = []
+      const since = statusOf(client)
+      server.socket.drop()
+      assert.notStrictEqual(since, statusOf(client))
+      for (let i = 0; i < 9; i++) {
+        const { at, attempt } = statusOf(client)
+        assert.strictEqual(attempt, i + 1)
+        const now = yield* TestClock.testClockWith((clock) => Effect.sync(() => clock.currentTimeMillisUnsafe()))
+        pauses.push(at - now)
+        const count = server.sockets.length
+        yield* TestClock.adjust(at - now - 1)
+        assert.strictEqual(server.sockets.length, count)
+        yield* TestClock.adjust(1)
+        assert.strictEqual(server.sockets.length, count + 1)
+        server.socket.drop()
+      }
+      assert.deepStrictEqual(pauses, [125, 250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000])
+    }).pipe(always(0.5)))
+
+  it.effect("spreads the pauses over all of their range", () =>
+    Effect.gen(function*() {
+      const pauses: Array<number> = []
+      for (let i = 0; i < 200; i++) {
+        const { client, server } = yield* connect()
+        server.socket.drop()
+        pauses.push(statusOf(client).at)
+      }
+      assert.isBelow(Math.min(...pauses), 25)
+      assert.isAbove(Math.max(...pauses), 225)
+      assert.isTrue(pauses.every((pause) => pause >= 0 && pause <= 250))
+    }).pipe(Random.withSeed("pauses")))
+
+  it.effect("takes other bounds", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ reconnect: { base: "1 second", max: "3 seconds" } })
+      for (const expected of [1000, 2000, 3000, 3000]) {
+        const before = yield* TestClock.testClockWith((clock) => Effect.sync(() => clock.currentTimeMillisUnsafe()))
+        server.socket.drop()
+        assert.strictEqual(statusOf(client).at - before, expected)
+        yield* TestClock.adjust(expected)
+      }
+    }).pipe(always(1)))
+
+  it.effect("begins with the shortest pause after a connection that was greeted, and only then", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      for (let i = 1; i <= 3; i++) {
+        server.socket.drop()
+        assert.deepInclude(statusOf(client), { attempt: i, since: 0 })
+        yield* TestClock.adjust("1 second")
+        server.socket.open()
+      }
+      server.socket.hello()
+      server.socket.drop()
+      assert.deepInclude(statusOf(client), { attempt: 1, since: 3000 })
+    }))
+
+  it.effect("tries at once when asked to", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      server.socket.drop()
+      yield* client.reconnect
+      assert.strictEqual(server.sockets.length, 2)
+      assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1, at: 0 })
+      yield* client.reconnect
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(server.sockets.length, 2, "one attempt at a time")
+      server.accept()
+      yield* client.reconnect
+      assert.deepStrictEqual(server.socket.messages.at(-1), { _tag: "Ping" })
+    }))
+
+  for (
+    const [code, text] of [[1001, "the server is closing"], [1001, "shutdown"], [1006, ""], [1013, "no room"], [
+      1005,
+      ""
+    ]]
+  ) {
+    it.effect(`comes back by itself after ${code} ${text}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* connected()
+        server.socket.drop(code as number, text as string)
+        assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+        yield* TestClock.adjust(250)
+        server.accept(2)
+        assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 2 })
+      }))
+  }
+
+  it.effect("comes back at once to a session that has moved, unless it only just came", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      yield* TestClock.adjust("1 second")
+      server.socket.drop(1012, "moved")
+      assert.strictEqual(statusOf(client).at, 1000)
+      yield* settle
+      assert.strictEqual(server.sockets.length, 2)
+      server.accept()
+      server.socket.drop(1012, "moved")
+      assert.strictEqual(statusOf(client).at, 1250)
+    }).pipe(always(1)))
+
+  it.effect("comes back after a defect of the server's protocol, and after what cannot be read", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      for (const frame of ["{\"_tag\":\"Defect\",\"defect\":\"boom\"}", "{"]) {
+        server.socket.frame(frame)
+        assert.strictEqual(server.socket.closedWith, 4000)
+        assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+        yield* TestClock.adjust(250)
+        server.accept()
+      }
+    }))
+})
+
+describe("staying away", () => {
+  for (
+    const [code, text, reason] of [
+      [1000, "expired", "Expired"],
+      [1000, "disconnected", "Disconnected"],
+      [1000, "", "Stopped"],
+      [1011, "crashed", "Crashed"],
+      [1013, "evicted", "Evicted"]
+    ] as const
+  ) {
+    it.effect(`the session has ended (${reason}) after ${code} ${text}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* connected()
+        const waiting = yield* Effect.forkChild(Effect.flip(client.call("Add", pen)))
+        yield* settle
+        server.socket.drop(code, text)
+        assert.deepStrictEqual(statusOf(client), { _tag: "Ended", reason })
+        assert.deepInclude(yield* Fiber.join(waiting), { _tag: "SessionGone", reason })
+        assert.deepInclude(yield* Effect.flip(client.call("Clear")), { _tag: "SessionGone", reason })
+        assert.deepInclude(yield* Effect.flip(client.lifetime), { _tag: "SessionGone", reason })
+        assert.deepInclude(yield* Effect.flip(Stream.runDrain(client.changes("items"))), {
+          _tag: "SessionGone",
+          reason
+        })
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(server.sockets.length, 1)
+        yield* client.reconnect
+        assert.deepStrictEqual(statusOf(client), { _tag: "Connecting" })
+        server.accept(2)
+        assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 2 })
+        yield* client.cast("Clear")
+        assert.strictEqual(server.socket.actions().length, 1)
+      }))
+  }
+
+  it.effect("believes what the server said before it closed", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      yield* client.mount("items")
+      server.socket.say(fail(server.socket.view("items"), errors.gone("Evicted")))
+      assert.strictEqual(statusOf(client)._tag, "Open", "there may be more to come")
+      server.socket.drop(1013, "later")
+      assert.deepStrictEqual(statusOf(client), { _tag: "Ended", reason: "Evicted" })
+    }))
+
+  it.effect("does not wait for long for a server that does not close", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      server.socket.open()
+      server.socket.say(fail(server.socket.last("live.hello"), errors.gone(null)))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(statusOf(client), { _tag: "Ended", reason: null })
+      assert.strictEqual(server.socket.closedWith, 1000)
+    }))
+
+  it.effect("comes back to a session that the server said to have moved or to be shut down", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      yield* client.mount("items")
+      server.socket.say(fail(server.socket.view("items"), errors.gone("Shutdown")))
+      server.socket.drop(1000)
+      assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+    }))
+
+  it.effect("is refused with 1008, keeps its actions, and comes back only when asked to", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      yield* client.cast("Add", pen)
+      server.socket.drop(1008, "revoked")
+      assert.deepStrictEqual(statusOf(client), { _tag: "Refused", reason: "revoked" })
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(server.sockets.length, 1)
+      yield* client.cast("Clear")
+      yield* client.reconnect
+      server.accept()
+      assert.deepStrictEqual(server.socket.actions(), [["Add", 1, true], ["Clear", 2, false]])
+    }))
+
+  it.effect("is refused when hello is", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      server.socket.open().say(fail(server.socket.last("live.hello"), errors.forbidden))
+      assert.deepStrictEqual(statusOf(client), { _tag: "Refused", reason: "…" })
+    }))
+})
+
+describe("signs of life", () => {
+  it.effect("asks for one when nothing came for 20 s, and gives up 20 s later", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const { socket } = server
+      yield* TestClock.adjust(19_999)
+      assert.deepStrictEqual(socket.take(), [])
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(socket.take(), [{ _tag: "Ping" }])
+      yield* TestClock.adjust(19_999)
+      assert.strictEqual(statusOf(client)._tag, "Open")
+      yield* TestClock.adjust(1)
+      assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1 })
+      assert.deepStrictEqual([socket.closedWith, socket.listening], [4000, 0])
+    }))
+
+  it.effect("goes on when there is one, and does not ask while there are others", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected({ heartbeat: "10 seconds" })
+      const { socket } = server
+      for (let i = 0; i < 5; i++) {
+        // The ping comes when nothing was heard for 10 seconds, the answer 9 seconds after it.
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual(socket.take(), [{ _tag: "Ping" }])
+        yield* TestClock.adjust("9 seconds")
+        socket.say({ _tag: "Pong" })
+      }
+      for (let i = 0; i < 5; i++) {
+        yield* TestClock.adjust("8 seconds")
+        socket.say({ _tag: "Pong" })
+      }
+      assert.deepStrictEqual(socket.take(), [])
+      assert.strictEqual(statusOf(client)._tag, "Open")
+    }))
+})
+
+describe("the lifetime of the session", () => {
+  it.effect("is asked for with hello", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const asking = yield* Effect.forkChild(client.lifetime)
+      yield* settle
+      server.socket.say(succeed(server.socket.last("live.hello"), { epoch: 1, window: 8, expiresIn: 1500 }))
+      assert.deepStrictEqual(yield* Fiber.join(asking), Option.some(1500))
+      assert.strictEqual(server.socket.requests("live.hello").length, 2)
+    }))
+
+  it.effect("waits for a connection", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const asking = yield* Effect.forkChild(client.lifetime)
+      yield* settle
+      server.socket.drop()
+      yield* TestClock.adjust(250)
+      server.accept()
+      assert.deepStrictEqual(yield* Fiber.join(asking), Option.none())
+    }))
+})
+
+describe("closing", () => {
+  it.effect("closes the socket with 1000, and whoever waits is told", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { client, server } = yield* Scope.provide(connected({}, 1), scope)
+      const fibers = yield* Effect.forEach(
+        [client.call("Add", pen), client.call("Clear"), client.lifetime],
+        (effect) => Effect.forkChild(Effect.flip(effect as Effect.Effect<unknown, any>))
+      )
+      const shown = yield* Effect.forkChild(Stream.runCollect(client.changes("total")))
+      const rejected = yield* Effect.forkChild(Stream.runCollect(client.rejections))
+      yield* settle
+      server.socket.snapshot("total", 1, 5)
+      yield* client.cast("Clear")
+      yield* settle
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(server.socket.closedWith, 1000)
+      assert.strictEqual(server.socket.listening, 0)
+      assert.deepStrictEqual(statusOf(client), { _tag: "Closed" })
+      const [sent, unsent, lifetime] = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepInclude(sent, { _tag: "ClientClosed", sent: true, retrySafe: false })
+      assert.deepInclude(unsent, { _tag: "ClientClosed", sent: false, retrySafe: true })
+      assert.strictEqual(lifetime._tag, "ClientClosed")
+      assert.deepStrictEqual(yield* Fiber.join(shown), [5])
+      assert.deepStrictEqual((yield* Fiber.join(rejected)).map(({ error }) => error._tag), ["ClientClosed"])
+      for (const effect of [client.call("Clear"), client.cast("Clear"), client.lifetime]) {
+        assert.strictEqual((yield* Effect.flip(effect as Effect.Effect<unknown, any>))._tag, "ClientClosed")
+      }
+      assert.deepStrictEqual(yield* Stream.runCollect(client.changes("items")), [])
+      yield* client.reconnect
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(server.sockets.length, 1)
+    }))
+
+  it.effect("stops an attempt to come back", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { server } = yield* Scope.provide(connected(), scope)
+      server.socket.drop()
+      yield* Scope.close(scope, Exit.void)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(server.sockets.length, 1)
+    }))
+})
+
+describe("a client as a service", () => {
+  it.effect("is made and closed with its Layer", () =>
+    Effect.gen(function*() {
+      class CartClient extends LiveClient.Service<CartClient>()("CartClient", CartLive) {}
+      const server = new FakeServer()
+      yield* Effect.gen(function*() {
+        const client = yield* CartClient
+        server.accept()
+        assert.strictEqual(statusOf(client)._tag, "Open")
+      }).pipe(Effect.provide(Layer.provide(CartClient.layerWith({ url: "ws://cart" }), server.layer)))
+      assert.strictEqual(server.socket.closedWith, 1000)
+    }))
+})
