@@ -166,6 +166,10 @@ const visitArray = (draft: Draft, path: string, from: Items, to: Items): void =>
     }
   }
   trim((a, b) => a === b)
+  // The usual change is in one item.
+  if (fromEnd === toEnd && toEnd === start + 1 && isSame(from[start]!, to[start]!)) {
+    return visit(draft, `${path}/${start}`, from[start]!, to[start]!)
+  }
   if (start < fromEnd && start < toEnd) {
     const before = from.slice(start, fromEnd)
     const after = to.slice(start, toEnd)
@@ -180,6 +184,13 @@ const visitArray = (draft: Draft, path: string, from: Items, to: Items): void =>
   for (let i = start; i < shared; i++) visit(draft, `${path}/${i}`, from[i]!, to[i]!)
   for (let i = fromEnd - 1; i >= shared; i--) emit(draft, { op: "remove", path: `${path}/${i}` })
   for (let i = shared; i < toEnd; i++) emit(draft, { op: "add", path: `${path}/${i}`, value: to[i]! })
+}
+
+/** Are these two states of one item? */
+const isSame = (before: Json, after: Json): boolean => {
+  if (!isObject(before) || !isObject(after)) return false
+  const key = identity.find((key) => own(after, key) !== undefined)
+  return key !== undefined && own(before, key) === own(after, key)
 }
 
 type Index = ReadonlyMap<Json, number>

@@ -219,16 +219,24 @@ const watcher = (
 const none = Symbol()
 
 /** A callback that throws is a bug of whoever watches, and must not become the session's. */
-const guarded = (session: LiveSession, { changed, ended }: Watcher<any>): Watcher<any> => {
-  const safely = (f: () => void) => {
-    try {
-      f()
-    } catch (defect) {
-      session.runtime.runFork(Effect.logError(`a watcher of session ${session.kind}/${session.id} threw`, defect))
-    }
+const guarded = (session: LiveSession, watcher: Watcher<any>): Watcher<any> => {
+  const failed = (defect: unknown) => {
+    session.runtime.runFork(Effect.logError(`a watcher of session ${session.kind}/${session.id} threw`, defect))
   }
   return {
-    changed: (state, version, epoch) => safely(() => changed(state, version, epoch)),
-    ended: (reason) => safely(() => ended(reason))
+    changed: (state, version, epoch) => {
+      try {
+        watcher.changed(state, version, epoch)
+      } catch (defect) {
+        failed(defect)
+      }
+    },
+    ended: (reason) => {
+      try {
+        watcher.ended(reason)
+      } catch (defect) {
+        failed(defect)
+      }
+    }
   }
 }

@@ -42,24 +42,12 @@ const maxViews = 100
 /** How many requests over the rate are answered with a refusal before the connection is closed. */
 const maxRefused = 1_000
 
-/** While so many bytes wait to be sent, views wait too. */
-const enoughBuffered = 64 * 1024
-
 export class LiveConnection extends SocketConnection {
   private readonly live: LiveRoute
   private readonly client: Client
   private readonly views = new Map<RequestEncoded["id"], View>()
   private readonly actions = new Map<RequestEncoded["id"], Fiber.Fiber<unknown, unknown>>()
   private refused = 0
-  /** Does a view wait until what was sent is gone? */
-  private clogged = false
-  private readonly sent = () => {
-    if (this.clogged && this.isOpen && this.socket!.bufferedAmount < enoughBuffered) {
-      this.clogged = false
-      for (const view of this.views.values()) this.flush(view)
-    }
-  }
-
   constructor(route: LiveRoute, client: Client, closed: () => void) {
     super(route, closed)
     this.live = route
@@ -67,6 +55,10 @@ export class LiveConnection extends SocketConnection {
   }
 
   protected opened(): void {}
+
+  protected override drained(): void {
+    for (const view of this.views.values()) this.flush(view)
+  }
 
   protected gone(): void {
     for (const id of Array.from(this.views.keys())) this.unmount(id)
@@ -120,7 +112,7 @@ export class LiveConnection extends SocketConnection {
       case "Interrupt":
         return this.interrupt(message.requestId)
       case "Ping":
-        if (this.overdraws() === 0) this.sendFrame(pong, this.sent)
+        if (this.overdraws() === 0) this.sendFrame(pong)
         return
       case "Eof":
         return this.close(CloseCode.normal, "bye")
@@ -256,21 +248,17 @@ export class LiveConnection extends SocketConnection {
     while (mounted.isBehind) {
       if (!force) {
         if (view.unacknowledged >= this.live.window) return
-        if (this.socket!.bufferedAmount >= enoughBuffered) {
-          this.clogged = true
-          return
-        }
+        if (this.isFull) return
       }
       const event = mounted.nextJson()
       if (event === undefined) return
       view.unacknowledged++
-      this.sendFrame(`${view.head}${event}]}\n`, this.sent)
+      this.sendFrame(`${view.head}${event}]}\n`)
     }
   }
 
   private respond(requestId: RequestEncoded["id"], exit: unknown): void {
-    // Views may wait until it has gone.
-    this.sendFrame(`${JSON.stringify({ _tag: "Exit", requestId, exit })}\n`, this.sent)
+    this.sendFrame(`${JSON.stringify({ _tag: "Exit", requestId, exit })}\n`)
   }
 }
 

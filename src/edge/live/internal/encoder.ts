@@ -27,7 +27,7 @@ const part = (ast: SchemaAST.AST): Encode => {
         : whole(ast)
     case "Objects":
       return isPlain(ast) && ast.propertySignatures.every(isPlainProperty) && ast.indexSignatures.every(isPlainIndex)
-        ? remembered(properties(ast))
+        ? properties(ast)
         : whole(ast)
     default:
       return whole(ast)
@@ -65,22 +65,34 @@ const isPlainIndex = ({ parameter }: SchemaAST.IndexSignature, index: number): b
   index === 0 && parameter._tag === "String" && parameter.encoding === undefined
 
 const items = (encode: Encode): Encode => (value: ReadonlyArray<unknown>) => {
-  const encoded = value.map(encode)
-  return encoded.every((item, index) => item === value[index]) ? value : encoded
+  let encoded: Array<unknown> | undefined
+  for (let i = 0; i < value.length; i++) {
+    const item = encode(value[i])
+    if (item !== value[i]) encoded ??= value.slice(0, i)
+    encoded?.push(item)
+  }
+  return encoded ?? value
 }
 
 const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Encode => {
   const named = new Map(propertySignatures.map(({ name, type }) => [name as string, part(type)]))
   const other = indexSignatures.length === 0 ? undefined : part(indexSignatures[0]!.type)
-  return (value: Readonly<Record<string, unknown>>) => {
-    let changed = Object.getPrototypeOf(value) !== Object.prototype
-    const entries: Array<[string, unknown]> = []
-    for (const key of Object.keys(value)) {
-      const encode = named.get(key) ?? other
-      const encoded = encode?.(value[key])
-      if (encode !== undefined && encoded !== undefined) entries.push([key, encoded])
-      changed ||= encoded !== value[key] || encode === undefined
+  const encodes = [...named.values(), ...other === undefined ? [] : [other]]
+  const encode: Encode = (value: Readonly<Record<string, unknown>>) => {
+    const isPlainObject = Object.getPrototypeOf(value) === Object.prototype
+    let entries: Array<[string, unknown]> | undefined
+    const keys = Object.keys(value)
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i]!
+      const one = named.get(key) ?? other
+      const encoded = one?.(value[key])
+      if (encoded !== value[key] || one === undefined || !isPlainObject) {
+        entries ??= keys.slice(0, i).map((key) => [key, value[key]])
+      }
+      if (encoded !== undefined) entries?.push([key, encoded])
     }
-    return changed ? Object.fromEntries(entries) : value
+    return entries === undefined ? value : Object.fromEntries(entries)
   }
+  // To look at a few scalars takes no longer than to remember that it was done.
+  return encodes.every((one) => one === same) ? encode : remembered(encode)
 }

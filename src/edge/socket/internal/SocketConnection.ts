@@ -58,6 +58,7 @@ export abstract class SocketConnection {
       else this.isRead()
     })
     socket.on("error", ignore)
+    wire.on("drain", () => this.drained())
     socket.on("close", () => {
       this.gone()
       this.closed()
@@ -84,15 +85,23 @@ export abstract class SocketConnection {
     return this.socket !== undefined && this.closing === undefined
   }
 
+  /** Has what was sent yet to go? Then `drained` is called when it has. */
+  protected get isFull(): boolean {
+    return this.wire!.writableNeedDrain
+  }
+
+  /** What was sent is gone. */
+  protected drained(): void {}
+
   /** Sends a frame, unless it is closed. A client that does not read is let go of. */
-  protected sendFrame(frame: string, sent: () => void = ignore): void {
+  protected sendFrame(frame: string): void {
     if (!this.isOpen || !this.isRead()) return
     const socket = this.socket!
     // One write of one string takes 70 % of the time of `send`, which writes a header and a buffer.
     const { length } = frame
     if (length < 65_536 && Buffer.byteLength(frame) === length && socket.readyState === socket.OPEN) {
-      this.wire!.write(headOf(length) + frame, "latin1", sent)
-    } else socket.send(frame, sent)
+      this.wire!.write(headOf(length) + frame, "latin1")
+    } else socket.send(frame, ignore)
   }
 
   private isRead(): boolean {
