@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
-import { encoder } from "../../src/edge/live/internal/encoder.ts"
+import { Effect, Layer, Schema } from "effect"
+import { Live, Session } from "effect-sessions"
+import { LiveViews } from "effect-sessions/live"
+import { TestSessions } from "effect-sessions/testing"
+import * as Rpc from "effect/rpc/Rpc"
 
 const Money = Schema.FiniteFromString
 
@@ -31,45 +34,95 @@ const schemas = {
   map: Schema.ReadonlyMap(Schema.String, Item)
 }
 
-describe("the encoder of views", () => {
+class Any extends Session.Service<Any>()("Any", {
+  state: Schema.Unknown,
+  args: Schema.Unknown,
+  protocol: [Rpc.make("Set", { payload: Schema.Unknown })]
+}) {}
+
+const AnyLayer = Any.toLayer(Any.behavior({
+  init: ({ args }) => args,
+  handlers: { Set: ({ payload }) => [payload] }
+}))
+
+/** What a view with this schema shows of states, one after the other. */
+const shows = (schema: Schema.Top, ...states: ReadonlyArray<unknown>): Effect.Effect<Array<any>> => {
+  class View extends Live.Service<View>()("View", { kind: Any, views: { all: schema } }) {}
+  return Effect.gen(function*() {
+    const ref = yield* (yield* Any).start("a", { args: states[0] })
+    const views = yield* View
+    return yield* Effect.forEach(states, (state) =>
+      Effect.gen(function*() {
+        yield* ref.call("Set", state)
+        const mounted = yield* views.mount(ref, "all", { changed() {}, ended() {} })
+        const event = mounted.next()
+        return event?._tag === "snapshot" ? event.state : assert.fail("a view begins with a snapshot")
+      }))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      Layer.provideMerge(
+        LiveViews.layer(View, { select: { all: (state) => state as never } }),
+        TestSessions.layer(AnyLayer)
+      )
+    ),
+    Effect.orDie
+  )
+}
+
+/** There is no -0 in JSON, and no `undefined`. */
+const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
+describe("What a view shows", () => {
   for (const [name, schema] of Object.entries(schemas) as ReadonlyArray<[string, Schema.Codec<any, any>]>) {
-    const encode = encoder(schema)
     const whole = Schema.encodeSync(Schema.toCodecJson(schema) as Schema.Codec<any, any>)
-    it.prop(`gives what the schema gives: ${name}`, [Schema.toType(schema)], ([value]) => {
-      assert.deepStrictEqual(encode(value), whole(value))
-      // What it remembers is the same.
-      assert.deepStrictEqual(encode(value), whole(value))
-    }, { arbitrary: { runs: 300 } })
+    it.effect.prop(
+      `is what the schema makes of it: ${name}`,
+      [Schema.toType(schema), Schema.toType(schema)],
+      ([a, b]) =>
+        Effect.map(shows(schema, a, b, a), (shown) => {
+          assert.deepStrictEqual(asJson(shown), asJson([whole(a), whole(b), whole(a)]))
+        }),
+      { arbitrary: { runs: 60 } }
+    )
   }
 
-  it("leaves out what the schema does not name, at any depth", () => {
-    const encode = encoder(Schema.Struct({ items: Schema.Array(Item), one: Item }))
-    const item = { id: 1, name: "tea", cost: 3 }
-    const state = { items: [item], one: item, secret: "hush" }
-    assert.deepStrictEqual(encode(state), { items: [{ id: 1, name: "tea" }], one: { id: 1, name: "tea" } })
-    assert.deepStrictEqual(state.items, [item])
-  })
+  it.effect("leaves out what the schema does not name, at any depth", () =>
+    Effect.gen(function*() {
+      const item = { id: 1, name: "tea", cost: 3 }
+      const state = { items: [item], one: item, secret: "hush" }
+      const [shown] = yield* shows(Schema.Struct({ items: Schema.Array(Item), one: Item }), state)
+      assert.deepStrictEqual(shown, { items: [{ id: 1, name: "tea" }], one: { id: 1, name: "tea" } })
+      assert.deepStrictEqual(state.items, [item])
+    }))
 
-  it("keeps the very objects that are JSON as they are", () => {
-    const encode = encoder(schemas.plain)
-    const state = { items: [{ id: 1, name: "tea" }], n: null, tags: ["a"] }
-    assert.strictEqual(encode(state), state)
-  })
+  it.effect("is the very object where that is JSON as it is", () =>
+    Effect.gen(function*() {
+      const state = { items: [{ id: 1, name: "tea" }], n: null, tags: ["a"] }
+      const [shown] = yield* shows(schemas.plain, state)
+      assert.strictEqual(shown, state)
+    }))
 
-  it("makes anew only what changed", () => {
-    const encode = encoder(schemas.transformed)
-    const items = Array.from({ length: 10 }, (_, id) => ({ id, price: id }))
-    const before = encode({ items, at: new Date(0) })
-    const after = encode({ items: items.with(3, { id: 3, price: 30 }), at: new Date(0) })
-    for (let i = 0; i < 10; i++) assert.strictEqual(before.items[i] === after.items[i], i !== 3, `item ${i}`)
-    assert.strictEqual(encode({ items, at: new Date(1) }).items, before.items)
-  })
+  it.effect("is made anew only where something changed", () =>
+    Effect.gen(function*() {
+      const items = Array.from({ length: 10 }, (_, id) => ({ id, price: id }))
+      const at = new Date(0)
+      const [before, after, later] = yield* shows(
+        schemas.transformed,
+        { items, at },
+        { items: items.with(3, { id: 3, price: 30 }), at },
+        { items, at: new Date(1) }
+      )
+      for (let i = 0; i < 10; i++) assert.strictEqual(before.items[i] === after.items[i], i !== 3, `item ${i}`)
+      assert.strictEqual(later.items, before.items)
+    }))
 
-  it("takes keys as data", () => {
-    const encode = encoder(Schema.Record(Schema.String, Money))
-    const state = JSON.parse("{\"__proto__\": 1, \"constructor\": 2}")
-    const json = encode(state)
-    assert.deepStrictEqual(Object.keys(json), ["__proto__", "constructor"])
-    assert.strictEqual(JSON.stringify(json), "{\"__proto__\":\"1\",\"constructor\":\"2\"}")
-  })
+  it.effect("takes keys as data", () =>
+    Effect.gen(function*() {
+      const [shown] = yield* shows(
+        Schema.Record(Schema.String, Money),
+        JSON.parse("{\"__proto__\": 1, \"constructor\": 2}")
+      )
+      assert.strictEqual(JSON.stringify(shown), "{\"__proto__\":\"1\",\"constructor\":\"2\"}")
+    }))
 })
