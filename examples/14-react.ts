@@ -19,12 +19,12 @@ export const useSubscriptionRef = <A>(ref: SubscriptionRef.SubscriptionRef<A>): 
   return useSyncExternalStore(subscribe, value, value)
 }
 
-class Cart extends Session.Service<Cart>()("Cart", {
+export class Cart extends Session.Service<Cart>()("Cart", {
   state: Schema.Array(Schema.String),
   protocol: [Rpc.make("Add", { payload: Schema.String })]
 }) {}
 
-class CartLive extends Live.Service<CartLive>()("CartLive", {
+export class CartLive extends Live.Service<CartLive>()("CartLive", {
   kind: Cart,
   views: { items: Cart.state },
   messages: ["Add"]
@@ -53,7 +53,7 @@ export const LiveCart = ({ client, items }: {
 const Page = ({ cart }: { readonly cart: SubscriptionRef.SubscriptionRef<ReadonlyArray<string>> }) =>
   h(List, { items: useSubscriptionRef(cart) })
 
-const CartLayer = Cart.toLayer(
+export const CartLayer = Cart.toLayer(
   Cart.behavior({ init: () => [], handlers: { Add: ({ payload, state }) => [[...state, payload]] } })
 )
 

@@ -7,6 +7,7 @@ import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/h
 import { createHash } from "node:crypto"
 import { fileURLToPath } from "node:url"
 import { stripVTControlCharacters } from "node:util"
+import { gzipSync } from "node:zlib"
 import * as Catalogue from "./Catalogue.ts"
 
 /** The page cannot be built; the message says why, in one line. */
@@ -67,15 +68,21 @@ const contentSecurityPolicy = [
 /** Something that browsers may keep, but ask each time whether it is still the same. */
 const asset = (path: `/${string}`, contentType: string, text: string, more: Record<string, string> = {}) => {
   const etag = `"${createHash("sha256").update(text).digest("base64url")}"`
-  const headers = { ...more, etag, "cache-control": "no-cache" }
+  const headers = { ...more, etag, "cache-control": "no-cache", vary: "accept-encoding" }
   const full = HttpServerResponse.text(text, { contentType, headers })
+  const zipped = HttpServerResponse.uint8Array(gzipSync(text), {
+    contentType,
+    headers: { ...headers, "content-encoding": "gzip" }
+  })
   const same = HttpServerResponse.empty({ status: 304, headers })
-  return HttpRouter.add(
-    "GET",
-    path,
-    (request: HttpServerRequest.HttpServerRequest) =>
-      Effect.succeed(request.headers["if-none-match"]?.includes(etag) === true ? same : full)
-  )
+  return HttpRouter.add("GET", path, ({ headers }: HttpServerRequest.HttpServerRequest) =>
+    Effect.succeed(
+      headers["if-none-match"]?.includes(etag) === true
+        ? same
+        : /\bgzip\b/.test(headers["accept-encoding"] ?? "")
+        ? zipped
+        : full
+    ))
 }
 
 export const layer = Layer.unwrap(Effect.gen(function*() {

@@ -24,17 +24,24 @@ const patience = "1 second"
 /** For clients that send their request slowly, or never all of it. Answers may take as long as they like. */
 const limits = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 }
 
-/** Serves routes that need `Sessions`. */
+/** Answers with the routes of the router. */
+const answering = Layer.unwrap(
+  Effect.map(HttpRouter.HttpRouter, (router) => HttpServer.serve(router.asHttpEffect()))
+)
+
+/** Serves routes that need `Sessions`. It listens once all of them are there: what came before would get no answer. */
 export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.gen(function*() {
     const server = createServer(limits)
     return closing(server).pipe(
-      Layer.provide(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
-      Layer.provideMerge(NodeHttpServer.layer(() => server, {
+      Layer.provide(answering),
+      Layer.provideMerge(NodeHttpServer.layerServer(() => server, {
         ...yield* options,
         // We close it ourselves, see below.
         disablePreemptiveShutdown: true
-      }))
+      })),
+      Layer.provide(Layer.provideMerge(routes, HttpRouter.layer)),
+      Layer.provide(NodeHttpServer.layerHttpServices)
     )
   }))
 

@@ -2,46 +2,9 @@
  * The program itself, as a process of its own.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, type Scope } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
+import { Deferred, Effect, Fiber, Schedule } from "effect"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
-import { fileURLToPath } from "node:url"
-
-const main = fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url))
-
-interface Shop {
-  readonly process: ChildProcess
-  /** The line with which it opens; fails the test when it ends before. */
-  readonly url: Effect.Effect<string>
-  readonly ended: Effect.Effect<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
-}
-
-const start = (env: Record<string, string>): Effect.Effect<Shop, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const process = spawn(globalThis.process.execPath, ["--conditions=source", main], {
-        env: { PATH: globalThis.process.env["PATH"], PORT: "0", ...env }
-      })
-      let stdout = ""
-      let stderr = ""
-      const url = Deferred.makeUnsafe<string>()
-      const ended = Deferred.makeUnsafe<{ code: number | null; stdout: string; stderr: string }>()
-      process.stdout.on("data", (chunk) => {
-        stdout += chunk
-        const found = /^The corner shop is open: (http:\S+)\n/.exec(stdout)?.[1]
-        if (found !== undefined) Deferred.doneUnsafe(url, Effect.succeed(found))
-      })
-      process.stderr.on("data", (chunk) => {
-        stderr += chunk
-      })
-      process.on("close", (code) => {
-        Deferred.doneUnsafe(url, Effect.die(new Error(`ended with ${code}: ${stderr}`)))
-        Deferred.doneUnsafe(ended, Effect.succeed({ code, stdout, stderr }))
-      })
-      return { process, url: Deferred.await(url), ended: Deferred.await(ended) }
-    }),
-    ({ process }) => Effect.sync(() => process.kill("SIGKILL"))
-  )
+import { start } from "./ShopProcess.ts"
 
 /** Reads a stream of events until it is over, and gives all of it; `opened` when the first has come. */
 const follow = (url: string, opened: Deferred.Deferred<void>): Effect.Effect<string> =>
@@ -75,6 +38,18 @@ describe("npm start", () => {
       const { code, stderr, stdout } = yield* shop.ended
       assert.deepStrictEqual([code, stderr], [0, ""])
       assert.strictEqual(stdout, `The corner shop is open: ${url}\nThe corner shop is closed, 0 visits ended.\n`)
+    }))
+
+  it.live("is open when it can answer, and not before", () =>
+    Effect.gen(function*() {
+      const first = yield* start({})
+      const url = yield* first.url
+      first.process.kill("SIGKILL")
+      yield* first.ended
+      yield* start({ PORT: new URL(url).port })
+      // The very first connection that it takes.
+      const answer = yield* Effect.retry(Effect.tryPromise(() => fetch(`${url}/health`)), Schedule.spaced(5))
+      assert.strictEqual(answer.status, 200)
     }))
 
   it.live("takes its settings from the environment", () =>

@@ -1,0 +1,82 @@
+/**
+ * A wire between a browser and the shop, of which the test decides what gets through.
+ */
+import { Effect, type Scope } from "effect"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
+
+export class Wire {
+  private readonly sockets = new Set<Socket>()
+  private state: "whole" | "one-way" | "cut" = "whole"
+  /** Bytes per second, and milliseconds each way. */
+  private speed: { readonly rate: number; readonly latency: number } | undefined
+  private busyUntil = 0
+  private port = 0
+
+  /** The address of the shop for those who come by this wire. */
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** All connections die, and nobody gets a new one. */
+  cut(): void {
+    this.state = "cut"
+    for (const socket of this.sockets) socket.destroy()
+  }
+
+  /** The shop hears everything, but nobody hears the shop. */
+  muteShop(): void {
+    this.state = "one-way"
+  }
+
+  mend(): void {
+    this.state = "whole"
+  }
+
+  slow(speed: Wire["speed"]): void {
+    this.speed = speed
+  }
+
+  private join(from: Socket, to: Socket, isHeard: () => boolean): void {
+    this.sockets.add(from)
+    from.on("data", (bytes) => {
+      if (!isHeard()) return
+      if (this.speed === undefined) to.write(bytes)
+      else {
+        const now = performance.now()
+        this.busyUntil = Math.max(now, this.busyUntil) + bytes.length / this.speed.rate * 1_000
+        setTimeout(() => to.write(bytes), this.busyUntil + this.speed.latency - now)
+      }
+    })
+    from.on("error", () => {})
+    from.on("close", () => {
+      this.sockets.delete(from)
+      to.destroy()
+    })
+  }
+
+  static readonly to = (shop: string): Effect.Effect<Wire, never, Scope.Scope> =>
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.callback<readonly [Wire, ReturnType<typeof createServer>]>((resume) => {
+          const wire = new Wire()
+          const { hostname, port } = new URL(shop)
+          const server = createServer((browser) => {
+            const shop = connect(Number(port), hostname)
+            wire.join(browser, shop, () => true)
+            wire.join(shop, browser, () => wire.state === "whole")
+            if (wire.state === "cut") browser.destroy()
+          })
+          server.listen(0, "127.0.0.1", () => {
+            wire.port = (server.address() as AddressInfo).port
+            resume(Effect.succeed([wire, server]))
+          })
+        }),
+        ([wire, server]) =>
+          Effect.sync(() => {
+            wire.cut()
+            server.close()
+          })
+      ),
+      ([wire]) => wire
+    )
+}
