@@ -1,0 +1,144 @@
+/**
+ * Encrypts the bodies of snapshots before any store gets them.
+ *
+ * Bodies are encrypted with AES-256-GCM, and bound to the kind, id, epoch, version and format of their snapshot, so that
+ * nobody who can write to the store can change them, or pass one off as another. What the store works with stays
+ * readable: kinds, ids, epochs, versions and times. It can still give an older snapshot than the last, or none.
+ *
+ * The first key encrypts, all decrypt: to rotate, put a new key in front, and take the old one away when all that it
+ * encrypted was written again or has expired.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { describe } from "../../contract/internal/describe.ts"
+import { InvalidConfig } from "../../contract/SessionError.ts"
+import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { Encryption, importMaster, type MasterKey } from "./internal/encryption.ts"
+
+/**
+ * A snapshot is kept that cannot be decrypted: it was encrypted with a key that is not given any more, not encrypted at
+ * all, or somebody changed it. It is the `cause` of a `SnapshotStoreError`, and stays where it is: give the missing key.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnreadableSnapshot extends Schema.TaggedError<UnreadableSnapshot>()(
+  "UnreadableSnapshot",
+  { kind: Schema.String, id: Schema.String, epoch: Schema.Number, version: Schema.Number, message: Schema.String }
+) {}
+
+/**
+ * Wraps the `SnapshotStore` that it is provided with. Keys are 32 random bytes each, as base64, base64url or
+ * hexadecimal text, such as `openssl rand -base64 32` prints. Fails with `InvalidConfig` when there is none, one is of
+ * another length, or one comes twice.
+ *
+ * @example
+ * const StoreLayer = Encrypted.layer(Redacted.make(process.env.SNAPSHOT_KEY!)).pipe(
+ *   Layer.provide(FileStore.layer({ directory: "/var/lib/shop" }))
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  keys: Redacted.Redacted | ReadonlyArray<Redacted.Redacted>
+): Layer.Layer<SnapshotStore, InvalidConfig, SnapshotStore> =>
+  Layer.effect(
+    SnapshotStore,
+    Effect.gen(function*() {
+      const encryption = new Encryption(yield* importKeys(Redacted.isRedacted(keys) ? [keys] : keys))
+      return wrap(yield* SnapshotStore, encryption)
+    })
+  )
+
+const keyLength = 32
+
+const toBytes = (text: string): Uint8Array<ArrayBuffer> | undefined => {
+  const trimmed = text.trim()
+  const bytes = /^[0-9a-f]{64}$/i.test(trimmed)
+    ? Buffer.from(trimmed, "hex")
+    : /^[\w+/-]+={0,2}$/.test(trimmed)
+    ? Buffer.from(trimmed, "base64")
+    : undefined
+  return bytes?.length === keyLength ? new Uint8Array(bytes) : undefined
+}
+
+const importKeys = Effect.fnUntraced(function*(
+  keys: ReadonlyArray<Redacted.Redacted>
+): Effect.fn.Return<ReadonlyArray<MasterKey>, InvalidConfig> {
+  const invalid = (found: string) =>
+    new InvalidConfig({
+      setting: "keys",
+      message: `keys must be ${keyLength} bytes each, as base64 or hexadecimal text: ${found}`
+    })
+  if (keys.length === 0) return yield* invalid("there is none")
+  const masters: Array<MasterKey> = []
+  for (const [i, key] of keys.entries()) {
+    const bytes = toBytes(Redacted.value(key))
+    if (bytes === undefined) return yield* invalid(`number ${i + 1} is not`)
+    const master = yield* Effect.promise(() => importMaster(bytes))
+    if (masters.some(({ id }) => id === master.id)) return yield* invalid(`number ${i + 1} comes twice`)
+    masters.push(master)
+  }
+  return masters
+})
+
+const wrap = (store: SnapshotStore["Service"], encryption: Encryption): SnapshotStore["Service"] => {
+  const encrypt = (snapshot: Snapshot) =>
+    Effect.promise(async () => ({ ...snapshot, body: await encryption.encrypt(snapshot.body, snapshot, "body") }))
+
+  const decrypt = (operation: string) => (snapshot: Snapshot): Effect.Effect<Snapshot, SnapshotStoreError> =>
+    Effect.tryPromise({
+      try: async () => ({ ...snapshot, body: await encryption.decrypt(snapshot.body, snapshot, "body") }),
+      catch: (error) => {
+        const { epoch, id, kind, version } = snapshot
+        const message = `the snapshot of ${kind}/${id} cannot be decrypted: ${describe(error)}`
+        const cause = new UnreadableSnapshot({ kind, id, epoch, version, message })
+        return new SnapshotStoreError({ operation, message, cause })
+      }
+    })
+
+  const decryptOption = (operation: string, snapshot: Option.Option<Snapshot>) =>
+    Option.isNone(snapshot)
+      ? Effect.succeed(snapshot)
+      : Effect.map(decrypt(operation)(snapshot.value), Option.some)
+
+  return {
+    ...store,
+
+    claim: (key, atLeast) =>
+      Effect.flatMap(
+        store.claim(key, atLeast),
+        ({ epoch, snapshot }) => Effect.map(decryptOption("claim", snapshot), (snapshot) => ({ epoch, snapshot }))
+      ),
+
+    save: (snapshots) => Effect.flatMap(Effect.forEach(snapshots, encrypt, { concurrency: 16 }), store.save),
+
+    peek: (key) => Effect.flatMap(store.peek(key), (snapshot) => decryptOption("peek", snapshot)),
+
+    // What is wrong with a snapshot often quotes it.
+    setAside: (snapshot, reason) =>
+      Effect.flatMap(
+        Effect.all([encrypt(snapshot), Effect.promise(() => encryption.encrypt(reason, snapshot, "reason"))]),
+        ([encrypted, reason]) => store.setAside(encrypted, reason)
+      ),
+
+    aside: Effect.flatMap(store.aside, (all) =>
+      Effect.forEach(all, ({ reason, snapshot }) =>
+        Effect.gen(function*() {
+          const shown = yield* Effect.orElseSucceed(
+            Effect.tryPromise(() => encryption.decrypt(reason, snapshot, "reason")),
+            () => reason
+          )
+          return yield* Effect.match(decrypt("aside")(snapshot), {
+            onSuccess: (snapshot) => ({ snapshot, reason: shown }),
+            onFailure: (error) => ({ snapshot, reason: `${shown} (${error.message})` })
+          })
+        })))
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Snapshots in Redis, which any number of processes share.
+ *
+ * Whether somebody may write is decided by scripts inside Redis, so that a former owner is refused however the processes
+ * race. What was saved is as durable as Redis is told to be: turn its append-only file on, and set its
+ * `maxmemory-policy` to `noeviction`, or it forgets snapshots when memory gets short. A failover to a replica can lose
+ * what was written last, and epochs that were claimed last with it.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redis from "effect/persistence/Redis"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
+import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { duration } from "../../policy/SessionsConfig.ts"
+import { type Aside, identity, inOrder } from "./internal/Aside.ts"
+import { eachOnce, failed, inChunks } from "./internal/operations.ts"
+import * as scripts from "./internal/redisScripts.ts"
+import { unescape } from "./internal/text.ts"
+
+/**
+ * Options of the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * What all keys begin with. Default: `{effect-sessions}:`. A Redis Cluster needs the braces, which keep all in one
+   * slot; to spread them, give each kind a store of its own.
+   */
+  readonly prefix?: string | undefined
+  /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
+  readonly epochRetention?: Duration.Input | undefined
+}
+
+/** As many keys as one script takes, so that no other client waits for long: some milliseconds. */
+const maxKeys = 250
+
+const timeOf = (text: string | null | undefined): number | null =>
+  text === null || text === undefined || text === "" ? null : Number(text)
+
+const toSnapshot = (key: Key, values: ReadonlyArray<string | null>): Option.Option<Snapshot> => {
+  const [epoch, version, format, body, savedAt, expiresAt, alarmAt] = values
+  return typeof body !== "string" ? Option.none() : Option.some({
+    kind: key.kind,
+    id: key.id,
+    epoch: Number(epoch),
+    version: Number(version),
+    format: Number(format),
+    body: unescape(body),
+    savedAt: Number(savedAt),
+    expiresAt: timeOf(expiresAt),
+    alarmAt: timeOf(alarmAt)
+  })
+}
+
+/**
+ * Keeps snapshots in Redis, through the `Redis` service of a driver such as `NodeRedis.layer` of
+ * `@effect/platform-node`. Fails with `InvalidConfig` when an option is out of range.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<SnapshotStore, InvalidConfig, Redis.Redis> =>
+  Layer.effect(SnapshotStore, make(options))
+
+const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<SnapshotStore["Service"], InvalidConfig, Redis.Redis> {
+  const redis = yield* Redis.Redis
+  const prefix = options.prefix ?? "{effect-sessions}:"
+  const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
+  const [claim, save, remove, setAside, alarms, sweep, forget] = [
+    redis.eval(scripts.claim),
+    redis.eval(scripts.save),
+    redis.eval(scripts.remove),
+    redis.eval(scripts.setAside),
+    redis.eval(scripts.alarms),
+    redis.eval(scripts.sweep),
+    redis.eval(scripts.forget)
+  ]
+  const attempt = <A>(
+    operation: string,
+    effect: Effect.Effect<A, Redis.RedisError>
+  ): Effect.Effect<A, SnapshotStoreError> => Effect.mapError(effect, failed(operation, "Redis"))
+
+  const isOne = (answers: ReadonlyArray<number>): ReadonlyArray<boolean> => answers.map((answer) => answer === 1)
+
+  /** Runs a script on some at a time until none is left, and gives how many there were. */
+  const repeat = Effect.fnUntraced(function*(script: typeof sweep, time: number) {
+    for (let total = 0;;) {
+      const count = yield* script(prefix, time, maxKeys)
+      total += count
+      if (count < maxKeys) return total
+    }
+  })
+
+  return {
+    claim: (key, atLeast) =>
+      attempt(
+        "claim",
+        Effect.map(
+          Effect.flatMap(Clock.currentTimeMillis, (now) => claim(prefix, now, key, atLeast)),
+          ([epoch, ...values]) => ({ epoch: Number(epoch), snapshot: toSnapshot(key, values) })
+        )
+      ),
+
+    save: (snapshots) =>
+      eachOnce("save", snapshots, () =>
+        attempt(
+          "save",
+          inChunks(snapshots, maxKeys, ({ body }) => body.length, (chunk) => Effect.map(save(prefix, chunk), isOne))
+        )),
+
+    remove: (keys) =>
+      eachOnce("remove", keys, () =>
+        attempt(
+          "remove",
+          Effect.flatMap(
+            Clock.currentTimeMillis,
+            (now) => inChunks(keys, maxKeys, () => 0, (chunk) => Effect.map(remove(prefix, now, chunk), isOne))
+          )
+        )),
+
+    peek: (key) =>
+      attempt(
+        "peek",
+        Effect.map(
+          redis.send<ReadonlyArray<string | null>>("HMGET", `${prefix}s/${key.kind}/${key.id}`, ...scripts.fields),
+          (values) => toSnapshot(key, values)
+        )
+      ),
+
+    setAside: (snapshot, reason) =>
+      attempt(
+        "setAside",
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const aside: Aside = { snapshot, reason }
+          return Effect.asVoid(setAside(prefix, now, snapshot, identity(snapshot), JSON.stringify(aside)))
+        })
+      ),
+
+    aside: attempt(
+      "aside",
+      Effect.map(
+        redis.send<ReadonlyArray<string>>("HVALS", `${prefix}aside`),
+        (texts) => texts.map((text): Aside => JSON.parse(text)).sort(inOrder)
+      )
+    ),
+
+    alarms: (kind, until, limit) =>
+      limit < 1 ? Effect.succeed([]) : attempt(
+        "alarms",
+        Effect.map(alarms(prefix, kind, until, Math.min(limit, 2 ** 31)), (answers) => {
+          const found: Array<Key & { readonly alarmAt: number }> = []
+          for (let i = 0; i < answers.length; i += 2) {
+            found.push({ kind, id: answers[i]!, alarmAt: Number(answers[i + 1]) })
+          }
+          return found
+        })
+      ),
+
+    nextAlarm: (kind) =>
+      attempt(
+        "nextAlarm",
+        Effect.map(alarms(prefix, kind, Infinity, 1), ([, alarmAt]) =>
+          Option.map(Option.fromUndefinedOr(alarmAt), Number))
+      ),
+
+    list: (kind, { after, limit }) =>
+      limit < 1 ? Effect.succeed([]) : attempt(
+        "list",
+        redis.send<ReadonlyArray<string>>(
+          "ZRANGEBYLEX",
+          `${prefix}ids/${kind}`,
+          after === undefined ? "-" : `(${after}`,
+          "+",
+          "LIMIT",
+          "0",
+          String(Math.min(limit, 2 ** 31))
+        )
+      ),
+
+    sweep: (now) =>
+      attempt(
+        "sweep",
+        Effect.tap(repeat(sweep, now), () => repeat(forget, now - epochRetention))
+      )
+  }
+})

@@ -1,0 +1,300 @@
+/**
+ * Snapshots in PostgreSQL, which any number of processes share.
+ *
+ * Whether somebody may write is decided inside the statement that writes, so that a former owner is refused however the
+ * processes race. What was saved is as durable as the database's commits are: with `synchronous_commit` on, which is its
+ * default, it survives a crash of the database's machine too.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { InvalidConfig } from "../../contract/SessionError.ts"
+import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { duration } from "../../policy/SessionsConfig.ts"
+import { eachOnce, failed, inChunks } from "./internal/operations.ts"
+import { definitions, statements } from "./internal/sqlStatements.ts"
+import { escape, unescape } from "./internal/text.ts"
+
+/**
+ * Options of the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * The name of the table, in lower case, after the name of its schema and a dot if it is not in the search path. Two
+   * more are named after it, with `_aside` and `_floor`. Default: `effect_sessions_snapshots`.
+   */
+  readonly table?: string | undefined
+  /** Whether tables that are missing are created. Default: `true`. What to run otherwise: {@link schema}. */
+  readonly createTables?: boolean | undefined
+  /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
+  readonly epochRetention?: Duration.Input | undefined
+}
+
+/** As many rows as one statement writes. */
+const maxRows = 1000
+
+interface SnapshotRow extends Key {
+  readonly snapshot_epoch: number | null
+  readonly version: number
+  readonly format: number
+  readonly body: string
+  readonly saved_at: number
+  readonly expires_at: number | null
+  readonly alarm_at: number | null
+}
+
+const toSnapshot = (row: SnapshotRow): Option.Option<Snapshot> =>
+  row.snapshot_epoch === null ? Option.none() : Option.some({
+    kind: row.kind,
+    id: row.id,
+    epoch: row.snapshot_epoch,
+    version: row.version,
+    format: row.format,
+    body: unescape(row.body),
+    savedAt: row.saved_at,
+    expiresAt: row.expires_at,
+    alarmAt: row.alarm_at
+  })
+
+/** An array of numbers as PostgreSQL writes it: drivers disagree on the types of those that have holes. */
+const numbers = <A>(all: ReadonlyArray<A>, of: (one: A) => number | null): string =>
+  `{${all.map((one) => of(one) ?? "NULL").join(",")}}`
+
+/** A limit that PostgreSQL takes. */
+const limitOf = (limit: number): string => String(Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER)))
+
+const orNull = (value: number | null): string | null => value === null ? null : String(value)
+
+const namePattern = /^(?:([a-z_][a-z0-9_]{0,62})\.)?([a-z_][a-z0-9_]{0,51})$/
+
+const parseName = (
+  table: string
+): Effect.Effect<readonly [schema: string | undefined, name: string], InvalidConfig> => {
+  const match = namePattern.exec(table)
+  return match === null
+    ? Effect.fail(
+      new InvalidConfig({
+        setting: "table",
+        message: `table must be a name in lower case, of at most 52 letters, digits and _, such as "snapshots" or ` +
+          `"app.snapshots", not ${JSON.stringify(table)}`
+      })
+    )
+    : Effect.succeed([match[1], match[2]!])
+}
+
+const defaultTable = "effect_sessions_snapshots"
+
+/**
+ * The statements that create the tables, for a migration of your own. They do nothing where the tables exist. Fails with
+ * `InvalidConfig` when the name cannot be one.
+ *
+ * @since 0.1.0
+ * @category schema
+ */
+export const schema = (table: string = defaultTable): Effect.Effect<ReadonlyArray<string>, InvalidConfig> =>
+  Effect.map(parseName(table), ([schema, name]) => definitions(schema, name))
+
+/** Two processes that create the same table at the same time disturb each other, even with `IF NOT EXISTS`. */
+const createLock = "SELECT pg_advisory_xact_lock(hashtext('effect-sessions/snapshots'))"
+
+/**
+ * Keeps snapshots in PostgreSQL, through the `SqlClient` of a driver such as `PgClient.layer` of `@effect/sql-pg`.
+ * Operations do not take part in a transaction that the caller has open: what has succeeded is not rolled back.
+ *
+ * Fails with `InvalidConfig` when an option is out of range or the client is not one for PostgreSQL, and with `SqlError`
+ * when the tables cannot be created. A snapshot that is larger than what the driver reads at once cannot be claimed:
+ * `PgClient` takes 16 MiB unless it is told otherwise.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<SnapshotStore, InvalidConfig | SqlError, SqlClient.SqlClient> =>
+  Layer.effect(SnapshotStore, make(options))
+
+const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<SnapshotStore["Service"], InvalidConfig | SqlError, SqlClient.SqlClient> {
+  const [schema, name] = yield* parseName(options.table ?? defaultTable)
+  const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
+  const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+  if (!sql.onDialectOrElse({ pg: () => true, orElse: () => false })) {
+    return yield* new InvalidConfig({
+      setting: "SqlClient",
+      message: `SqlStore needs a client for PostgreSQL, this one is for ${sql.driver}`
+    })
+  }
+  const outside = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.updateContext(effect, (context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
+  const run = <A extends object>(statement: string, parameters: ReadonlyArray<unknown>) =>
+    outside(sql.unsafe<A>(statement, parameters))
+  const attempt = <A>(operation: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SnapshotStoreError> =>
+    Effect.mapError(effect, failed(operation, "PostgreSQL"))
+
+  if (options.createTables !== false) {
+    const all = [createLock, ...definitions(schema, name)]
+    yield* outside(sql.withTransaction(Effect.forEach(all, (one) => sql.unsafe(one), { discard: true })))
+  }
+  const text = statements(schema, name)
+
+  const claim = Effect.fnUntraced(function*(key: Key, atLeast: number): Effect.fn.Return<
+    { readonly epoch: number; readonly snapshot: Option.Option<Snapshot> },
+    SqlError
+  > {
+    const now = yield* Clock.currentTimeMillis
+    const rows = yield* run<SnapshotRow & { readonly epoch: number; readonly is_new: boolean }>(
+      text.claim,
+      [key.kind, key.id, String(atLeast), String(now)]
+    )
+    const row = rows[0]!
+    // The key may have been forgotten while it was claimed. The floor was raised before that, but perhaps after this
+    // statement had looked at it.
+    const floor = row.is_new ? (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch : 0
+    return row.epoch <= floor
+      ? yield* claim(key, floor + 1)
+      : { epoch: row.epoch, snapshot: toSnapshot(row) }
+  })
+
+  /** Runs a statement that gives the keys that it took. */
+  const takes = <A extends Key>(
+    statement: string,
+    all: ReadonlyArray<A>,
+    parametersOf: (all: ReadonlyArray<A>) => ReadonlyArray<unknown>
+  ) =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const parameters = [String(now), all.map(({ kind }) => kind), all.map(({ id }) => id), ...parametersOf(all)]
+      const rows = yield* run<Key>(statement, parameters)
+      if (rows.length === all.length) return all.map(() => true)
+      const taken = new Set(rows.map(({ id, kind }) => `${kind}\n${id}`))
+      return all.map(({ id, kind }) => taken.has(`${kind}\n${id}`))
+    })
+
+  /** Runs a statement on some rows at a time until none is left, and gives how many there were. */
+  const repeat = Effect.fnUntraced(function*(statement: string, time: number) {
+    for (let total = 0;;) {
+      const { length } = yield* run(statement, [String(time), String(maxRows)])
+      total += length
+      if (length < maxRows) return total
+    }
+  })
+
+  const alarms = (kind: string, until: number, limit: number) =>
+    run<{ readonly id: string; readonly alarm_at: number }>(text.alarms, [kind, String(until), limitOf(limit)])
+
+  return {
+    claim: (key, atLeast) => attempt("claim", claim(key, atLeast)),
+
+    save: (snapshots) =>
+      eachOnce("save", snapshots, () =>
+        attempt(
+          "save",
+          inChunks(snapshots, maxRows, ({ body }) => body.length, (chunk) =>
+            takes(text.save, chunk, (all) => [
+              numbers(all, ({ epoch }) => epoch),
+              numbers(all, ({ version }) => version),
+              numbers(all, ({ format }) => format),
+              all.map(({ body }) => escape(body)),
+              numbers(all, ({ savedAt }) => savedAt),
+              numbers(all, ({ expiresAt }) => expiresAt),
+              numbers(all, ({ alarmAt }) => alarmAt)
+            ]))
+        )),
+
+    remove: (keys) =>
+      eachOnce("remove", keys, () =>
+        attempt(
+          "remove",
+          inChunks(keys, maxRows, () => 0, (chunk) =>
+            takes(text.remove, chunk, (all) => [numbers(all, ({ epoch }) =>
+              epoch)]))
+        )),
+
+    peek: (key) =>
+      attempt(
+        "peek",
+        Effect.map(
+          run<SnapshotRow>(text.peek, [key.kind, key.id]),
+          ([row]) => row === undefined ? Option.none() : toSnapshot(row)
+        )
+      ),
+
+    setAside: (snapshot, reason) =>
+      attempt(
+        "setAside",
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.asVoid(run(text.setAside, [
+            snapshot.kind,
+            snapshot.id,
+            String(snapshot.epoch),
+            String(snapshot.version),
+            String(snapshot.format),
+            escape(snapshot.body),
+            String(snapshot.savedAt),
+            orNull(snapshot.expiresAt),
+            orNull(snapshot.alarmAt),
+            escape(reason),
+            String(now)
+          ])))
+      ),
+
+    aside: attempt(
+      "aside",
+      Effect.map(
+        run<SnapshotRow & { readonly reason: string }>(text.aside, []),
+        (rows) =>
+          rows.flatMap((row) =>
+            Option.toArray(Option.map(toSnapshot(row), (snapshot) => ({ snapshot, reason: unescape(row.reason) })))
+          )
+      )
+    ),
+
+    alarms: (kind, until, limit) =>
+      attempt(
+        "alarms",
+        Effect.map(
+          alarms(kind, until, limit),
+          (rows) => rows.map((row) => ({ kind, id: row.id, alarmAt: row.alarm_at }))
+        )
+      ),
+
+    nextAlarm: (kind) =>
+      attempt(
+        "nextAlarm",
+        Effect.map(alarms(kind, Infinity, 1), ([row]) => Option.fromUndefinedOr(row?.alarm_at))
+      ),
+
+    list: (kind, { after, limit }) =>
+      attempt(
+        "list",
+        Effect.map(
+          run<{ readonly id: string }>(text.list, [kind, after ?? "", limitOf(limit)]),
+          (rows) => rows.map(({ id }) => id)
+        )
+      ),
+
+    sweep: (now) =>
+      attempt(
+        "sweep",
+        Effect.gen(function*() {
+          const swept = yield* repeat(text.sweep, now)
+          const before = now - epochRetention
+          // The floor is raised, and that is seen by all, before anything is forgotten.
+          yield* run(text.raiseFloor, [String(before)])
+          yield* repeat(text.forget, before)
+          return swept
+        })
+      )
+  }
+})

@@ -1,0 +1,11 @@
+/**
+ * `effect-sessions/snapshots`: where sessions are kept that are to outlive the process.
+ *
+ * @since 0.1.0
+ */
+export * from "../../contract/SnapshotStore.ts"
+export * as Encrypted from "./Encrypted.ts"
+export * as FileStore from "./FileStore.ts"
+export * as MemoryStore from "./MemoryStore.ts"
+export * as RedisStore from "./RedisStore.ts"
+export * as SqlStore from "./SqlStore.ts"

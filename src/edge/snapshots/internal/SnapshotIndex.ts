@@ -1,0 +1,170 @@
+import type { Key, Snapshot } from "../../../contract/SnapshotStore.ts"
+import { DueQueue } from "./DueQueue.ts"
+
+/** What the index needs to know of a snapshot. */
+export type Head = Pick<Snapshot, "epoch" | "version" | "expiresAt" | "alarmAt">
+
+/** What is known of a key. */
+export interface Entry<S extends Head> extends Key {
+  /** The highest that was claimed, written or removed. */
+  epoch: number
+  /** Whether the epoch was ended by a remove. */
+  ended: boolean
+  /** When the key was last claimed, written or removed, in milliseconds since 1970. */
+  touchedAt: number
+  snapshot: S | undefined
+}
+
+interface Kind<S extends Head> {
+  readonly entries: Map<string, Entry<S>>
+  readonly alarms: DueQueue<Entry<S>>
+  /** The ids in order, as of some time, when they were asked for lately. */
+  sorted: ReadonlyArray<string> | undefined
+  /** The ids that came since. */
+  added: Array<string>
+}
+
+const isBefore = (one: Key, other: Key): boolean => one.id === other.id ? one.kind < other.kind : one.id < other.id
+
+/** The ids of both, in order and each once. */
+const merged = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): Array<string> => {
+  const all: Array<string> = []
+  for (let i = 0, j = 0; i < one.length || j < other.length;) {
+    const isOnes = j >= other.length || (i < one.length && one[i]! <= other[j]!)
+    const id = isOnes ? one[i++]! : other[j++]!
+    if (all.length === 0 || all[all.length - 1] !== id) all.push(id)
+  }
+  return all
+}
+
+/** Where in a sorted array the first text is that comes after this one. */
+const positionAfter = (sorted: ReadonlyArray<string>, text: string): number => {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle]! <= text) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** The rules of `SnapshotStore`, in memory: who may write what, what is due, and what there is. */
+export class SnapshotIndex<S extends Head> {
+  private readonly kinds = new Map<string, Kind<S>>()
+  private readonly expiries = new DueQueue<Entry<S>>((entry) => entry.snapshot?.expiresAt ?? null, isBefore)
+  /** The entries without a snapshot, in the order in which they were touched. */
+  private readonly empty = new Set<Entry<S>>()
+  /** The highest epoch of all keys that were forgotten. */
+  floor = 0
+
+  get(key: Key): Entry<S> | undefined {
+    return this.kinds.get(key.kind)?.entries.get(key.id)
+  }
+
+  *entries(): Generator<Entry<S>> {
+    for (const { entries } of this.kinds.values()) yield* entries.values()
+  }
+
+  /** The epoch that a claim gives. */
+  nextEpoch(key: Key, atLeast: number): number {
+    return Math.max(atLeast, (this.get(key)?.epoch ?? 0) + 1, this.floor + 1)
+  }
+
+  /** May this be written? */
+  accepts(snapshot: Key & Head): boolean {
+    const entry = this.get(snapshot)
+    if (entry === undefined || snapshot.epoch > entry.epoch) return true
+    if (snapshot.epoch < entry.epoch || entry.ended) return false
+    const kept = entry.snapshot
+    return kept === undefined || kept.epoch < snapshot.epoch || kept.version <= snapshot.version
+  }
+
+  /** May what is kept under this key be removed? */
+  acceptsRemove(key: Key & { readonly epoch: number }): boolean {
+    return key.epoch >= (this.get(key)?.epoch ?? 0)
+  }
+
+  /** A key has this epoch from now on, and this snapshot. */
+  set(key: Key, epoch: number, ended: boolean, snapshot: S | undefined, now: number): void {
+    const kind = this.kindOf(key.kind)
+    let entry = kind.entries.get(key.id)
+    if (entry === undefined) {
+      entry = { kind: key.kind, id: key.id, epoch, ended, touchedAt: now, snapshot: undefined }
+      kind.entries.set(key.id, entry)
+    }
+    if (entry.snapshot === undefined && snapshot !== undefined) this.noteId(kind, key.id)
+    entry.epoch = epoch
+    entry.ended = ended
+    entry.touchedAt = now
+    entry.snapshot = snapshot
+    this.empty.delete(entry)
+    if (snapshot === undefined) this.empty.add(entry)
+    this.expiries.update(entry)
+    kind.alarms.update(entry)
+  }
+
+  alarms(kind: string, until: number, limit: number): Array<Entry<S>> {
+    return this.kinds.get(kind)?.alarms.due(until, limit) ?? []
+  }
+
+  list(name: string, options: { readonly after?: string | undefined; readonly limit: number }): Array<string> {
+    const kind = this.kinds.get(name)
+    if (kind === undefined) return []
+    kind.sorted = kind.sorted === undefined
+      ? Array.from(kind.entries.keys()).sort()
+      : kind.added.length > 0
+      ? merged(kind.sorted, kind.added.sort())
+      : kind.sorted
+    kind.added = []
+    const page: Array<string> = []
+    const first = options.after === undefined ? 0 : positionAfter(kind.sorted, options.after)
+    for (let at = first; at < kind.sorted.length && page.length < options.limit; at++) {
+      const id = kind.sorted[at]!
+      if (kind.entries.get(id)?.snapshot !== undefined) page.push(id)
+    }
+    return page
+  }
+
+  /** What has expired before a time, at most `limit`. */
+  expired(now: number, limit: number): Array<Entry<S>> {
+    return this.expiries.due(now, limit).filter((entry) => entry.snapshot!.expiresAt! < now)
+  }
+
+  /** The keys without a snapshot that were not touched since a time. */
+  untouchedSince(time: number): Array<Entry<S>> {
+    const found: Array<Entry<S>> = []
+    for (const entry of this.empty) {
+      if (entry.touchedAt > time) break
+      found.push(entry)
+    }
+    return found
+  }
+
+  forget(entry: Entry<S>): void {
+    this.floor = Math.max(this.floor, entry.epoch)
+    this.empty.delete(entry)
+    const kind = this.kinds.get(entry.kind)
+    kind?.entries.delete(entry.id)
+    if (kind?.entries.size === 0) this.kinds.delete(entry.kind)
+  }
+
+  private kindOf(name: string): Kind<S> {
+    let kind = this.kinds.get(name)
+    if (kind === undefined) {
+      const alarms = new DueQueue<Entry<S>>((entry) => entry.snapshot?.alarmAt ?? null, isBefore)
+      kind = { entries: new Map(), alarms, sorted: undefined, added: [] }
+      this.kinds.set(name, kind)
+    }
+    return kind
+  }
+
+  /** Many new ids are cheaper to sort anew than to keep. */
+  private noteId(kind: Kind<S>, id: string): void {
+    if (kind.sorted === undefined) return
+    kind.added.push(id)
+    if (kind.added.length <= 1024 + kind.entries.size / 8) return
+    kind.sorted = undefined
+    kind.added = []
+  }
+}

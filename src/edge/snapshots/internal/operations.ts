@@ -1,0 +1,44 @@
+import * as Effect from "effect/Effect"
+import { type Key, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
+
+/** Makes of whatever went wrong the error of the contract. */
+export const failed = (operation: string, store: string) => (cause: unknown): SnapshotStoreError =>
+  new SnapshotStoreError({ operation, message: `${operation}: ${store} did not do it, try again`, cause })
+
+/** Dies when a key is named twice, which is a bug of the caller's; does nothing for an empty array. */
+export const eachOnce = <A extends Key, B, E, R>(
+  operation: string,
+  keys: ReadonlyArray<A>,
+  run: (keys: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<B>, E, R>
+): Effect.Effect<ReadonlyArray<B>, E, R> => {
+  if (keys.length === 0) return Effect.succeed([])
+  if (keys.length === 1) return run(keys)
+  const named = new Set<string>()
+  for (const { id, kind } of keys) named.add(`${kind}\n${id}`)
+  return named.size === keys.length
+    ? run(keys)
+    : Effect.die(new Error(`${operation}: a key is named twice in one call`))
+}
+
+/** As much text as is sent at once, but for a single snapshot that is larger. */
+const chunkLength = 4_000_000
+
+/** Runs it for parts of at most `most` keys, and not too much text, one after the other. */
+export const inChunks = <A, B, E, R>(
+  all: ReadonlyArray<A>,
+  most: number,
+  lengthOf: (one: A) => number,
+  run: (chunk: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<B>, E, R>
+): Effect.Effect<ReadonlyArray<B>, E, R> => {
+  const chunks: Array<Array<A>> = [[]]
+  let length = 0
+  for (const one of all) {
+    const last = chunks[chunks.length - 1]!
+    length += lengthOf(one)
+    if (last.length > 0 && (last.length === most || length > chunkLength)) {
+      chunks.push([one])
+      length = lengthOf(one)
+    } else last.push(one)
+  }
+  return chunks.length === 1 ? run(all) : Effect.map(Effect.forEach(chunks, run), (results) => results.flat())
+}

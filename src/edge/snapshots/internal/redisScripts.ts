@@ -1,0 +1,181 @@
+import * as Redis from "effect/persistence/Redis"
+import type { Key, Snapshot } from "../../../contract/SnapshotStore.ts"
+import { escape } from "./text.ts"
+
+/**
+ * How it is laid out, each name after the prefix:
+ *
+ * - `s/KIND/ID`, a hash: `e` epoch, `x` whether it was ended, and of the snapshot `n` epoch, `v` version, `f` format,
+ *   `b` body, `s` saved, `d` expiry and `a` alarm (empty: none);
+ * - `ids/KIND`, a sorted set of the ids that have a snapshot;
+ * - `alarms/KIND`, a sorted set of ids by alarm;
+ * - `expiries`, a sorted set of `KIND/ID` by expiry;
+ * - `empty`, a sorted set of `KIND/ID` without a snapshot, by when they were touched;
+ * - `floor`, the highest epoch that was forgotten;
+ * - `aside`, a hash of what was set aside.
+ */
+const shared = `
+local prefix = KEYS[1]
+local function keyOf(kind, id) return prefix .. "s/" .. kind .. "/" .. id end
+local function drop(kind, id, now)
+  redis.call("HDEL", keyOf(kind, id), "n", "v", "f", "b", "s", "d", "a")
+  redis.call("ZREM", prefix .. "ids/" .. kind, id)
+  redis.call("ZREM", prefix .. "alarms/" .. kind, id)
+  redis.call("ZREM", prefix .. "expiries", kind .. "/" .. id)
+  redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id)
+end
+local function split(name)
+  local at = string.find(name, "/", 1, true)
+  return string.sub(name, 1, at - 1), string.sub(name, at + 1)
+end
+`
+
+/** The fields of a snapshot, in the order of `fieldsOf`. */
+export const fields = ["n", "v", "f", "b", "s", "d", "a"] as const
+
+const fieldsOf = (snapshot: Snapshot): ReadonlyArray<string> => [
+  String(snapshot.epoch),
+  String(snapshot.version),
+  String(snapshot.format),
+  escape(snapshot.body),
+  String(snapshot.savedAt),
+  snapshot.expiresAt === null ? "" : String(snapshot.expiresAt),
+  snapshot.alarmAt === null ? "" : String(snapshot.alarmAt)
+]
+
+const define = <Params extends ReadonlyArray<unknown>>(
+  parameters: (...parameters: Params) => ReadonlyArray<string>,
+  lua: string
+) =>
+  Redis.script((prefix: string, ...rest: Params) => [prefix, ...parameters(...rest)], {
+    lua: shared + lua,
+    numberOfKeys: 1
+  })
+
+/** Gives the epoch, and the fields of the snapshot. */
+export const claim = define(
+  (now: number, key: Key, atLeast: number) => [String(now), key.kind, key.id, String(atLeast)],
+  `
+local now, kind, id, atLeast = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key = keyOf(kind, id)
+local kept = redis.call("HMGET", key, "e", "n", "v", "f", "b", "s", "d", "a")
+local floor = tonumber(redis.call("GET", prefix .. "floor") or "0")
+local epoch = string.format("%.0f", math.max(atLeast, floor + 1, tonumber(kept[1] or "0") + 1))
+redis.call("HSET", key, "e", epoch, "x", "0")
+if not kept[5] then redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id) end
+kept[1] = epoch
+return kept`
+).withReturnType<ReadonlyArray<string | null>>()
+
+/** Gives 1 for each that was written, and 0 for the others. */
+export const save = define(
+  (snapshots: ReadonlyArray<Snapshot>) =>
+    snapshots.flatMap((snapshot) => [snapshot.kind, snapshot.id, ...fieldsOf(snapshot)]),
+  `
+local written = {}
+for i = 1, #ARGV, 9 do
+  local kind, id, epoch, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local expiresAt, alarmAt = ARGV[i + 7], ARGV[i + 8]
+  local key = keyOf(kind, id)
+  local kept = redis.call("HMGET", key, "e", "x", "n", "v", "d", "a")
+  local accepted = true
+  if kept[1] then
+    local own, other = tonumber(epoch), tonumber(kept[1])
+    accepted = own > other or (own == other and kept[2] == "0" and
+      (not kept[3] or tonumber(kept[3]) < own or tonumber(kept[4]) <= tonumber(version)))
+  end
+  if accepted then
+    redis.call("HSET", key, "e", epoch, "x", "0", "n", epoch, "v", version, "f", ARGV[i + 4], "b", ARGV[i + 5],
+      "s", ARGV[i + 6], "d", expiresAt, "a", alarmAt)
+    if not kept[3] then
+      redis.call("ZADD", prefix .. "ids/" .. kind, 0, id)
+      if kept[1] then redis.call("ZREM", prefix .. "empty", kind .. "/" .. id) end
+    end
+    if expiresAt ~= (kept[5] or "") then
+      if expiresAt == "" then redis.call("ZREM", prefix .. "expiries", kind .. "/" .. id)
+      else redis.call("ZADD", prefix .. "expiries", expiresAt, kind .. "/" .. id) end
+    end
+    if alarmAt ~= (kept[6] or "") then
+      if alarmAt == "" then redis.call("ZREM", prefix .. "alarms/" .. kind, id)
+      else redis.call("ZADD", prefix .. "alarms/" .. kind, alarmAt, id) end
+    end
+  end
+  written[#written + 1] = accepted and 1 or 0
+end
+return written`
+).withReturnType<ReadonlyArray<number>>()
+
+/** Gives 1 for each that is gone, and 0 for the others. */
+export const remove = define(
+  (now: number, keys: ReadonlyArray<Key & { readonly epoch: number }>) => [
+    String(now),
+    ...keys.flatMap(({ epoch, id, kind }) => [kind, id, String(epoch)])
+  ],
+  `
+local gone = {}
+for i = 2, #ARGV, 3 do
+  local kind, id, epoch = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local kept = redis.call("HGET", keyOf(kind, id), "e")
+  local accepted = not kept or tonumber(epoch) >= tonumber(kept)
+  if accepted then
+    redis.call("HSET", keyOf(kind, id), "e", epoch, "x", "1")
+    drop(kind, id, ARGV[1])
+  end
+  gone[#gone + 1] = accepted and 1 or 0
+end
+return gone`
+).withReturnType<ReadonlyArray<number>>()
+
+export const setAside = define(
+  (now: number, snapshot: Snapshot, name: string, text: string) => [
+    String(now),
+    snapshot.kind,
+    snapshot.id,
+    String(snapshot.epoch),
+    String(snapshot.version),
+    name,
+    text
+  ],
+  `
+local kind, id = ARGV[2], ARGV[3]
+redis.call("HSETNX", prefix .. "aside", ARGV[6], ARGV[7])
+local kept = redis.call("HMGET", keyOf(kind, id), "n", "v")
+if kept[1] and tonumber(kept[1]) == tonumber(ARGV[4]) and tonumber(kept[2]) == tonumber(ARGV[5]) then
+  drop(kind, id, ARGV[1])
+end
+return 1`
+).withReturnType<number>()
+
+/** Gives ids and times, in turn. */
+export const alarms = define(
+  (kind: string, until: number, limit: number) => [kind, until === Infinity ? "+inf" : String(until), String(limit)],
+  `return redis.call("ZRANGEBYSCORE", prefix .. "alarms/" .. ARGV[1], "-inf", ARGV[2], "WITHSCORES", "LIMIT", 0, ARGV[3])`
+).withReturnType<ReadonlyArray<string>>()
+
+/** Forgets at most so many that have expired, and gives how many. */
+export const sweep = define(
+  (now: number, limit: number) => [String(now), String(limit)],
+  `
+local expired = redis.call("ZRANGEBYSCORE", prefix .. "expiries", "-inf", "(" .. ARGV[1], "LIMIT", 0, ARGV[2])
+for _, name in ipairs(expired) do
+  local kind, id = split(name)
+  drop(kind, id, ARGV[1])
+end
+return #expired`
+).withReturnType<number>()
+
+/** Forgets at most so many epochs, and gives how many. */
+export const forget = define(
+  (before: number, limit: number) => [String(before), String(limit)],
+  `
+local names = redis.call("ZRANGEBYSCORE", prefix .. "empty", "-inf", ARGV[1], "LIMIT", 0, ARGV[2])
+local floor = tonumber(redis.call("GET", prefix .. "floor") or "0")
+for _, name in ipairs(names) do
+  local key = keyOf(split(name))
+  floor = math.max(floor, tonumber(redis.call("HGET", key, "e") or "0"))
+  redis.call("DEL", key)
+  redis.call("ZREM", prefix .. "empty", name)
+end
+if #names > 0 then redis.call("SET", prefix .. "floor", string.format("%.0f", floor)) end
+return #names`
+).withReturnType<number>()

@@ -1,0 +1,135 @@
+/** The columns of a snapshot, as numbers and texts that JavaScript holds exactly. */
+const columns = `snapshot_epoch::float8 AS snapshot_epoch, version::float8 AS version, format::float8 AS format,
+  body, saved_at, expires_at, alarm_at`
+
+const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
+  expires_at = NULL, alarm_at = NULL`
+
+/** What creates the tables of a store. */
+export const definitions = (schema: string | undefined, name: string): ReadonlyArray<string> => {
+  const of = qualified(schema, name)
+  return [
+    `CREATE TABLE IF NOT EXISTS ${of("")} (
+      kind text COLLATE "C" NOT NULL,
+      id text COLLATE "C" NOT NULL,
+      epoch bigint NOT NULL,
+      ended boolean NOT NULL,
+      touched_at double precision NOT NULL,
+      snapshot_epoch bigint,
+      version bigint,
+      format bigint,
+      body text,
+      saved_at double precision,
+      expires_at double precision,
+      alarm_at double precision,
+      PRIMARY KEY (kind, id)
+    )`,
+    `CREATE INDEX IF NOT EXISTS "${name}_alarm" ON ${of("")} (kind, alarm_at, id) WHERE alarm_at IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS "${name}_expiry" ON ${of("")} (expires_at) WHERE expires_at IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS "${name}_empty" ON ${of("")} (touched_at) WHERE body IS NULL`,
+    `CREATE TABLE IF NOT EXISTS ${of("_aside")} (
+      kind text COLLATE "C" NOT NULL,
+      id text COLLATE "C" NOT NULL,
+      snapshot_epoch bigint NOT NULL,
+      version bigint NOT NULL,
+      format bigint NOT NULL,
+      body text NOT NULL,
+      saved_at double precision NOT NULL,
+      expires_at double precision,
+      alarm_at double precision,
+      reason text NOT NULL,
+      PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${of("_floor")} (
+      one boolean PRIMARY KEY CHECK (one),
+      epoch bigint NOT NULL
+    )`,
+    `INSERT INTO ${of("_floor")} (one, epoch) VALUES (true, 0) ON CONFLICT DO NOTHING`
+  ]
+}
+
+const qualified = (schema: string | undefined, name: string) => (suffix: string): string =>
+  schema === undefined ? `"${name}${suffix}"` : `"${schema}"."${name}${suffix}"`
+
+/**
+ * The statements of a store. Each is atomic by itself, and those that write many rows take them in the order of their
+ * keys, or only those that nobody else has, so that no two of them wait for each other in a circle.
+ */
+export const statements = (schema: string | undefined, name: string) => {
+  const of = qualified(schema, name)
+  const table = of("")
+  return {
+    claim: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at)
+      VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), false, $4::float8)
+      ON CONFLICT (kind, id) DO UPDATE SET
+        epoch = GREATEST(EXCLUDED.epoch, kept.epoch + 1), ended = false, touched_at = EXCLUDED.touched_at
+      RETURNING epoch::float8 AS epoch, (xmax = 0) AS is_new, kind, id, ${columns}`,
+
+    floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
+
+    save: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at,
+        snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at)
+      SELECT kind, id, epoch, false, $1::float8, epoch, version, format, body, saved_at, expires_at, alarm_at
+      FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::float8[],
+        $9::float8[], $10::float8[])
+        AS given (kind, id, epoch, version, format, body, saved_at, expires_at, alarm_at)
+      ORDER BY kind COLLATE "C", id COLLATE "C"
+      ON CONFLICT (kind, id) DO UPDATE SET
+        epoch = EXCLUDED.epoch, ended = false, touched_at = EXCLUDED.touched_at,
+        snapshot_epoch = EXCLUDED.snapshot_epoch, version = EXCLUDED.version, format = EXCLUDED.format,
+        body = EXCLUDED.body, saved_at = EXCLUDED.saved_at, expires_at = EXCLUDED.expires_at,
+        alarm_at = EXCLUDED.alarm_at
+      WHERE EXCLUDED.epoch > kept.epoch OR (EXCLUDED.epoch = kept.epoch AND NOT kept.ended AND (
+        kept.body IS NULL OR kept.snapshot_epoch < EXCLUDED.epoch OR kept.version <= EXCLUDED.version))
+      RETURNING kind, id`,
+
+    remove: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at)
+      SELECT kind, id, epoch, true, $1::float8
+      FROM unnest($2::text[], $3::text[], $4::bigint[]) AS given (kind, id, epoch)
+      ORDER BY kind COLLATE "C", id COLLATE "C"
+      ON CONFLICT (kind, id) DO UPDATE SET
+        epoch = EXCLUDED.epoch, ended = true, touched_at = EXCLUDED.touched_at, ${noSnapshot}
+      WHERE EXCLUDED.epoch >= kept.epoch
+      RETURNING kind, id`,
+
+    peek: `SELECT kind, id, ${columns} FROM ${table} WHERE kind = $1 AND id = $2`,
+
+    setAside: `WITH aside AS (
+        INSERT INTO ${of("_aside")} (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at,
+          reason)
+        VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint, $6, $7::float8, $8::float8, $9::float8, $10)
+        ON CONFLICT DO NOTHING
+      )
+      UPDATE ${table} SET touched_at = $11::float8, ${noSnapshot}
+      WHERE kind = $1 AND id = $2 AND snapshot_epoch = $3::bigint AND version = $4::bigint`,
+
+    aside: `SELECT kind, id, reason, ${columns} FROM ${of("_aside")}
+      ORDER BY kind, id, ${of("_aside")}.snapshot_epoch, ${of("_aside")}.version, saved_at`,
+
+    alarms: `SELECT id, alarm_at FROM ${table}
+      WHERE kind = $1 AND alarm_at <= $2::float8 ORDER BY alarm_at, id LIMIT $3::bigint`,
+
+    list: `SELECT id FROM ${table}
+      WHERE kind = $1 AND id > $2 AND body IS NOT NULL ORDER BY id LIMIT $3::bigint`,
+
+    sweep: `WITH expired AS (
+        SELECT kind, id FROM ${table} WHERE expires_at < $1::float8 ORDER BY expires_at LIMIT $2::bigint
+        FOR UPDATE SKIP LOCKED
+      )
+      UPDATE ${table} AS kept SET touched_at = $1::float8, ${noSnapshot}
+      FROM expired WHERE kept.kind = expired.kind AND kept.id = expired.id
+      RETURNING 1 AS one`,
+
+    raiseFloor: `UPDATE ${of("_floor")} SET epoch = forgotten.epoch
+      FROM (SELECT max(epoch) AS epoch FROM ${table} WHERE body IS NULL AND touched_at <= $1::float8) AS forgotten
+      WHERE forgotten.epoch > ${of("_floor")}.epoch`,
+
+    forget: `WITH forgotten AS (
+        SELECT kind, id FROM ${table}
+        WHERE body IS NULL AND touched_at <= $1::float8 AND epoch <= (SELECT epoch FROM ${of("_floor")})
+        LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+      )
+      DELETE FROM ${table} AS kept USING forgotten WHERE kept.kind = forgotten.kind AND kept.id = forgotten.id
+      RETURNING 1 AS one`
+  }
+}

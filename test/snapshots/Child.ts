@@ -1,0 +1,60 @@
+/** A child process of a test that says things line by line, and is killed at the end of the scope. */
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+
+export interface Child {
+  readonly pid: number
+  readonly lines: Array<string>
+  /** Waits until so many lines came, or it ended. */
+  readonly said: (count: number) => Effect.Effect<void>
+  /** Kills it as nothing can be handled, and waits until it is gone and all that it said has come. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** Runs a TypeScript file beside this one. */
+export const start = (file: string, ...parameters: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.sync((): Child => {
+      const path = new URL(file, import.meta.url).pathname
+      const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", path, ...parameters], {
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      const lines: Array<string> = []
+      const waiting = new Set<() => void>()
+      let rest = ""
+      let hasEnded = false
+      const wake = () => {
+        for (const look of waiting) look()
+      }
+      child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+        const parts = (rest + chunk).split("\n")
+        rest = parts.pop() ?? ""
+        lines.push(...parts)
+        wake()
+      })
+      child.once("close", () => {
+        hasEnded = true
+        wake()
+      })
+      const until = (isSo: () => boolean) =>
+        Effect.callback<void>((resume) => {
+          const look = () => {
+            if (!isSo()) return
+            waiting.delete(look)
+            resume(Effect.void)
+          }
+          waiting.add(look)
+          look()
+        })
+      return {
+        pid: child.pid ?? -1,
+        lines,
+        said: (count) => until(() => hasEnded || lines.length >= count),
+        kill: Effect.suspend(() => {
+          child.kill("SIGKILL")
+          return until(() => hasEnded)
+        })
+      }
+    }),
+    (child) => child.kill
+  )

@@ -1,0 +1,556 @@
+/** What every snapshot store must do: the sentences of `SnapshotStore`, as tests. */
+import { assert, layer as withLayer } from "@effect/vitest"
+import { Clock, Context, Effect, Exit, Layer, Option, Schema } from "effect"
+import { type Key, MemoryStore, type Snapshot, SnapshotStore } from "effect-sessions/snapshots"
+
+const hour = 3_600_000
+
+let count = 0
+/** Each test has a kind of its own: they share a store. */
+const newKind = (): string => `kind-${++count}`
+
+export const snapshotOf = (key: Key, epoch: number, change: Partial<Snapshot> = {}): Snapshot => ({
+  kind: key.kind,
+  id: key.id,
+  epoch,
+  version: 1,
+  format: 1,
+  body: `{"n":${epoch}}`,
+  savedAt: 1_700_000_000_000,
+  expiresAt: null,
+  alarmAt: null,
+  ...change
+})
+
+/** The store of the test, with the operations on one key at hand. */
+const testing = Effect.gen(function*() {
+  const store = yield* SnapshotStore
+  const kind = newKind()
+  return {
+    store,
+    kind,
+    key: { kind, id: "a" },
+    save: (snapshot: Snapshot) => Effect.map(store.save([snapshot]), ([written]) => written),
+    remove: (key: Key, epoch: number) => Effect.map(store.remove([{ ...key, epoch }]), ([gone]) => gone),
+    kept: (key: Key) => Effect.map(store.peek(key), Option.getOrUndefined)
+  }
+})
+
+const letters = ["a", "b", "c", "d"]
+const Id = Schema.Literals(letters)
+const Time = Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })))
+const Owner = Schema.Literals([0, 1, 2])
+const Write = Schema.Struct({ id: Id, step: Schema.Literals([-1, 0, 1, 1, 1]), alarmAt: Time, expiresAt: Time })
+const Operation = Schema.Union([
+  Schema.Struct({ does: Schema.Literal("claim"), owner: Owner, id: Id }),
+  Schema.Struct({ does: Schema.Literal("save"), owner: Owner, writes: Schema.Array(Write) }),
+  Schema.Struct({ does: Schema.Literal("remove"), owner: Owner, ids: Schema.Array(Id) }),
+  Schema.Struct({ does: Schema.Literal("setAside"), owner: Owner, id: Id }),
+  Schema.Struct({ does: Schema.Literal("sweep"), now: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10 })) })
+])
+
+const eachOnce = <A>(all: ReadonlyArray<A>, idOf: (one: A) => string): Array<A> =>
+  Array.from(new Map(all.map((one) => [idOf(one), one])).values())
+
+/** All that can be seen of a kind. */
+const view = Effect.fnUntraced(function*(store: SnapshotStore["Service"], kind: string) {
+  return {
+    kept: yield* Effect.forEach(letters, (id) => store.peek({ kind, id })),
+    ids: yield* store.list(kind, { limit: 100 }),
+    due: yield* store.alarms(kind, 5, 3),
+    next: yield* store.nextAlarm(kind)
+  }
+})
+
+/** Defines the tests of a store. `runs` is how many random scripts are tried, `keys` how many keys are listed. */
+export const describeStore = <E>(
+  name: string,
+  layer: Layer.Layer<SnapshotStore, E>,
+  { keys = 10_000, runs = 30 }: { readonly keys?: number; readonly runs?: number } = {}
+): void => {
+  withLayer(layer, { timeout: "30 seconds", excludeTestServices: true })(`${name} is a snapshot store`, (it) => {
+    it.effect("gives back what was saved, in place of the one before", () =>
+      Effect.gen(function*() {
+        const { kept, key, save, store } = yield* testing
+        assert.isUndefined(yield* kept(key))
+        const first = snapshotOf(key, 1, { expiresAt: 1_800_000_000_000, alarmAt: 1_750_000_000_000, format: 3 })
+        assert.isTrue(yield* save(first))
+        assert.deepStrictEqual(yield* kept(key), first)
+        const second = snapshotOf(key, 1, { version: 2, body: "{}", savedAt: first.savedAt + 1 })
+        assert.isTrue(yield* save(second))
+        assert.deepStrictEqual(yield* kept(key), second)
+        assert.deepStrictEqual((yield* store.claim(key, 1)).snapshot, Option.some(second))
+      }))
+
+    it.effect("claims under `atLeast`, or a higher epoch than any before", () =>
+      Effect.gen(function*() {
+        const { key, kind, remove, save, store } = yield* testing
+        const first = yield* store.claim(key, 1_700_000_000_000)
+        assert.isAtLeast(first.epoch, 1_700_000_000_000)
+        assert.isTrue(Option.isNone(first.snapshot))
+        assert.strictEqual((yield* store.claim(key, 5)).epoch, first.epoch + 1)
+        assert.strictEqual((yield* store.claim(key, first.epoch + 1)).epoch, first.epoch + 2)
+        assert.strictEqual((yield* store.claim(key, first.epoch + 100)).epoch, first.epoch + 100)
+        const written = { kind, id: "written" }
+        yield* save(snapshotOf(written, first.epoch + 500))
+        assert.strictEqual((yield* store.claim(written, 1)).epoch, first.epoch + 501)
+        const removed = { kind, id: "removed" }
+        yield* remove(removed, first.epoch + 900)
+        assert.strictEqual((yield* store.claim(removed, 1)).epoch, first.epoch + 901)
+      }))
+
+    it.effect("keeps whole numbers exact, however large", () =>
+      Effect.gen(function*() {
+        const { kept, key, save, store } = yield* testing
+        const most = Number.MAX_SAFE_INTEGER
+        const large = 2 ** 52 + 1
+        assert.strictEqual((yield* store.claim({ ...key, id: "far" }, large)).epoch, large)
+        assert.strictEqual((yield* store.claim({ ...key, id: "far" }, large)).epoch, large + 1)
+        const snapshot = snapshotOf(key, large, { version: most, format: 2e9, expiresAt: most, savedAt: most })
+        assert.isTrue(yield* save(snapshot))
+        assert.deepStrictEqual(yield* kept(key), snapshot)
+        assert.isFalse(yield* save({ ...snapshot, version: most - 1 }))
+        assert.isFalse(yield* save({ ...snapshot, epoch: large - 1 }))
+        assert.isTrue(yield* save({ ...snapshot, alarmAt: most }))
+        assert.deepStrictEqual(yield* store.nextAlarm(key.kind), Option.some(most))
+        assert.deepStrictEqual(yield* store.remove([{ ...key, epoch: large - 1 }, { ...key, id: "b", epoch: large }]), [
+          false,
+          true
+        ])
+        assert.deepStrictEqual(yield* store.remove([{ ...key, epoch: large }]), [true])
+      }))
+
+    it.effect("refuses what a former owner writes or removes, and keeps what the owner wrote", () =>
+      Effect.gen(function*() {
+        const { kept, key, remove, save, store } = yield* testing
+        const old = (yield* store.claim(key, 1)).epoch
+        assert.isTrue(yield* save(snapshotOf(key, old)))
+        const { epoch } = yield* store.claim(key, 1)
+        assert.isFalse(yield* save(snapshotOf(key, old, { version: 99 })))
+        assert.isFalse(yield* remove(key, old))
+        assert.deepStrictEqual(yield* kept(key), snapshotOf(key, old))
+        assert.isTrue(yield* save(snapshotOf(key, epoch, { version: 0 })))
+        assert.isFalse(yield* save(snapshotOf(key, old, { version: 99 })))
+        assert.deepStrictEqual(yield* kept(key), snapshotOf(key, epoch, { version: 0 }))
+      }))
+
+    it.effect("writes a version again, and no lower one of the same epoch", () =>
+      Effect.gen(function*() {
+        const { kept, key, save, store } = yield* testing
+        const { epoch } = yield* store.claim(key, 1)
+        const fifth = snapshotOf(key, epoch, { version: 5 })
+        assert.isTrue(yield* save(fifth))
+        assert.isTrue(yield* save(fifth))
+        assert.isFalse(yield* save(snapshotOf(key, epoch, { version: 4, body: "late" })))
+        assert.deepStrictEqual(yield* kept(key), fifth)
+        assert.isTrue(yield* save({ ...fifth, body: "again", alarmAt: 7 }))
+        assert.deepStrictEqual(yield* kept(key), { ...fifth, body: "again", alarmAt: 7 })
+      }))
+
+    it.effect("takes a higher epoch than was claimed as a claim", () =>
+      Effect.gen(function*() {
+        const { key, save, store } = yield* testing
+        const { epoch } = yield* store.claim(key, 1)
+        assert.isTrue(yield* save(snapshotOf(key, epoch + 5)))
+        assert.isFalse(yield* save(snapshotOf(key, epoch, { version: 9 })))
+      }))
+
+    it.effect("says of each snapshot of a batch, in order, whether it was written", () =>
+      Effect.gen(function*() {
+        const { kept, kind, store } = yield* testing
+        const keys = Array.from({ length: 300 }, (_, i) => ({ kind, id: `${i}` }))
+        const old = yield* Effect.forEach(keys, (key) => Effect.map(store.claim(key, 1), ({ epoch }) => epoch))
+        const isFenced = (_: unknown, i: number) => i % 7 === 3
+        yield* Effect.forEach(keys.filter(isFenced), (key) => store.claim(key, 1))
+        const written = yield* store.save(keys.map((key, i) => snapshotOf(key, old[i]!)))
+        assert.deepStrictEqual(written, keys.map((key, i) => !isFenced(key, i)))
+        for (const [i, key] of keys.entries()) {
+          assert.deepStrictEqual(yield* kept(key), isFenced(key, i) ? undefined : snapshotOf(key, old[i]!))
+        }
+        const gone = yield* store.remove(keys.map((key, i) => ({ ...key, epoch: old[i]! })))
+        assert.deepStrictEqual(gone, keys.map((key, i) => !isFenced(key, i)))
+        assert.deepStrictEqual(yield* store.list(kind, { limit: 1000 }), [])
+      }))
+
+    it.effect("does nothing for an empty batch, and dies of a key that is named twice", () =>
+      Effect.gen(function*() {
+        const { key, store } = yield* testing
+        assert.deepStrictEqual(yield* store.save([]), [])
+        assert.deepStrictEqual(yield* store.remove([]), [])
+        const twice = [snapshotOf(key, 1), snapshotOf({ ...key, id: "b" }, 1), snapshotOf(key, 1, { version: 2 })]
+        for (const exit of [yield* Effect.exit(store.save(twice)), yield* Effect.exit(store.remove(twice))]) {
+          assert.isTrue(Exit.hasDies(exit))
+        }
+        assert.deepStrictEqual(yield* store.list(key.kind, { limit: 10 }), [])
+      }))
+
+    it.effect("ends an epoch with a remove: a save of it that comes late is refused", () =>
+      Effect.gen(function*() {
+        const { kept, key, remove, save, store } = yield* testing
+        const { epoch } = yield* store.claim(key, 1)
+        assert.isTrue(yield* save(snapshotOf(key, epoch, { alarmAt: 5, expiresAt: 5 })))
+        assert.isTrue(yield* remove(key, epoch))
+        assert.isTrue(yield* remove(key, epoch))
+        assert.isUndefined(yield* kept(key))
+        assert.isTrue(Option.isNone(yield* store.nextAlarm(key.kind)))
+        assert.isFalse(yield* save(snapshotOf(key, epoch, { version: 9 })))
+        assert.isFalse(yield* save(snapshotOf(key, epoch - 1, { version: 9 })))
+        assert.isFalse(yield* remove(key, epoch - 1))
+        assert.isUndefined(yield* kept(key))
+        const next = yield* store.claim(key, 1)
+        assert.strictEqual(next.epoch, epoch + 1)
+        assert.isTrue(Option.isNone(next.snapshot))
+        assert.isTrue(yield* save(snapshotOf(key, next.epoch)))
+        assert.isFalse(yield* remove(key, epoch))
+      }))
+
+    it.effect("removes what was never there, and refuses lower epochs from then on", () =>
+      Effect.gen(function*() {
+        const { key, remove, save } = yield* testing
+        assert.isTrue(yield* remove(key, 50))
+        assert.isFalse(yield* save(snapshotOf(key, 49)))
+        assert.isFalse(yield* save(snapshotOf(key, 50)))
+        assert.isTrue(yield* save(snapshotOf(key, 51)))
+      }))
+
+    it.effect("tells kinds and ids apart, whatever they are made of", () =>
+      Effect.gen(function*() {
+        const { kept, kind, store } = yield* testing
+        const ids = [
+          "a",
+          "A",
+          "aa",
+          "_a",
+          "a_",
+          "a.b",
+          "a:b",
+          "a~b",
+          "a@b",
+          "a-b",
+          ".",
+          "..",
+          ".a",
+          "con",
+          "CON",
+          "nul",
+          "a.",
+          "a.tmp",
+          "X".repeat(128),
+          "x".repeat(128),
+          `${"X".repeat(127)}x`,
+          ":~@._-".repeat(21)
+        ]
+        const keys = [kind, kind.toUpperCase(), `${kind}:${"K".repeat(60)}`].flatMap((kind) =>
+          ids.map((id) => ({ kind, id }))
+        )
+        const snapshots = keys.map((key, i) => snapshotOf(key, 1, { body: `${i}`, alarmAt: i + 1 }))
+        assert.isTrue((yield* store.save(snapshots)).every((written) => written))
+        for (const [i, key] of keys.entries()) assert.deepStrictEqual(yield* kept(key), snapshots[i])
+        assert.deepStrictEqual(yield* store.list(kind, { limit: 1000 }), ids.toSorted())
+        const due = yield* store.alarms(kind.toUpperCase(), 1000, 1000)
+        assert.deepStrictEqual(due.map(({ id }) => id), ids)
+      }))
+
+    it.effect("keeps any text: a megabyte, all of Unicode, and what is not Unicode", () =>
+      Effect.gen(function*() {
+        const { kept, kind, store } = yield* testing
+        const bodies = [
+          "",
+          "\u0000",
+          "\u0001",
+          "\u00010000\u0000\u0001",
+          "\\u0000 \\ ' \" $1 %s {} \r\n\t",
+          "\uD800 alone \uDC00, together \uD83D\uDE00, the wrong way round \uDE00\uD83D",
+          "\uFEFF\uFFFD\uFFFF\u2028é ß 漢字 🧑‍🚀",
+          JSON.stringify({ text: "ü漢🧑‍🚀\u0000".repeat(50_000) }),
+          `${"é\u0000🙂".repeat(200_000)}`
+        ]
+        const snapshots = bodies.map((body, i) => snapshotOf({ kind, id: `${i}` }, 1, { body }))
+        assert.isTrue((yield* store.save(snapshots)).every((written) => written))
+        for (const snapshot of snapshots) assert.isTrue((yield* kept(snapshot))?.body === snapshot.body)
+        yield* store.setAside(snapshots[5]!, "\uD800\u0000 \u0001")
+        const aside = (yield* store.aside).filter(({ snapshot }) => snapshot.kind === kind)
+        assert.deepStrictEqual(aside, [{ snapshot: snapshots[5]!, reason: "\uD800\u0000 \u0001" }])
+      }))
+
+    it.effect("gives claims of one key from many fibers distinct epochs, and only the last may write", () =>
+      Effect.gen(function*() {
+        const { key, store } = yield* testing
+        const claims = yield* Effect.forEach(Array.from({ length: 64 }), () => store.claim(key, 1), {
+          concurrency: "unbounded"
+        })
+        const epochs = claims.map(({ epoch }) => epoch)
+        assert.strictEqual(new Set(epochs).size, 64)
+        const last = Math.max(...epochs)
+        assert.strictEqual(last - Math.min(...epochs), 63)
+        const written = yield* Effect.forEach(
+          epochs,
+          (epoch) => Effect.map(store.save([snapshotOf(key, epoch)]), ([ok]) => ok),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(written, epochs.map((epoch) => epoch === last))
+      }))
+
+    it.effect("takes batches from many fibers that name the same keys in different orders", () =>
+      Effect.gen(function*() {
+        const { kept, kind, store } = yield* testing
+        const ids = Array.from({ length: 60 }, (_, i) => `${i}`)
+        yield* Effect.forEach(
+          Array.from({ length: 12 }, (_, version) => version),
+          (version) => {
+            const turned = [...ids.slice(version * 5), ...ids.slice(0, version * 5)]
+            const order = version % 2 === 0 ? turned : turned.toReversed()
+            return store.save(order.map((id) => snapshotOf({ kind, id }, 1, { version })))
+          },
+          { concurrency: "unbounded" }
+        )
+        for (const id of ids) assert.strictEqual((yield* kept({ kind, id }))?.version, 11)
+      }))
+
+    it.effect("never gives a version lower than one that was acknowledged, while it is written", () =>
+      Effect.gen(function*() {
+        const { kept, key, save } = yield* testing
+        const progress = { acknowledged: 0, done: false }
+        const write = Effect.gen(function*() {
+          for (let version = 1; version <= 100; version++) {
+            yield* save(snapshotOf(key, 1, { version }))
+            progress.acknowledged = version
+            yield* Effect.yieldNow
+          }
+          progress.done = true
+        })
+        const read = Effect.gen(function*() {
+          while (!progress.done) {
+            const least = progress.acknowledged
+            assert.isAtLeast((yield* kept(key))?.version ?? 0, least)
+            yield* Effect.yieldNow
+          }
+        })
+        yield* Effect.all([write, read, read], { concurrency: "unbounded" })
+      }))
+
+    it.effect("keeps what was set aside out of the way, all of it", () =>
+      Effect.gen(function*() {
+        const { kept, key, kind, save, store } = yield* testing
+        const mine = Effect.map(store.aside, (all) => all.filter(({ snapshot }) => snapshot.kind === kind))
+        const { epoch } = yield* store.claim(key, 1)
+        const first = snapshotOf(key, epoch, { alarmAt: 5, body: "not JSON" })
+        yield* save(first)
+        yield* store.setAside(first, "the state does not decode")
+        assert.isUndefined(yield* kept(key))
+        assert.deepStrictEqual(yield* store.list(kind, { limit: 10 }), [])
+        assert.deepStrictEqual(yield* store.alarms(kind, 10, 10), [])
+        assert.deepStrictEqual(yield* mine, [{ snapshot: first, reason: "the state does not decode" }])
+        // The owner is still the owner, and begins anew.
+        const second = snapshotOf(key, epoch, { version: 2 })
+        assert.isTrue(yield* save(second))
+        assert.isFalse(yield* save(snapshotOf(key, epoch - 1, { version: 9 })))
+        const next = yield* store.claim(key, 1)
+        assert.deepStrictEqual(next.snapshot, Option.some(second))
+        yield* store.setAside(second, "this one does not either")
+        // Tried again: nothing is done twice.
+        yield* store.setAside(second, "another reason")
+        assert.isUndefined(yield* kept(key))
+        // What somebody else wrote meanwhile stays.
+        const third = snapshotOf(key, next.epoch, { version: 1 })
+        yield* save(third)
+        yield* store.setAside(second, "late")
+        yield* store.setAside(snapshotOf(key, next.epoch, { version: 0 }), "never saved")
+        assert.deepStrictEqual(yield* kept(key), third)
+        assert.deepStrictEqual(yield* mine, [
+          { snapshot: first, reason: "the state does not decode" },
+          { snapshot: second, reason: "this one does not either" },
+          { snapshot: snapshotOf(key, next.epoch, { version: 0 }), reason: "never saved" }
+        ])
+        yield* store.remove([{ ...key, epoch: next.epoch }])
+        yield* store.sweep((yield* Clock.currentTimeMillis) + 2 * hour)
+        assert.lengthOf(yield* mine, 3)
+      }))
+
+    it.effect("finds the alarms of a kind that are due, the earliest first", () =>
+      Effect.gen(function*() {
+        const { key, kind, save, store } = yield* testing
+        const other = newKind()
+        assert.isTrue(Option.isNone(yield* store.nextAlarm(kind)))
+        const at = [50, 20, null, 30, 20, 40]
+        yield* store.save(at.map((alarmAt, i) => snapshotOf({ kind, id: `${5 - i}` }, 1, { alarmAt })))
+        yield* save(snapshotOf({ kind: other, id: "a" }, 1, { alarmAt: 1 }))
+        const found = (until: number, limit: number) =>
+          Effect.map(store.alarms(kind, until, limit), (all) =>
+            all.map((alarm) => {
+              assert.strictEqual(alarm.kind, kind)
+              return [alarm.id, alarm.alarmAt]
+            }))
+        assert.deepStrictEqual(yield* found(19, 10), [])
+        assert.deepStrictEqual(yield* found(30, 10), [["1", 20], ["4", 20], ["2", 30]])
+        assert.deepStrictEqual(yield* found(100, 4), [["1", 20], ["4", 20], ["2", 30], ["0", 40]])
+        assert.deepStrictEqual(yield* found(100, 0), [])
+        assert.deepStrictEqual(yield* store.nextAlarm(kind), Option.some(20))
+        // It is later, earlier, gone with a save, and gone with a remove.
+        yield* store.save([
+          snapshotOf({ kind, id: "1" }, 1, { alarmAt: 60 }),
+          snapshotOf({ kind, id: "0" }, 1, { alarmAt: 10 }),
+          snapshotOf({ kind, id: "2" }, 1, { alarmAt: null })
+        ])
+        yield* store.remove([{ kind, id: "4", epoch: 1 }])
+        assert.deepStrictEqual(yield* found(100, 10), [["0", 10], ["5", 50], ["1", 60]])
+        yield* store.claim({ kind, id: "0" }, 1)
+        assert.deepStrictEqual(yield* store.nextAlarm(kind), Option.some(10))
+        assert.deepStrictEqual(yield* store.nextAlarm(other), Option.some(1))
+        assert.isTrue(Option.isNone(yield* store.nextAlarm(key.kind + "?")))
+      }))
+
+    it.effect(`lists ${keys} keys in pages, in order and each once`, () =>
+      Effect.gen(function*() {
+        const { kind, store } = yield* testing
+        const ids = Array.from({ length: keys }, (_, i) => `${(i * 7919) % keys}${i % 2 === 0 ? "A" : "a"}`)
+        for (let at = 0; at < ids.length; at += 500) {
+          yield* store.save(ids.slice(at, at + 500).map((id) => snapshotOf({ kind, id }, 1)))
+        }
+        yield* store.claim({ kind, id: "only claimed" }, 1)
+        const found: Array<string> = []
+        for (let after: string | undefined;; after = found.at(-1)) {
+          const page = yield* store.list(kind, { after, limit: 999 })
+          assert.isAtMost(page.length, 999)
+          if (page.length === 0) break
+          found.push(...page)
+        }
+        assert.deepStrictEqual(found, ids.toSorted())
+        assert.deepStrictEqual(yield* store.list(kind, { limit: 0 }), [])
+        assert.deepStrictEqual(yield* store.list(newKind(), { limit: 10 }), [])
+        // What comes and goes meanwhile is seen.
+        yield* store.save([snapshotOf({ kind, id: "0-new" }, 1)])
+        yield* store.remove([{ kind, id: found[0]!, epoch: 1 }])
+        const now = yield* store.list(kind, { limit: 2 })
+        assert.deepStrictEqual(now, [...found.slice(1, 4), "0-new"].toSorted().slice(0, 2))
+      }))
+
+    it.effect("sweeps what has expired before a time, and leaves its owner the owner", () =>
+      Effect.gen(function*() {
+        const { kept, kind, save, store } = yield* testing
+        const now = yield* Clock.currentTimeMillis
+        yield* store.sweep(now)
+        const [early, exact, never] = ["early", "exact", "never"].map((id) => ({ kind, id }))
+        const { epoch } = yield* store.claim(early!, 10)
+        yield* store.save([
+          snapshotOf(early!, epoch, { expiresAt: now - 1, alarmAt: 5 }),
+          snapshotOf(exact!, 1, { expiresAt: now }),
+          snapshotOf(never!, 1)
+        ])
+        // Nobody but a sweep looks at the time.
+        assert.isDefined(yield* kept(early!))
+        assert.strictEqual(yield* store.sweep(now), 1)
+        assert.strictEqual(yield* store.sweep(now), 0)
+        assert.deepStrictEqual(yield* store.list(kind, { limit: 9 }), ["exact", "never"])
+        assert.isTrue(Option.isNone(yield* store.nextAlarm(kind)))
+        assert.isFalse(yield* save(snapshotOf(early!, epoch - 1)))
+        assert.isTrue(yield* save(snapshotOf(early!, epoch, { version: 0, expiresAt: now + 5 })))
+        assert.strictEqual(yield* store.sweep(now + 6), 2)
+      }))
+
+    it.effect("sweeps a thousand that have expired, of several kinds", () =>
+      Effect.gen(function*() {
+        const { kind, store } = yield* testing
+        yield* store.sweep(100)
+        const other = newKind()
+        yield* store.save(
+          Array.from({ length: 1200 }, (_, i) =>
+            snapshotOf({ kind: i % 2 ? kind : other, id: `${i}` }, 1, { expiresAt: i }))
+        )
+        assert.strictEqual(yield* store.sweep(1000), 1000)
+        assert.lengthOf(yield* store.list(kind, { limit: 1000 }), 100)
+        assert.strictEqual(yield* store.sweep(2000), 200)
+      }))
+
+    it.effect("remembers epochs for an hour, and gives no lower one even when it has forgotten them", () =>
+      Effect.gen(function*() {
+        const { key, kind, remove, save, store } = yield* testing
+        const now = yield* Clock.currentTimeMillis
+        const { epoch } = yield* store.claim(key, 1000)
+        yield* save(snapshotOf(key, epoch))
+        yield* store.sweep(now)
+        yield* remove(key, epoch)
+        yield* store.sweep(now + hour - 10_000)
+        assert.isFalse(yield* save(snapshotOf(key, epoch)))
+        yield* store.sweep(now + hour + 60_000)
+        // One who slept for longer is not known any more, and cannot be told from a new one.
+        assert.isTrue(yield* save(snapshotOf(key, epoch - 1, { version: 1 })))
+        assert.isAbove((yield* store.claim(key, 1)).epoch, epoch)
+        // Whoever owned a key that was forgotten loses it to the next who claims it.
+        const claimed = yield* store.claim({ kind, id: "b" }, 1)
+        yield* store.sweep(now + hour + 60_000)
+        const next = yield* store.claim({ kind, id: "b" }, 1)
+        assert.isAbove(next.epoch, claimed.epoch)
+        assert.isFalse(yield* save(snapshotOf({ kind, id: "b" }, claimed.epoch)))
+      }))
+
+    it.effect("does not forget epochs of what is kept", () =>
+      Effect.gen(function*() {
+        const { key, save, store } = yield* testing
+        const { epoch } = yield* store.claim(key, 1)
+        yield* save(snapshotOf(key, epoch))
+        const next = yield* store.claim(key, 1)
+        yield* store.sweep((yield* Clock.currentTimeMillis) + 10 * hour)
+        assert.isFalse(yield* save(snapshotOf(key, epoch, { version: 9 })))
+        assert.isTrue(yield* save(snapshotOf(key, next.epoch)))
+      }))
+
+    it.effect.prop(
+      "does what the model does, whatever several owners do in whatever order",
+      [Schema.Array(Operation)],
+      Effect.fnUntraced(function*([script]) {
+        const { kind, store } = yield* testing
+        const model = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), SnapshotStore)
+        yield* store.sweep(100)
+        const epochs = new Map<string, number>()
+        const versions = new Map<string, number>()
+        const epochOf = (owner: number, id: string) => epochs.get(`${owner}${id}`) ?? 0
+        for (const operation of script) {
+          switch (operation.does) {
+            case "claim": {
+              const key = { kind, id: operation.id }
+              const claimed = yield* store.claim(key, 1)
+              assert.deepStrictEqual(yield* model.claim(key, claimed.epoch), claimed)
+              epochs.set(`${operation.owner}${operation.id}`, claimed.epoch)
+              break
+            }
+            case "save": {
+              const snapshots = eachOnce(operation.writes, ({ id }) => id).map(({ alarmAt, expiresAt, id, step }) => {
+                const epoch = epochOf(operation.owner, id)
+                const version = Math.max(0, (versions.get(`${id}${epoch}`) ?? 0) + step)
+                versions.set(`${id}${epoch}`, version)
+                return snapshotOf({ kind, id }, epoch, { version, alarmAt, expiresAt, body: `${operation.owner}` })
+              })
+              assert.deepStrictEqual(yield* store.save(snapshots), yield* model.save(snapshots))
+              break
+            }
+            case "remove": {
+              const keys = eachOnce(operation.ids, (id) => id).map((id) => ({
+                kind,
+                id,
+                epoch: epochOf(operation.owner, id)
+              }))
+              assert.deepStrictEqual(yield* store.remove(keys), yield* model.remove(keys))
+              break
+            }
+            case "setAside": {
+              const { id, owner } = operation
+              const epoch = epochOf(owner, id)
+              const snapshot = Option.getOrElse(yield* model.peek({ kind, id }), () => snapshotOf({ kind, id }, epoch))
+              yield* store.setAside(snapshot, `${owner}`)
+              yield* model.setAside(snapshot, `${owner}`)
+              break
+            }
+            case "sweep":
+              assert.strictEqual(yield* store.sweep(operation.now), yield* model.sweep(operation.now))
+          }
+          assert.deepStrictEqual(yield* view(store, kind), yield* view(model, kind))
+        }
+        const asides = (yield* store.aside).filter(({ snapshot }) => snapshot.kind === kind)
+        assert.deepStrictEqual(asides, yield* model.aside)
+        yield* store.sweep(100)
+      }, Effect.scoped),
+      { arbitrary: { runs, size: 60 }, timeout: 20_000 }
+    )
+  })
+}

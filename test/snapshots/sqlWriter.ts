@@ -1,0 +1,47 @@
+// Claims one key now and then, and writes under it as fast as it can, as if nobody else did. Says how often it was let.
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Redacted } from "effect"
+import { SnapshotStore, SqlStore } from "effect-sessions/snapshots"
+import { argv } from "node:process"
+
+const [url, name, duration] = [argv[2]!, argv[3]!, Number(argv[4])]
+const key = { kind: "race", id: "one" }
+
+const program = Effect.gen(function*() {
+  const store = yield* SnapshotStore
+  // Both are there before either begins.
+  yield* store.claim({ kind: "ready", id: name }, 1)
+  yield* store.save([{ ...snapshot(0, 0), kind: "ready", id: name, epoch: 10 }])
+  while ((yield* store.list("ready", { limit: 2 })).length < 2) yield* Effect.sleep(5)
+
+  const end = performance.now() + duration
+  const counts = { written: 0, refused: 0, claims: 0 }
+  for (let version = 1, epoch = 0, claimAt = 0; performance.now() < end; version++) {
+    if (performance.now() >= claimAt) {
+      ;({ epoch } = yield* store.claim(key, 1))
+      counts.claims++
+      claimAt = performance.now() + Math.random() * 30
+    }
+    // Several at a time, so that some are on their way while the owner changes.
+    const answers = yield* Effect.all(
+      [version * 3, version * 3 + 1, version * 3 + 2].map((version) => store.save([snapshot(epoch, version)])),
+      { concurrency: 3 }
+    )
+    for (const [written] of answers) counts[written === true ? "written" : "refused"]++
+  }
+  console.log(JSON.stringify(counts))
+})
+
+const snapshot = (epoch: number, version: number) => ({
+  ...key,
+  epoch,
+  version,
+  format: 1,
+  body: `${name} ${epoch} ${version}`,
+  savedAt: 0,
+  expiresAt: null,
+  alarmAt: null
+})
+
+const StoreLayer = SqlStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 4 })))
+Effect.runFork(Effect.provide(program, StoreLayer))
