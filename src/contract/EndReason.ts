@@ -124,6 +124,14 @@ export const crashed = (defect: unknown): EndReason => ({ _tag: "Crashed", defec
 export const evicted: EndReason = { _tag: "Evicted" }
 
 /**
+ * The reason of a session that lives elsewhere now.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const moved: EndReason = { _tag: "Moved" }
+
+/**
  * Ended because its last client did not come back.
  *
  * @since 0.1.0

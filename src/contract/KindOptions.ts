@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
+import type { Migration } from "./Migration.ts"
 
 /**
  * What a full mailbox does with a message:
@@ -53,6 +54,46 @@ export interface Rate {
 }
 
 /**
+ * When a session is saved, besides when it ends with the server:
+ *
+ * - `"atEnd"`: not before; a crash of the process loses all;
+ * - `"atHibernation"`: when it hibernates; a crash loses what happened since;
+ * - `{ every: n }`: after every n-th change; a crash loses less than n changes;
+ * - `{ debounce }`: so long after a change; a crash loses at most that much time;
+ * - `"everyChange"`: before the change is answered; a crash loses nothing that was answered.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SavePolicy =
+  | "atEnd"
+  | "atHibernation"
+  | "everyChange"
+  | { readonly every: number }
+  | { readonly debounce: Duration.Input }
+
+/**
+ * How sessions outlive the process: see `KindOptions.snapshots`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SnapshotOptions {
+  /** Default: `{ debounce: "1 second" }`. */
+  readonly save?: SavePolicy | undefined
+  /**
+   * From the first format of the state to the present one, in order: the first reads what was written before there was
+   * any. They run when an older snapshot is loaded. Default: none.
+   */
+  readonly migrations?: ReadonlyArray<Migration> | undefined
+  /**
+   * How long a session that hibernates stays in memory before it is there in the store only. Needs `hibernateAfter`.
+   * Default: it stays.
+   */
+  readonly passivateAfter?: Duration.Input | undefined
+}
+
+/**
  * Options of a kind; what is left out comes from the configuration of the sessions.
  *
  * @since 0.1.0
@@ -76,8 +117,20 @@ export interface KindOptions<in out Tag extends string = string> {
    * `Disconnected`. Default: it does not end for that.
    */
   readonly reconnectWindow?: Duration.Input | undefined
+  /**
+   * How long a session has nothing to do before it gives up its fiber and its mailbox, which takes it down to a few hundred
+   * bytes beyond its state. The next message, timer or alarm wakes it; nobody sees a difference. Default: never.
+   */
+  readonly hibernateAfter?: Duration.Input | undefined
   /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
   readonly callTimeout?: Duration.Input | undefined
+  /**
+   * Keeps sessions in the `SnapshotStore`, which must be provided to `toLayer`: their state, user, metadata, timers and
+   * what they remember of `callOnce`. A session that the server ends with it (`Shutdown`), or that crashed or was evicted,
+   * is there again, under its id, at its next start or message. One that was ended otherwise is forgotten. Default: they
+   * live in memory only.
+   */
+  readonly snapshots?: SnapshotOptions | undefined
   /**
    * What a session remembers of `SessionRef.callOnce`: how many answers of each client (default: 64), and of how many
    * clients (default: 16); the one that sent nothing for longest is forgotten first.

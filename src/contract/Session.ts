@@ -247,6 +247,7 @@ export interface Behavior<in out State, in out Protocol extends Rpc.Any, in out 
       turn: Turn<State, Rpc.Payload<M>, Protocol>
     ) => Next<State, M> | Effect.Effect<Next<State, M>, Rpc.Error<M>, R>
   }
+  readonly restore?: ((start: Restore<State, Protocol>) => State | Effect.Effect<State, E, R>) | undefined
   readonly afterStart?: ((turn: Turn<State, void, Protocol>) => Effect.Effect<State | void, E, R>) | undefined
   readonly end?: ((turn: Ending<State, Protocol>) => Effect.Effect<void, never, R>) | undefined
 }
@@ -260,6 +261,18 @@ export interface Behavior<in out State, in out Protocol extends Rpc.Any, in out 
 export interface Start<out Args, in out Protocol extends Rpc.Any> {
   readonly id: string
   readonly args: Args
+  readonly self: Self<Protocol>
+}
+
+/**
+ * What the hook gets that takes a session from the store over.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Restore<out State, in out Protocol extends Rpc.Any> {
+  readonly id: string
+  readonly state: State
   readonly self: Self<Protocol>
 }
 
@@ -317,6 +330,8 @@ export interface Definition<
    * A behaviour for this kind; infers payloads, answers, errors and required services.
    *
    * - `init`: the first state, or an Effect that loads it; it may acquire resources in the session's Scope.
+   * - `restore`: runs in place of `init` for a session that comes from the `SnapshotStore`, with its state; it may
+   *   acquire resources, and gives the state to go on with. Default: the state as it is.
    * - `handlers`: one per message.
    * - `afterStart`: work that goes on after `start` returned and before the first message; what it gives is
    *   the next state, its failure ends the session with `Stopped` and the error as detail.
@@ -326,11 +341,17 @@ export interface Definition<
     H extends Handlers<State["Type"], Protocol>,
     RInit = never,
     RAfter = never,
-    REnd = never
+    REnd = never,
+    RRestore = never
   >(behavior: {
     readonly init: (
       start: Start<Args["Type"], Protocol>
     ) => State["Type"] | Effect.Effect<State["Type"], E["Type"], RInit>
+    readonly restore?:
+      | ((
+        start: Restore<State["Type"], Protocol>
+      ) => State["Type"] | Effect.Effect<State["Type"], E["Type"], RRestore>)
+      | undefined
     readonly handlers: H & { readonly [K in Exclude<keyof H, Tag<Protocol>>]: never }
     readonly afterStart?:
       | ((turn: Turn<State["Type"], void, Protocol>) => Effect.Effect<State["Type"] | void, E["Type"], RAfter>)
@@ -341,7 +362,7 @@ export interface Definition<
     Protocol,
     Args["Type"],
     E["Type"],
-    Exclude<HandlersServices<H> | RInit | RAfter | REnd, Provided>
+    Exclude<HandlersServices<H> | RInit | RAfter | REnd | RRestore, Provided>
   >
 
   /**

@@ -504,6 +504,64 @@ export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()(
 }
 
 /**
+ * The store in which the session is kept did not do what it was asked for: it is down, or too slow.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()(
+  "StoreUnavailable",
+  { kind: Schema.String, id: Schema.String, message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, why: string): StoreUnavailable {
+    return withoutStack(() => new StoreUnavailable({ kind, id, message: `${kind}/${id} cannot be loaded: ${why}` }))
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * What the store has of the session cannot be read by this program: its format is unknown, or it is damaged. It was set
+ * aside, where a person can look at it, see `SnapshotStore.aside`; the next start begins anew.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SnapshotUnreadable extends Schema.TaggedError<SnapshotUnreadable>()(
+  "SnapshotUnreadable",
+  { kind: Schema.String, id: Schema.String, format: Schema.Int, message: Schema.String },
+  { httpApiStatus: 500 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, format: number, why: string): SnapshotUnreadable {
+    return new SnapshotUnreadable({
+      kind,
+      id,
+      format,
+      message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was set aside: ${why}`
+    })
+  }
+  get httpStatus(): 500 {
+    return 500
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * What reaching a session that is in the store only can fail with. Kinds without `snapshots` never do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type LoadError = StoreUnavailable | SnapshotUnreadable
+
+/**
  * What `start` can fail with, besides the kind's own declared error.
  *
  * @since 0.1.0
@@ -515,6 +573,7 @@ export type StartError =
   | StartRateExceeded
   | StartFailed
   | SessionsClosed
+  | LoadError
 
 /**
  * What `cast` can fail with.
@@ -522,7 +581,7 @@ export type StartError =
  * @since 0.1.0
  * @category models
  */
-export type CastError = SessionNotFound | SessionEnded | MailboxFull | MessageRateExceeded
+export type CastError = SessionNotFound | SessionEnded | MailboxFull | MessageRateExceeded | LoadError
 
 /**
  * What `call` can fail with, besides the message's own declared error.
@@ -555,7 +614,25 @@ export type SessionError =
   | UnknownKind
   | InvalidConfig
 
-const startErrors = [InvalidSessionId, SessionLimitReached, StartRateExceeded, StartFailed, SessionsClosed]
+/**
+ * Is it one of the errors with which a session cannot be loaded from the store?
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isLoadError = (error: unknown): error is LoadError =>
+  loadErrors.some((loadError) => error instanceof loadError)
+
+const loadErrors = [StoreUnavailable, SnapshotUnreadable]
+
+const startErrors = [
+  InvalidSessionId,
+  SessionLimitReached,
+  StartRateExceeded,
+  StartFailed,
+  SessionsClosed,
+  ...loadErrors
+]
 
 /**
  * Is it one of the errors with which this library refuses a start, rather than a kind's declared one?
@@ -572,7 +649,8 @@ const callErrors = [
   MailboxFull,
   MessageRateExceeded,
   SessionCrashed,
-  CallTimeout
+  CallTimeout,
+  ...loadErrors
 ]
 
 /**

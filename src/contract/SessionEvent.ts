@@ -207,6 +207,71 @@ export interface Disconnect extends Base {
 }
 
 /**
+ * A session had nothing to do for its kind's `hibernateAfter` and gave up its fiber and mailbox.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Hibernate extends Base {
+  readonly _tag: "Hibernate"
+}
+
+/**
+ * A session that hibernated has something to do again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Wake extends Base {
+  readonly _tag: "Wake"
+}
+
+/**
+ * A session came from the store; `duration` of the loading. Nothing of it was in memory.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Restore extends Base {
+  readonly _tag: "Restore"
+  readonly duration: number
+}
+
+/**
+ * A session that hibernated left memory; it is in the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Passivate extends Base {
+  readonly _tag: "Passivate"
+}
+
+/**
+ * Sessions could not be saved, or loaded, or what was loaded could not be read; `id` is empty when it is not about one.
+ * After a failure to save, sessions go on, and saving is tried again in `retryIn` milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SnapshotError extends Base {
+  readonly _tag: "SnapshotError"
+  readonly error: unknown
+  readonly retryIn: number
+}
+
+/**
+ * Sessions are saved again, after a time in which they were not; `count` waited for it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SnapshotRecovery extends Base {
+  readonly _tag: "SnapshotRecovery"
+  readonly count: number
+}
+
+/**
  * A message was cast to all sessions of a kind; `count` accepted it.
  *
  * @since 0.1.0
@@ -275,6 +340,12 @@ export type SessionEvent =
   | Unsubscribe
   | Connect
   | Disconnect
+  | Hibernate
+  | Wake
+  | Restore
+  | Passivate
+  | SnapshotError
+  | SnapshotRecovery
   | Broadcast
   | WorkerStart
   | WorkerTerminate

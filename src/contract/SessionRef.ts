@@ -95,7 +95,7 @@ export interface EndOptions {
 export interface SessionInfo<State = unknown> {
   readonly kind: string
   readonly id: string
-  readonly status: "starting" | "running" | "recovering" | "ending"
+  readonly status: "starting" | "running" | "hibernating" | "recovering" | "ending"
   readonly state: State
   /** The incarnation: grows each time the session starts or is reset. */
   readonly epoch: number

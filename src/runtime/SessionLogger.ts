@@ -42,6 +42,12 @@ export const defaultLevels: Levels = {
   Unsubscribe: "Trace",
   Connect: "Debug",
   Disconnect: "Debug",
+  Hibernate: "Trace",
+  Wake: "Trace",
+  Restore: "Debug",
+  Passivate: "Trace",
+  SnapshotError: "Error",
+  SnapshotRecovery: "Info",
   Broadcast: "Debug",
   WorkerStart: "Trace",
   WorkerTerminate: "Debug",
@@ -108,6 +114,18 @@ const describe = (event: SessionEvent): string => {
       return "a client connected"
     case "Disconnect":
       return "a client is gone"
+    case "Hibernate":
+      return "the session hibernates"
+    case "Wake":
+      return "the session woke up"
+    case "Restore":
+      return "session restored"
+    case "Passivate":
+      return "the session left memory"
+    case "SnapshotError":
+      return `snapshots failed: ${message(event.error)}`
+    case "SnapshotRecovery":
+      return `snapshots are written again, ${event.count} waited`
     case "Broadcast":
       return `broadcast of ${event.tag} to ${event.count} sessions`
     case "WorkerStart":

@@ -101,6 +101,14 @@ export const duration = Metric.histogram("effect_sessions_message_duration_ms", 
 export const connections = Metric.gauge("effect_sessions_connections", { description: "Connected clients" })
 
 /**
+ * Live sessions that have given up fiber and mailbox until the next message, by kind.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const hibernating = Metric.gauge("effect_sessions_hibernating", { description: "Sessions that hibernate" })
+
+/**
  * Clients that ever connected, by `kind`.
  *
  * @since 0.1.0

@@ -124,6 +124,16 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
     error: new SessionError.InvalidConfig({ setting: "maxSessions", message: "maxSessions must be a whole number" }),
     retrySafe: false,
     mentions: ["maxSessions"]
+  }],
+  StoreUnavailable: [{
+    error: SessionError.StoreUnavailable.of("Cart", "ada", "claim: the database did not do it"),
+    retrySafe: true,
+    mentions: ["Cart/ada", "cannot be loaded", "the database"]
+  }],
+  SnapshotUnreadable: [{
+    error: SessionError.SnapshotUnreadable.of("Cart", "ada", 3, "its format 3 is not known"),
+    retrySafe: false,
+    mentions: ["Cart/ada", "format 3", "set aside", "not known"]
   }]
 }
 
@@ -199,7 +209,15 @@ describe("SessionError", () => {
     const names = cases.filter(({ error }) => SessionError.isStartError(error)).map(({ name }) => name)
     assert.deepStrictEqual(
       Array.from(new Set(names)).sort(),
-      ["InvalidSessionId", "SessionLimitReached", "SessionsClosed", "StartFailed", "StartRateExceeded"]
+      [
+        "InvalidSessionId",
+        "SessionLimitReached",
+        "SessionsClosed",
+        "SnapshotUnreadable",
+        "StartFailed",
+        "StartRateExceeded",
+        "StoreUnavailable"
+      ]
     )
     assert.isFalse(SessionError.isStartError(new Error("declared by a kind")))
     assert.isFalse(SessionError.isStartError({ _tag: "StartFailed" }))
@@ -210,7 +228,16 @@ describe("SessionError", () => {
     const names = cases.filter(({ error }) => SessionError.isCallError(error)).map(({ name }) => name)
     assert.deepStrictEqual(
       Array.from(new Set(names)).sort(),
-      ["CallTimeout", "MailboxFull", "MessageRateExceeded", "SessionCrashed", "SessionEnded", "SessionNotFound"]
+      [
+        "CallTimeout",
+        "MailboxFull",
+        "MessageRateExceeded",
+        "SessionCrashed",
+        "SessionEnded",
+        "SessionNotFound",
+        "SnapshotUnreadable",
+        "StoreUnavailable"
+      ]
     )
     assert.isFalse(SessionError.isCallError(new Error("declared by a kind")))
   })

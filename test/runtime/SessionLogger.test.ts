@@ -141,6 +141,37 @@ const examples: {
     text: "a client is gone",
     annotations: { connections: 1, duration: 60_000 }
   },
+  Hibernate: {
+    event: { ...about, _tag: "Hibernate" },
+    level: "Trace",
+    text: "the session hibernates",
+    annotations: {}
+  },
+  Wake: { event: { ...about, _tag: "Wake" }, level: "Trace", text: "the session woke up", annotations: {} },
+  Restore: {
+    event: { ...about, _tag: "Restore", duration: 12 },
+    level: "Debug",
+    text: "session restored",
+    annotations: { duration: 12 }
+  },
+  Passivate: {
+    event: { ...about, _tag: "Passivate" },
+    level: "Trace",
+    text: "the session left memory",
+    annotations: {}
+  },
+  SnapshotError: {
+    event: { ...about, _tag: "SnapshotError", id: "", error, retryIn: 200 },
+    level: "Error",
+    text: `snapshots failed: ${error.message}`,
+    annotations: { retryIn: 200 }
+  },
+  SnapshotRecovery: {
+    event: { ...about, _tag: "SnapshotRecovery", id: "", count: 3 },
+    level: "Info",
+    text: "snapshots are written again, 3 waited",
+    annotations: { count: 3 }
+  },
   Broadcast: {
     event: { ...about, _tag: "Broadcast", id: "", tag: "Add", count: 3 },
     level: "Debug",

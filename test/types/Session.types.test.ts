@@ -354,6 +354,7 @@ describe("start", () => {
           | SessionError.StartRateExceeded
           | SessionError.StartFailed
           | SessionError.SessionsClosed
+          | SessionError.LoadError
         >
       >()
       expectTypeOf(pures.start("a")).toEqualTypeOf<
@@ -361,7 +362,13 @@ describe("start", () => {
       >()
     })
     expectTypeOf<SessionError.StartError["_tag"]>().toEqualTypeOf<
-      "InvalidSessionId" | "SessionLimitReached" | "StartRateExceeded" | "StartFailed" | "SessionsClosed"
+      | "InvalidSessionId"
+      | "SessionLimitReached"
+      | "StartRateExceeded"
+      | "StartFailed"
+      | "SessionsClosed"
+      | "StoreUnavailable"
+      | "SnapshotUnreadable"
     >()
   })
 
@@ -401,6 +408,7 @@ describe("call", () => {
       | SessionError.MessageRateExceeded
       | SessionError.SessionCrashed
       | SessionError.CallTimeout
+      | SessionError.LoadError
     compiled(() => {
       expectTypeOf(cart.call("Add", { sku: "a", count: 1 })).toEqualTypeOf<
         Effect.Effect<number, OutOfStock | CallErrors>
@@ -487,6 +495,7 @@ describe("cast and broadcast", () => {
       | SessionError.SessionEnded
       | SessionError.MailboxFull
       | SessionError.MessageRateExceeded
+      | SessionError.LoadError
     compiled(() => {
       expectTypeOf(cart.cast("Add", { sku: "a", count: 1 })).toEqualTypeOf<Effect.Effect<void, CastErrors>>()
       expectTypeOf(cart.castUnsafe("Clear")).toEqualTypeOf<boolean>()

@@ -267,6 +267,8 @@ export const makeBehavior = (
           ? Effect.map(over, (state) => start(begin.self, state))
           : start(begin.self, over)
       },
+      // A store begins its history anew.
+      restore: ({ self, state }: Session.Restore<Slices, any>) => start(self, state),
       handlers: {
         Dispatch: dispatch,
         Fire: ({ payload: { action, reducer }, self, state }: Session.Turn<Slices, Fired, any>) => {

@@ -1,17 +1,32 @@
 /**
  * What a session remembers of the actions that clients sent with a number, so that none is handled twice.
  */
-import type * as Exit from "effect/Exit"
-import { ActionForgotten, ActionOutOfOrder, type OnceError } from "../../contract/SessionError.ts"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { ActionForgotten, ActionOutOfOrder, type OnceError, SessionEnded } from "../../contract/SessionError.ts"
 import type { OnceOptions } from "../../contract/SessionRef.ts"
+import type { KeptClient } from "./snapshots/SnapshotCodec.ts"
+
+/** The end of the session that left an action without its answer. */
+const endedWith = (exit: Exit.Exit<any, any>): SessionEnded | undefined => {
+  const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+  return error instanceof SessionEnded ? error : undefined
+}
 
 /** An action that the session has accepted, and its answer once there is one. */
 export class Action {
+  readonly tag: string
   exit: Exit.Exit<any, any> | undefined = undefined
+  /** The answer, from when it is known; it is given when what it tells of is written. */
+  decided: Exit.Exit<any, any> | undefined = undefined
   private readonly waiters = new Set<(exit: Exit.Exit<any, any>) => void>()
 
+  constructor(tag: string) {
+    this.tag = tag
+  }
+
   settle(exit: Exit.Exit<any, any>): void {
-    this.exit = exit
+    this.exit = this.decided = exit
     const waiters = Array.from(this.waiters)
     this.waiters.clear()
     for (const waiter of waiters) waiter(exit)
@@ -88,6 +103,38 @@ export class Answers {
       if (this.clients.size <= this.limits.clients) return
       this.clients.delete(client)
       this.hasForgotten = true
+    }
+  }
+
+  /**
+   * What is kept in a snapshot. What has no answer yet, or never began, is no part of the state there: it can be sent
+   * again. What was begun and did not come to its end is known to have come, without an answer.
+   */
+  kept(encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): Array<KeptClient> {
+    return Array.from(this.clients, ([client, { actions, last }]) => {
+      const answers: Array<KeptClient["answers"][number]> = []
+      for (const [sequence, { decided, tag }] of actions) {
+        const ended = decided === undefined ? undefined : endedWith(decided)
+        if (decided === undefined || ended?.begun === false) return { client, last: sequence - 1, answers }
+        const exit = ended === undefined ? encode(tag, decided) : undefined
+        if (exit !== undefined) answers.push({ sequence, tag, exit })
+      }
+      return { client, last, answers }
+    }).filter(({ last }) => last > 0)
+  }
+
+  /** Remembers what a snapshot has kept. */
+  recall(clients: ReadonlyArray<KeptClient>): void {
+    for (const { answers, client, last } of clients) {
+      const actions = new Map<number, Action>()
+      for (const { exit, sequence, tag } of answers) {
+        // It could not be read any more: that the action came is known.
+        if (exit === undefined) continue
+        const action = new Action(tag)
+        action.exit = action.decided = exit as Exit.Exit<any, any>
+        actions.set(sequence, action)
+      }
+      this.clients.set(client, { last, actions })
     }
   }
 }

@@ -42,6 +42,11 @@ export class Connections {
     }
   }
 
+  /** Is nobody connected, and nobody expected to come back in time? */
+  get isIdle(): boolean {
+    return this.count === 0 && this.deadline.wheelTick === -1
+  }
+
   /** The session is over. */
   close(): void {
     this.session.hub.timers.cancel(this.deadline)

@@ -4,6 +4,7 @@
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Overflow } from "../../contract/KindOptions.ts"
+import type { SelfTimer } from "./sessionDeadlines.ts"
 
 /** How one message of a kind is handled; made once per kind and tag. */
 export interface Route {
@@ -33,8 +34,10 @@ export class Envelope {
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Takes the answer to a caller that is parked. */
   resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
-  /** Was it sent by a timer of the session itself? That is no activity. */
-  isTimer = false
+  /** The timer of the session itself that sent it. That is no activity. */
+  timer: SelfTimer | undefined = undefined
+  /** Takes note of an answer that is not given yet. */
+  decided: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** Does the session remember its answer? Then it is not dropped for a newer one. */
   isRemembered = false
   /** When it was sent, in milliseconds; -1 unless someone listens to events. */
@@ -57,6 +60,11 @@ export class Envelope {
       this.resume = undefined
       resume(exit)
     }
+  }
+
+  /** What the answer will be, once what it tells of is written. */
+  decide(reply: unknown): void {
+    this.decided?.(reply === undefined ? Exit.void : Exit.succeed(reply))
   }
 
   succeed(reply: unknown): void {

@@ -40,6 +40,14 @@ export class Extras {
   /** Those who wait for the end. */
   endWaiters: Set<(reason: EndReason) => void> | undefined = undefined
   endDeadline: EndDeadline | undefined = undefined
+  /** While it is saved to leave memory; whatever happens to it takes that back. */
+  leaving: object | undefined = undefined
+  /** The epoch under which it is written, once a reset gave it another. */
+  claimed: number | undefined = undefined
+  /** The versions of its incarnations before the last reset. */
+  versionsBefore = 0
+  /** `true` once the store was told of its end. */
+  kept = false
   /** `true` once what runs was interrupted to end the session. */
   killed = false
 }

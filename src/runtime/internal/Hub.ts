@@ -83,6 +83,11 @@ export class Hub {
     return this.lastEpoch = Math.max(this.lastEpoch + 1, now)
   }
 
+  /** An epoch that was given elsewhere: those that are given here are higher. */
+  noteEpoch(epoch: number): void {
+    this.lastEpoch = Math.max(this.lastEpoch, epoch)
+  }
+
   /** Notes to whom a session belongs. */
   assign(session: LiveSession, from: string | undefined, to: string | undefined): void {
     if (from !== undefined) {

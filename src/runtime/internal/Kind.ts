@@ -6,16 +6,21 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
-import { InvalidConfig } from "../../contract/SessionError.ts"
+import { InvalidConfig, type LoadError } from "../../contract/SessionError.ts"
+import { SnapshotStore } from "../../contract/SnapshotStore.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import * as Supervision from "../../policy/Supervision.ts"
-import type { Route } from "./Envelope.ts"
+import type { Envelope, Route } from "./Envelope.ts"
+import { Hibernation } from "./Hibernation.ts"
 import type { Hub } from "./Hub.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { Persistence, type PersistenceOptions } from "./snapshots/Persistence.ts"
 
 /** Plain numbers, read when somebody asks. */
 export class Counters {
@@ -56,6 +61,14 @@ export class Kind {
   readonly callTimeout: number
   readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  /** Keeps its sessions in the store, if that is wanted. */
+  readonly persistence: Persistence | undefined
+  /** Finds a session that is in the store only, and starts it; `false` when there is none. */
+  activate: (id: string) => Effect.Effect<boolean, LoadError> = () => Effect.succeed(false)
+  /** Puts its sessions to sleep, if that is wanted. */
+  readonly hibernation: Hibernation | undefined
+  /** What sessions that are asleep have in place of a mailbox; nothing is ever put into it. */
+  readonly noMailbox: Queue.Queue<Envelope>
   readonly remember: { readonly answers: number; readonly clients: number }
   /** The services of the behaviour. */
   readonly context: Context.Context<never>
@@ -86,9 +99,22 @@ export class Kind {
     this.reconnectWindow = settings.reconnectWindow
     this.messageRate = settings.messageRate
     this.remember = settings.remember
+    this.hibernation = settings.hibernateAfter === Infinity
+      ? undefined
+      : new Hibernation(settings.hibernateAfter, settings.snapshots?.passivateAfter ?? Infinity, hub.timers)
+    this.noMailbox = this.makeMailbox()
     // The span in which the Layer was built must not become the parent of everything its sessions do.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
     this.runFork = Effect.runForkWith(this.context)
+    this.persistence = settings.snapshots === undefined ? undefined : new Persistence(
+      definition,
+      hub,
+      settings.snapshots.store,
+      this.runFork,
+      (id) => this.activate(id),
+      this.sessions,
+      settings.snapshots
+    )
     const routes = new Map<string, Route>()
     for (const tag of definition.protocol.keys()) {
       routes.set(tag, {
@@ -109,7 +135,7 @@ export class Kind {
     context: Context.Context<never>
   ): Effect.Effect<Kind, InvalidConfig> {
     return Effect.map(
-      checkOptions(hub.config, definition.kind, options, new Set(definition.protocol.keys())),
+      checkOptions(hub.config, definition.kind, options, new Set(definition.protocol.keys()), context),
       (settings) => new Kind(hub, definition, behavior, context, settings, options.overflow)
     )
   }
@@ -128,6 +154,10 @@ export class Kind {
     return route
   }
 
+  makeMailbox(): Queue.Queue<Envelope> {
+    return Effect.runSync(Queue.bounded<Envelope>(this.mailboxCapacity))
+  }
+
   run(effect: Effect.Effect<unknown>, done: (exit: Exit.Exit<unknown>) => void): Fiber.Fiber<unknown> {
     const fiber = this.runFork(effect)
     fiber.addObserver(done)
@@ -142,7 +172,8 @@ const checkOptions = (
   config: SessionsConfig.SessionsConfig["Service"],
   kind: string,
   options: KindOptions,
-  tags: ReadonlySet<string>
+  tags: ReadonlySet<string>,
+  context: Context.Context<never>
 ) => {
   const name = (option: string) => `${kind}.${option}`
   return Effect.all({
@@ -169,12 +200,58 @@ const checkOptions = (
       infinite: true
     }),
     messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate),
+    hibernateAfter: SessionsConfig.duration(name("hibernateAfter"), options.hibernateAfter ?? Infinity, {
+      infinite: true
+    }),
+    snapshots: checkSnapshots(name, options, Context.getOption(context, SnapshotStore)),
     remember: Effect.all({
       answers: SessionsConfig.wholeNumber(name("remember.answers"), options.remember?.answers ?? 64, 1),
       clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 16, 1)
     })
   })
 }
+
+const checkSnapshots = (
+  name: (option: string) => string,
+  { hibernateAfter, snapshots }: KindOptions,
+  store: Option.Option<SnapshotStore["Service"]>
+): Effect.Effect<PersistenceOptions & { readonly store: SnapshotStore["Service"] } | undefined, InvalidConfig> =>
+  Effect.gen(function*() {
+    if (snapshots === undefined) return undefined
+    const invalid = (option: string, message: string) =>
+      new InvalidConfig({ setting: name(option), message: `${name(option)} ${message}` })
+    const { migrations = [], passivateAfter = Infinity, save = { debounce: "1 second" } } = snapshots
+    if (Option.isNone(store)) return yield* invalid("snapshots", "needs a SnapshotStore: provide one to its Layer")
+    const sleepless = hibernateAfter === undefined || hibernateAfter === Infinity || hibernateAfter === "Infinity"
+    if (passivateAfter !== Infinity && sleepless) {
+      return yield* invalid(
+        "snapshots.passivateAfter",
+        "needs hibernateAfter: only sessions that hibernate leave memory"
+      )
+    }
+    const policies: ReadonlyArray<unknown> = ["atEnd", "atHibernation", "everyChange"]
+    const isTimed = typeof save === "object" && (save as unknown) !== null && ("every" in save !== "debounce" in save)
+    if (!isTimed && !policies.includes(save)) {
+      return yield* invalid("snapshots.save", `must be one of ${policies.join(", ")}, { every } or { debounce }`)
+    }
+    if (save === "atHibernation" && sleepless) {
+      return yield* invalid("snapshots.save", "needs hibernateAfter: sessions that never hibernate are not saved then")
+    }
+    if (typeof save === "object" && "every" in save) {
+      yield* SessionsConfig.wholeNumber(name("snapshots.save.every"), save.every, 1)
+    }
+    return {
+      save,
+      debounce: typeof save === "object" && "debounce" in save
+        ? yield* SessionsConfig.duration(name("snapshots.save.debounce"), save.debounce)
+        : 0,
+      migrations,
+      passivateAfter: yield* SessionsConfig.duration(name("snapshots.passivateAfter"), passivateAfter, {
+        infinite: true
+      }),
+      store: store.value
+    }
+  })
 
 const defaultSupervision = Supervision.resolve(Supervision.resume())
 

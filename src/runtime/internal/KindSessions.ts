@@ -1,7 +1,10 @@
 /**
  * The sessions of one kind in this process: what yielding a definition gives.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Result from "effect/Result"
@@ -9,11 +12,15 @@ import * as EndReason from "../../contract/EndReason.ts"
 import type { SessionKind, StartOptions } from "../../contract/Session.ts"
 import {
   InvalidSessionId,
+  isLoadError,
+  type LoadError,
   SessionLimitReached,
   SessionNotFound,
   SessionsClosed,
   type StartError,
-  type StartRateExceeded
+  StartFailed,
+  type StartRateExceeded,
+  StoreUnavailable
 } from "../../contract/SessionError.ts"
 import * as SessionId from "../../contract/SessionId.ts"
 import type { EndOptions } from "../../contract/SessionRef.ts"
@@ -22,6 +29,7 @@ import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import { LiveSession } from "./LiveSession.ts"
 import { LocalRef } from "./LocalRef.ts"
+import type { Loaded, Persistence } from "./snapshots/Persistence.ts"
 import { ended, ending } from "./status.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
@@ -36,9 +44,13 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   readonly runtime: Kind
   private readonly makeMailbox: Effect.Effect<Queue.Queue<Envelope>>
 
+  /** Sessions that are being loaded, by id. */
+  private readonly loading = new Map<string, Deferred.Deferred<void, StartError>>()
+
   constructor(runtime: Kind) {
     this.runtime = runtime
     this.makeMailbox = Queue.bounded(runtime.mailboxCapacity)
+    runtime.activate = (id) => this.activate(id)
   }
 
   get kind(): string {
@@ -61,6 +73,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     if (hub.isFull()) {
       return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
     }
+    const { persistence } = this.runtime
+    if (persistence !== undefined) return this.startKept(id, options, persistence)
     return Effect.flatMap(this.checkRate(id, options), () =>
       Effect.flatMap(this.makeMailbox, (mailbox) => {
         // Something else may have happened while the limiter thought.
@@ -77,24 +91,144 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   private open(
     id: string,
     mailbox: Queue.Queue<Envelope>,
-    options: Options | undefined
+    options: Options | undefined,
+    loaded?: Loaded
   ): Effect.Effect<LocalRef, StartError> {
     const { runtime } = this
-    const session = new LiveSession(runtime, id, runtime.hub.now(), mailbox)
+    const session = new LiveSession(runtime, id, runtime.hub.now(), mailbox, loaded)
     runtime.sessions.set(id, session)
     runtime.hub.live++
-    session.launch(options?.args, options)
+    if (loaded?.kept === undefined) session.launch(options?.args, options)
+    else session.relaunch(loaded.kept)
     return session.whenStarted()
   }
 
-  private rejoin(found: LiveSession, id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+  /** Loads the session, or starts it if the store does not have it; only then the rate of starts counts. */
+  private startKept(
+    id: string,
+    options: Options | undefined,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef, StartError> {
+    const load = this.load(id, { options }, persistence)
+    return this.loading.has(id) ? load : Effect.flatMap(
+      Effect.catch(persistence.has(id), (error) => this.refused(id, error)),
+      (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
+    )
+  }
+
+  /**
+   * Becomes the owner of the session and goes on with what the store has, or begins anew if it is a start. One at a time
+   * for an id, in a fiber of its own: whoever waits for it may go.
+   */
+  private load(
+    id: string,
+    start: { readonly options: Options | undefined } | undefined,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef, StartError> {
+    return Effect.suspend(() => {
+      const { loading, runtime: { sessions } } = this
+      const found = sessions.get(id)
+      if (found !== undefined) return this.rejoin(found, id, start?.options, start !== undefined)
+      const underWay = loading.get(id)
+      if (underWay !== undefined) {
+        return Effect.flatMap(
+          Deferred.await(underWay),
+          () => start === undefined ? this.present(id) : this.startNow(id, start.options)
+        )
+      }
+      const done = Deferred.makeUnsafe<void, StartError>()
+      loading.set(id, done)
+      const fiber = this.runtime.runFork(this.loadNow(id, start, persistence))
+      fiber.addObserver((exit) => {
+        loading.delete(id)
+        Deferred.doneUnsafe(done, Exit.asVoid(exit))
+      })
+      return Effect.flatMap(Fiber.join(fiber), (opened) => opened)
+    })
+  }
+
+  /** Gives the way to what was opened: it is there from then on, for whoever waits. */
+  private loadNow(
+    id: string,
+    start: { readonly options: Options | undefined } | undefined,
+    persistence: Persistence
+  ): Effect.Effect<Effect.Effect<LocalRef, StartError>, StartError> {
+    const { hub, name: kind } = this.runtime
+    const began = hub.now()
+    const refused = (error: StartError) => start === undefined ? Effect.fail(error) : this.refused(id, error)
+    return Effect.flatMap(Effect.catch(persistence.load(id), refused), (loaded) => {
+      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      // Others may have started meanwhile.
+      if (hub.isFull()) return refused(SessionLimitReached.of(hub.config.maxSessions))
+      if (loaded.kept === undefined) {
+        return Effect.succeed(
+          start === undefined ? this.present(id) : this.open(id, this.runtime.makeMailbox(), start.options, loaded)
+        )
+      }
+      const opened = this.open(id, this.runtime.makeMailbox(), undefined, loaded)
+      // A start is activity; being looked at is not.
+      const session = this.runtime.sessions.get(id)
+      if (start !== undefined && session !== undefined) hub.expiry.touch(session, hub.now())
+      return Effect.succeed(Effect.tap(opened, () =>
+        Effect.sync(() => {
+          if (!hub.events.active) return
+          hub.events.publish({ _tag: "Restore", kind, id, at: hub.now(), duration: hub.now() - began })
+        })))
+    })
+  }
+
+  /** The session that is in memory now. */
+  private present(id: string): Effect.Effect<LocalRef, StartError> {
+    const found = this.findUnsafe(id)
+    return found === undefined
+      ? Effect.fail(StartFailed.of(this.kind, id, new Error("there is no such session any more")))
+      : Effect.succeed(found)
+  }
+
+  /** Loads the session if the store has it. The limit of starts is not for it. */
+  private activate(id: string): Effect.Effect<boolean, LoadError> {
+    return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
+      const { hub, name: kind, persistence, sessions } = this.runtime
+      if (persistence === undefined || hub.closed || this.runtime.closed || !SessionId.isValid(id)) {
+        return Effect.succeed(false)
+      }
+      const found = sessions.get(id)
+      if (found !== undefined) {
+        return found.isLive(hub.now())
+          ? Effect.match(found.whenStarted(), { onFailure: () => false, onSuccess: () => true })
+          : Effect.andThen(found.awaitEnd(), this.activate(id))
+      }
+      const noRoom = Effect.suspend(() =>
+        Effect.fail(StoreUnavailable.of(kind, id, "there is no room for another session"))
+      )
+      const load: Effect.Effect<boolean, LoadError> = Effect.matchEffect(this.load(id, undefined, persistence), {
+        onFailure: (error) =>
+          isLoadError(error)
+            ? Effect.fail(error)
+            : error instanceof SessionLimitReached
+            ? noRoom
+            // The event says why.
+            : Effect.succeed(false),
+        onSuccess: () => Effect.succeed(true)
+      })
+      if (this.loading.has(id)) return load
+      return Effect.flatMap(persistence.has(id), (has) => !has ? Effect.succeed(false) : hub.isFull() ? noRoom : load)
+    })
+  }
+
+  private rejoin(
+    found: LiveSession,
+    id: string,
+    options: Options | undefined,
+    isStart = true
+  ): Effect.Effect<LocalRef, StartError> {
     const { hub } = this.runtime
     const now = hub.now()
     if (found.isLive(now)) {
-      hub.expiry.touch(found, now)
+      if (isStart) hub.expiry.touch(found, now)
       return found.whenStarted()
     }
-    return Effect.flatMap(found.awaitEnd(), () => this.startNow(id, options))
+    return Effect.flatMap(found.awaitEnd(), () => isStart ? this.startNow(id, options) : this.present(id))
   }
 
   private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
@@ -146,25 +280,28 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   find(id: string): Effect.Effect<Option.Option<LocalRef>> {
-    return Effect.sync(() => Option.fromUndefinedOr(this.findUnsafe(id)))
+    return Effect.suspend(() => {
+      const found = this.findUnsafe(id)
+      if (found !== undefined || this.runtime.persistence === undefined) {
+        return Effect.succeed(Option.fromUndefinedOr(found))
+      }
+      // What cannot be loaded now is not found now; the event says why.
+      return Effect.match(this.activate(id), {
+        onFailure: () => Option.none(),
+        onSuccess: () => Option.fromUndefinedOr(this.findUnsafe(id))
+      })
+    })
   }
 
   reach(id: string): Effect.Effect<Option.Option<LocalRef>> {
-    return Effect.sync(() => {
-      const { hub, sessions } = this.runtime
-      const session = sessions.get(id)
-      const now = hub.now()
-      if (session === undefined || !session.isLive(now)) return Option.none()
-      hub.expiry.touch(session, now)
-      return Option.some(session.ref)
-    })
+    return Effect.tap(this.find(id), (found) => Option.isSome(found) ? Effect.ignore(found.value.touch) : Effect.void)
   }
 
   get(id: string): Effect.Effect<LocalRef, SessionNotFound> {
-    return Effect.suspend(() => {
-      const ref = this.findUnsafe(id)
-      return ref === undefined ? Effect.fail(SessionNotFound.of(this.kind, id)) : Effect.succeed(ref)
-    })
+    return Effect.flatMap(
+      this.find(id),
+      Option.match({ onNone: () => Effect.fail(SessionNotFound.of(this.kind, id)), onSome: Effect.succeed })
+    )
   }
 
   ref(id: string): LocalRef {
@@ -172,7 +309,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   has(id: string): Effect.Effect<boolean> {
-    return Effect.sync(() => this.findUnsafe(id) !== undefined)
+    return Effect.map(this.find(id), Option.isSome)
   }
 
   /** Those that can take messages now. */
@@ -212,7 +349,9 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       for (const id of ids === undefined ? Array.from(sessions.keys()) : ids) {
         if (results.has(id)) continue
         const session = sessions.get(id)
-        results.set(id, session !== undefined && session.isLive(hub.now()))
+        // Who names it means also one that is in the store only.
+        const named = session === undefined && ids !== undefined && this.runtime.persistence !== undefined
+        results.set(id, named ? yield* this.end(id, options) : session !== undefined && session.isLive(hub.now()))
         if (session !== undefined) {
           session.end(reason, options?.drain ?? true)
           if (session.status < ended) waitFor.push(session)

@@ -29,20 +29,25 @@ import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { CurrentSession, type StartOptions } from "../../contract/Session.ts"
+import { SessionCrashed, SessionEnded } from "../../contract/SessionError.ts"
 import type { SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
-import { boot } from "./booting.ts"
+import { Answers } from "./Answers.ts"
+import { boot, bootFrom } from "./booting.ts"
 import { Connections } from "./Connections.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
 import { begun, type Envelope, waiting } from "./Envelope.ts"
 import { Extras, noMetadata } from "./Extras.ts"
+import type { Rest } from "./Hibernation.ts"
 import type { Hub } from "./Hub.ts"
 import type { Kind } from "./Kind.ts"
 import { LocalRef } from "./LocalRef.ts"
 import { note, noteHandled } from "./notes.ts"
-import type { SelfTimer } from "./sessionDeadlines.ts"
+import { SelfTimer } from "./sessionDeadlines.ts"
 import { SessionSelf } from "./SessionSelf.ts"
+import type { Loaded, Persistence } from "./snapshots/Persistence.ts"
+import type { Kept } from "./snapshots/SnapshotCodec.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
@@ -65,14 +70,21 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   state: unknown = undefined
   epoch: number
   version = 0
+  /** The version that was written to the store last; -1: none of this incarnation. */
+  savedVersion = -1
+  /** When it expires, as far as the store knows; `Infinity`: never, or the store does not have it. */
+  savedExpiry = Infinity
   /** How many messages it has begun to handle. */
   handled = 0
   mailbox: Queue.Queue<Envelope>
   fiber: Fiber.Fiber<void> | undefined = undefined
   /** Resumes the fiber; there is one while the fiber is parked. */
   private doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
-  /** The Effect with which the fiber goes on. */
-  readonly turn: Effect.Effect<void> = new Turn(this)
+  private ownTurn: Turn | undefined = undefined
+  /** When it is to be looked at whether it can hibernate, while it is awake and may. */
+  private rest: Rest | undefined = undefined
+  /** Has it given up fiber and mailbox until the next message comes? */
+  asleep = false
   /** The message that is being handled. */
   current: Envelope | undefined = undefined
   /** Why it ends, from when it does. */
@@ -87,13 +99,14 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     runtime: Kind,
     id: string,
     now: number,
-    mailbox: Queue.Queue<Envelope>
+    mailbox: Queue.Queue<Envelope>,
+    loaded?: Loaded
   ) {
     this.runtime = runtime
     this.id = id
-    this.startedAt = now
-    this.lastActiveAt = now
-    this.epoch = runtime.hub.nextEpoch(now)
+    this.startedAt = loaded?.kept?.startedAt ?? now
+    this.lastActiveAt = loaded?.kept?.lastActiveAt ?? now
+    this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(now)
     this.mailbox = mailbox
   }
 
@@ -126,6 +139,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return this.ownRef ??= new LocalRef(this.runtime, this.id, this)
   }
 
+  /** The Effect with which the fiber goes on. */
+  get turn(): Effect.Effect<void> {
+    return this.ownTurn ??= new Turn(this)
+  }
+
   get self(): SessionSelf {
     return this.ownSelf ??= new SessionSelf(this)
   }
@@ -152,17 +170,20 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   setMetadata(metadata: Readonly<Record<string, unknown>>): void {
     const extras = this.more()
     extras.metadata = { ...extras.metadata, ...metadata }
+    this.keepsChanged()
   }
 
   setUser(user: string | undefined): void {
     if (this.status === ended) return
     this.hub.assign(this, this.user, user)
     this.more().user = user
+    this.keepsChanged()
   }
 
   setIdleTimeout(timeout: number, now: number): void {
     this.hub.expiry.setIdleTimeout(this, timeout, now)
     this.hub.expiryAlarm.arm()
+    this.keepsChanged()
   }
 
   info(): SessionInfo {
@@ -171,6 +192,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       id: this.id,
       status: this.status === starting ? "starting" : this.status >= ending ? "ending" : this.recovering
         ? "recovering"
+        : this.asleep
+        ? "hibernating"
         : "running",
       state: this.state,
       epoch: this.epoch,
@@ -266,6 +289,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     const timers = this.more().timers ??= new Map()
     timers.get(timer.key)?.stop()
     timers.set(timer.key, timer)
+    this.keepsChanged()
   }
 
   forgetTimer(timer: SelfTimer): void {
@@ -289,6 +313,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
    * mailbox is full.
    */
   take(envelope: Envelope): boolean {
+    if (this.asleep) this.rouse()
     const { mailbox } = this
     if (this.doorbell === undefined) return Queue.offerUnsafe(mailbox, envelope)
     const { wakeUps } = this.hub
@@ -336,12 +361,112 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   // -------------------------------------------------------------------------------------------------------
+  // sleep
+  // -------------------------------------------------------------------------------------------------------
+
+  /** Gives up fiber and mailbox until there is something to do. `false` when there is. */
+  hibernate(): boolean {
+    const { doorbell } = this
+    if (doorbell === undefined || this.hasWork || this.asleep) return false
+    this.asleep = true
+    this.doorbell = undefined
+    doorbell(Effect.void)
+    this.fiber = undefined
+    this.mailbox = this.runtime.noMailbox
+    this.ownTurn = undefined
+    const { extras } = this
+    if (extras !== undefined) extras.context = undefined
+    this.runtime.hibernation!.count++
+    note(this, { _tag: "Hibernate" })
+    this.runtime.persistence?.rests(this)
+    return true
+  }
+
+  /** It sleeps no longer. `false` when it did not sleep. */
+  leaveSleep(): boolean {
+    if (!this.asleep) return false
+    this.asleep = false
+    this.runtime.hibernation!.count--
+    return true
+  }
+
+  /** Gets a fiber and a mailbox again. */
+  private rouse(): void {
+    const { runtime } = this
+    this.leaveSleep()
+    this.neverRests()
+    if (this.extras !== undefined) this.extras.leaving = undefined
+    this.mailbox = runtime.makeMailbox()
+    this.follow(runtime.runFork(this.turn))
+    this.staysAwake()
+    note(this, { _tag: "Wake" })
+  }
+
+  /** It is awake until it has had nothing to do for a while. */
+  staysAwake(): void {
+    this.rest = this.runtime.hibernation?.add(this, this.hub.now())
+  }
+
+  /** Leaves memory for the store, if nobody has to do with it and it holds nothing. */
+  passivate(): void {
+    const { runtime: { persistence } } = this
+    if (persistence === undefined || !this.isFree) return
+    const { lastActiveAt } = this
+    const leaving = this.more().leaving = {}
+    persistence.saveNow(this, (saved) => {
+      if (this.extras?.leaving !== leaving) return
+      this.extras.leaving = undefined
+      // Whatever it did meanwhile, and whoever came, has it stay.
+      if (saved && this.asleep && this.isFree && this.lastActiveAt === lastActiveAt && !persistence.pends(this)) {
+        Ending.leave(this)
+      }
+    })
+  }
+
+  /** Is there nobody who has to do with it, and nothing that it holds? */
+  private get isFree(): boolean {
+    const { extras } = this
+    if (extras === undefined) return true
+    const { connections, scope, watchers } = extras
+    return !this.watched && watchers?.isShared !== true && connections?.isIdle !== false &&
+      (scope === undefined || scope.state._tag === "Empty")
+  }
+
+  /** It is not looked at any more. */
+  neverRests(): void {
+    if (this.rest === undefined) return
+    this.runtime.hibernation!.remove(this.rest)
+    this.rest = undefined
+  }
+
+  // -------------------------------------------------------------------------------------------------------
   // the fiber
   // -------------------------------------------------------------------------------------------------------
 
   /** Is this the fiber in which its handlers run? */
   isRunBy(fiber: Fiber.Fiber<any, any> | undefined): boolean {
     return fiber !== undefined && fiber === this.fiber
+  }
+
+  /** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
+  relaunch(kept: Kept): void {
+    const { args, clients, idleTimeout, metadata, timers, user } = kept
+    if (args !== undefined) this.more().args = args
+    if (Object.keys(metadata).length > 0) this.more().metadata = metadata
+    if (user !== null) this.setUser(user)
+    if (idleTimeout !== null) this.idleTimeout = idleTimeout
+    if (clients.length > 0) (this.more().answers ??= new Answers(this.runtime.remember)).recall(clients)
+    this.hub.expiry.add(this)
+    this.hub.expiryAlarm.arm()
+    this.savedExpiry = this.hub.expiry.expiresAt(this)
+    // Before the hook runs, which may set them anew.
+    const now = this.hub.now()
+    for (const { at, every, key, payload, tag } of timers) {
+      this.keepTimer(
+        new SelfTimer(this, this.runtime.route(tag), payload, Math.max(0, at - now), every, key ?? undefined)
+      )
+    }
+    this.follow(this.runtime.runFork(Effect.suspend(() => bootFrom(this, kept.state))))
   }
 
   /** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
@@ -352,8 +477,15 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (options?.idleTimeout !== undefined) this.idleTimeout = Duration.toMillis(options.idleTimeout)
     this.hub.expiry.add(this)
     this.hub.expiryAlarm.arm()
-    this.fiber = this.runtime.runFork(Effect.suspend(() => boot(this, args)))
-    this.fiber.addObserver((exit) => Ending.fiberEnded(this, exit))
+    this.follow(this.runtime.runFork(Effect.suspend(() => boot(this, args))))
+  }
+
+  private follow(fiber: Fiber.Fiber<void>): void {
+    this.fiber = fiber
+    fiber.addObserver((exit) => {
+      // One that the session gave up has nothing to tell.
+      if (this.fiber === fiber && !this.asleep) Ending.fiberEnded(this, exit)
+    })
   }
 
   /**
@@ -438,10 +570,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** It is idle from when it is done, not from when the message came. Its own timers do not count. */
   private touchAfter(envelope: Envelope): void {
-    if (!envelope.isTimer) this.hub.expiry.touch(this, this.hub.now())
+    if (envelope.timer === undefined) this.hub.expiry.touch(this, this.hub.now())
   }
 
   private crashed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
+    envelope.timer?.done()
     // Until that is done it is the current one, which gets an answer whatever happens.
     const next = crashed(this, envelope, cause)
     this.current = undefined
@@ -452,9 +585,27 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (!Array.isArray(out)) return this.crashed(envelope, Cause.die(notAPair(this, envelope)))
     this.current = undefined
     this.commit(out[0])
+    envelope.timer?.done()
     noteHandled(this, envelope, "success")
-    envelope.succeed(out[1])
+    const { persistence } = this.runtime
+    if (persistence === undefined) envelope.succeed(out[1])
+    else this.answer(envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
     return undefined
+  }
+
+  /** Answers when the policy says so: under write-ahead, what an answer tells of is written first. */
+  private answer(envelope: Envelope, exit: Exit.Exit<any, any>, persistence: Persistence): void {
+    // What it remembers is to be kept, too.
+    if (envelope.isRemembered) this.keepsChanged()
+    if (!persistence.isWriteAhead || !persistence.pends(this)) return envelope.settle(exit)
+    envelope.decided?.(exit)
+    persistence.whenSaved(this, (written) => envelope.settle(written ? exit : Exit.fail(this.unwritten(envelope))))
+  }
+
+  private unwritten({ route: { tag } }: Envelope): SessionEnded | SessionCrashed {
+    return this.reason === undefined
+      ? SessionCrashed.of(this.kind, this.id, tag, new Error("its state could not be written"))
+      : SessionEnded.of(this.kind, this.id, this.reason, true)
   }
 
   /** The Effect of a handler failed: with its declared error, which is its answer, or it died. */
@@ -466,7 +617,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (!envelope.isCall) {
       note(this, { _tag: "CommunicationError", tag: envelope.route.tag, error: Cause.squash(cause) })
     }
-    envelope.settle(Exit.failCause(cause))
+    envelope.timer?.done()
+    const { persistence } = this.runtime
+    if (persistence === undefined) envelope.settle(Exit.failCause(cause))
+    else this.answer(envelope, Exit.failCause(cause), persistence)
     return undefined
   }
 
@@ -475,12 +629,41 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (state === this.state) return
     this.state = state
     this.version++
+    this.runtime.persistence?.changed(this)
     this.extras?.watchers?.changed(state, this.version, this.epoch)
   }
 
   // -------------------------------------------------------------------------------------------------------
   // the end
   // -------------------------------------------------------------------------------------------------------
+
+  /** What is kept of it besides its state has changed. */
+  keepsChanged(): void {
+    const { extras, runtime: { persistence } } = this
+    if (persistence === undefined || !this.hasStarted) return
+    if (extras !== undefined) extras.leaving = undefined
+    persistence.changed(this)
+  }
+
+  /** Does the store know of its end already, or need not to? */
+  get isOver(): boolean {
+    return this.status === ended || this.extras?.kept === true
+  }
+
+  /** The epoch under which it is written, which a reset does not change: who claimed it last owns it. */
+  get claimed(): number {
+    return this.extras?.claimed ?? this.epoch
+  }
+
+  /** How many versions its incarnations before the last reset had, since it was claimed. */
+  get versionsBefore(): number {
+    return this.extras?.versionsBefore ?? 0
+  }
+
+  /** Somebody else owns it now. */
+  fenced(): void {
+    this.end(EndReason.moved, false)
+  }
 
   /** Begins the end. With `drain`, what was accepted so far is handled first, within the grace period. */
   end(reason: EndReason.EndReason, drain: boolean): void {
@@ -489,7 +672,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Does it handle a message, or wait to do so? */
   get busy(): boolean {
-    return this.doorbell === undefined
+    return this.doorbell === undefined && !this.asleep
   }
 
   /**

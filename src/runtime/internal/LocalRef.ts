@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
-import { SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
+import { CallTimeout, isLoadError, type LoadError, SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
 import type {
   CallOptions,
   EndOptions,
@@ -74,10 +74,12 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   /** The session once it has started. */
-  private get ready(): Effect.Effect<LiveSession, SessionNotFound> {
+  private ready(): Effect.Effect<LiveSession, SessionNotFound> {
     return Effect.suspend(() => {
       const session = this.live(this.runtime.hub.now())
-      if (session === undefined) return Effect.fail(this.notFound())
+      if (session === undefined) {
+        return Effect.catchIf(this.elsewhere(this.ready()), isLoadError, () => Effect.fail(this.notFound()))
+      }
       return session.status === starting
         ? Effect.mapBoth(session.whenStarted(), { onFailure: () => this.notFound(), onSuccess: () => session })
         : Effect.succeed(session)
@@ -88,8 +90,35 @@ export class LocalRef implements SessionRef<any, any> {
     return SessionNotFound.of(this.kind, this.id)
   }
 
+  /** Loads the session if it is in the store, and then does this; else there is none. A call waits so long for that. */
+  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | SessionNotFound | LoadError>
+  elsewhere<A, E>(
+    then: Effect.Effect<A, E>,
+    call: { readonly tag: string; readonly timeout: number }
+  ): Effect.Effect<A, E | SessionNotFound | LoadError | CallTimeout>
+  elsewhere<A, E>(
+    then: Effect.Effect<A, E>,
+    call?: { readonly tag: string; readonly timeout: number }
+  ): Effect.Effect<A, E | SessionNotFound | LoadError | CallTimeout> {
+    const { id, kind, runtime } = this
+    if (runtime.persistence === undefined) return Effect.fail(this.notFound())
+    const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
+      ? runtime.activate(id)
+      : Effect.timeoutOrElse(runtime.activate(id), {
+        duration: call.timeout,
+        orElse: () => {
+          runtime.counters.timeouts++
+          return Effect.fail(CallTimeout.of(kind, id, call.tag, call.timeout, false))
+        }
+      })
+    return Effect.flatMap(
+      found,
+      (found): Effect.Effect<A, E | SessionNotFound> => found ? then : Effect.fail(this.notFound())
+    )
+  }
+
   get state(): Effect.Effect<any, SessionNotFound> {
-    return Effect.map(this.ready, (session) => session.state)
+    return Effect.map(this.ready(), (session) => session.state)
   }
 
   changes(
@@ -99,7 +128,7 @@ export class LocalRef implements SessionRef<any, any> {
     const equivalence = options?.equivalence ?? Object.is
     return Stream.callback<any, SessionNotFound | SessionEnded>(
       (queue) =>
-        Effect.flatMap(this.ready, (session) =>
+        Effect.flatMap(this.ready(), (session) =>
           Effect.acquireRelease(
             Effect.sync(() => session.watch(watcher(queue, session, select ?? same, equivalence))),
             (unwatch) => Effect.sync(unwatch)
@@ -112,7 +141,7 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   watch(watcher: Watcher<any>): Effect.Effect<Snapshot<any>, SessionNotFound, Scope.Scope> {
-    return Effect.flatMap(this.ready, (session) =>
+    return Effect.flatMap(this.ready(), (session) =>
       Effect.map(
         Effect.acquireRelease(
           Effect.sync(() => session.watch(guarded(session, watcher))),
@@ -123,17 +152,23 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   get subscriptionRef(): Effect.Effect<SubscriptionRef.SubscriptionRef<any>, SessionNotFound> {
-    return Effect.flatMap(this.ready, (session) => session.subscriptionRef())
+    return Effect.flatMap(this.ready(), (session) => session.subscriptionRef())
   }
 
   get awaitEnd(): Effect.Effect<EndReason.EndReason, SessionNotFound> {
-    return Effect.flatMap(this.ready, (session) => session.awaitEnd())
+    return Effect.flatMap(this.ready(), (session) => session.awaitEnd())
   }
 
   end(options?: EndOptions): Effect.Effect<boolean> {
     return Effect.suspend(() => {
       const session = this.runtime.sessions.get(this.id)
-      if (session === undefined) return Effect.succeed(false)
+      // To end one that is in the store only, it must be there first: it is told.
+      if (session === undefined) {
+        return Effect.matchEffect(this.elsewhere(Effect.suspend(() => this.end(options))), {
+          onFailure: () => Effect.succeed(false),
+          onSuccess: Effect.succeed
+        })
+      }
       const was = session.isLive(this.runtime.hub.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
       // A handler that ends its own session cannot wait for it: the end waits for the handler.
@@ -168,20 +203,21 @@ export class LocalRef implements SessionRef<any, any> {
     return Effect.suspend(() => {
       const now = this.runtime.hub.now()
       const session = this.live(now)
-      if (session === undefined) return Effect.fail(this.notFound())
-      return Effect.succeed(f(session, now))
+      if (session !== undefined) return Effect.succeed(f(session, now))
+      return Effect.catchIf(this.elsewhere(this.change(f)), isLoadError, () => Effect.fail(this.notFound()))
     })
   }
 
   get isLive(): Effect.Effect<boolean> {
-    return Effect.sync(() => this.live(this.runtime.hub.now()) !== undefined)
+    return Effect.suspend(() =>
+      this.live(this.runtime.hub.now()) !== undefined
+        ? Effect.succeed(true)
+        : Effect.match(this.elsewhere(Effect.void), { onFailure: () => false, onSuccess: () => true })
+    )
   }
 
   get info(): Effect.Effect<SessionInfo<any>, SessionNotFound> {
-    return Effect.suspend(() => {
-      const session = this.live(this.runtime.hub.now())
-      return session === undefined ? Effect.fail(this.notFound()) : Effect.succeed(session.info())
-    })
+    return this.change((session) => session.info())
   }
 }
 

@@ -64,7 +64,7 @@ export class SessionSelf implements Self {
     payload?: unknown,
     options?: { readonly key?: string | undefined }
   ): Effect.Effect<Timer> {
-    return this.timer(Duration.toMillis(delay), tag, payload, false, options?.key)
+    return this.timer(Duration.toMillis(delay), tag, payload, 0, options?.key)
   }
 
   every(
@@ -75,7 +75,7 @@ export class SessionSelf implements Self {
   ): Effect.Effect<Timer> {
     const millis = Duration.toMillis(interval)
     return millis >= 1
-      ? this.timer(millis, tag, payload, true, options?.key)
+      ? this.timer(millis, tag, payload, millis, options?.key)
       : Effect.die(
         new RangeError(`a timer of session ${this.kind} repeats every ${millis} ms: at least 1 ms is needed`)
       )
@@ -85,12 +85,12 @@ export class SessionSelf implements Self {
     delay: number,
     tag: string,
     payload: unknown,
-    repeats: boolean,
+    interval: number,
     key: string | undefined
   ): Effect.Effect<Timer> {
     const { session } = this
     return Effect.sync(() => {
-      const timer = new SelfTimer(session, session.runtime.route(tag), payload, Math.max(0, delay), repeats, key)
+      const timer = new SelfTimer(session, session.runtime.route(tag), payload, Math.max(0, delay), interval, key)
       session.keepTimer(timer)
       return timer
     })

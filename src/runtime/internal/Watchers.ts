@@ -18,6 +18,11 @@ export class Watchers {
     return this.set.size
   }
 
+  /** Was the state given out as a `SubscriptionRef`, of which nobody knows who reads it? */
+  get isShared(): boolean {
+    return this.ref !== undefined
+  }
+
   add(watcher: Watcher<any>): void {
     this.set.add(watcher)
   }

@@ -30,7 +30,25 @@ export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> =
     : booted(session, state)
 }
 
-const booted = (session: LiveSession, state: unknown): Effect.Effect<void> => {
+/** The first thing that the fiber of a session from the store does. */
+export const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
+  const { restore } = session.runtime.behavior
+  if (restore === undefined) return booted(session, kept, true)
+  let state: unknown
+  try {
+    state = restore({ id: session.id, state: kept, self: session.self })
+  } catch (defect) {
+    return bootFailed(session, Cause.die(defect))
+  }
+  return Effect.isEffect(state)
+    ? Effect.matchCauseEffect(session.provided(state), {
+      onFailure: (cause) => bootFailed(session, cause),
+      onSuccess: (state) => booted(session, state, true)
+    })
+    : booted(session, state, true)
+}
+
+const booted = (session: LiveSession, state: unknown, restored = false): Effect.Effect<void> => {
   const { behavior, counters, hub } = session.runtime
   session.state = state
   session.version = 0
@@ -39,10 +57,16 @@ const booted = (session: LiveSession, state: unknown): Effect.Effect<void> => {
     session.hasStarted = true
     // An end may have been asked for while init ran.
     if (session.status === starting) session.status = running
-    counters.started++
-    if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.startedAt })
+    session.staysAwake()
+    // One from the store has started before.
+    if (!restored) {
+      counters.started++
+      if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.startedAt })
+    }
     tellStarted(session, Exit.succeed(session.ref))
   }
+  // What the store has of it, if anything, is of another incarnation.
+  if (!restored) session.keepsChanged()
   return behavior.afterStart === undefined || session.status >= ending
     ? session.proceed()
     : continued(session, behavior.afterStart)
@@ -121,6 +145,10 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     extras.scope = undefined
     extras.context = undefined
     session.cancelTimers()
+    if (session.runtime.persistence !== undefined) {
+      extras.claimed ??= session.epoch
+      extras.versionsBefore += session.version + 1
+    }
     session.epoch = session.hub.nextEpoch(session.hub.now())
     // Until there is a new state, the one that there is belongs to the incarnation before.
     session.version = -1

@@ -16,8 +16,7 @@ import {
   type CastError,
   MailboxFull,
   MessageRateExceeded,
-  SessionEnded,
-  SessionNotFound
+  SessionEnded
 } from "../../contract/SessionError.ts"
 import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
@@ -68,7 +67,7 @@ export class Call {
     const { hub } = ref.runtime
     const now = hub.now()
     const session = ref.live(now)
-    if (session === undefined) return Effect.fail(SessionNotFound.of(ref.kind, ref.id))
+    if (session === undefined) return ref.elsewhere(this, { tag: this.tag, timeout })
     if (session.isRunBy(fiber)) return Effect.die(callsItself(session, this.tag))
     const envelope = address(session, this.tag, this.payload, true, traceOf(fiber))
     const refused = admit(session, envelope, now)
@@ -116,7 +115,7 @@ export class Cast {
     const { ref } = this
     const now = ref.runtime.hub.now()
     const session = ref.live(now)
-    if (session === undefined) return Effect.fail(SessionNotFound.of(ref.kind, ref.id))
+    if (session === undefined) return ref.elsewhere(this)
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
@@ -196,7 +195,10 @@ export const overflow = (session: LiveSession, envelope: Envelope): MailboxFull 
       session.runtime.counters.dropped++
       const error = mailboxFull(session, oldest)
       if (oldest.isCall) oldest.settle(Exit.fail(error))
-      else oldest.status = settled
+      else {
+        oldest.status = settled
+        oldest.timer?.done()
+      }
       note(session, { _tag: "CommunicationError", tag: oldest.route.tag, error })
       session.take(envelope)
       noteAccepted(session, envelope)

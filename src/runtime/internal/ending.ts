@@ -26,6 +26,8 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
     session.status = ending
     session.reason = reason
     session.hub.expiry.remove(session)
+    // There is neither a message nor a fiber to wait for.
+    if (session.leaveSleep()) return fiberEnded(session, Exit.void)
     if (drain && !pausesIdly(session)) {
       session.wake()
       // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
@@ -74,6 +76,8 @@ export const graceOver = (session: LiveSession): void => {
 }
 
 const answerAll = (session: LiveSession): void => {
+  // It was asleep.
+  if (session.mailbox === session.runtime.noMailbox) return
   if (session.current !== undefined) leaveOver(session, session.current, true)
   // Taking makes room for senders that wait for it, so it goes on until none is left.
   for (;;) {
@@ -114,6 +118,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
     tellStarted(session, Exit.fail(StartFailed.of(session.kind, session.id, defect)))
   }
   answerAll(session)
+  tellStore(session)
   session.cancelTimers()
   const cleanup = makeCleanup(session, exit)
   if (cleanup === undefined) return finish(session)
@@ -144,8 +149,41 @@ const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect
   return hook === undefined ? release : Effect.ensuring(hook, release)
 }
 
+/** Which ends leave a session in the store. */
+const keeping: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
+
+/** Once, while all that is to be kept is there. */
+const tellStore = (session: LiveSession): void => {
+  const { extras, hasStarted, reason, runtime: { persistence } } = session
+  if (persistence === undefined || !hasStarted || extras?.kept === true) return
+  session.more().kept = true
+  if (reason!._tag === "Moved") persistence.forget(session)
+  else persistence.ended(session, keeping.has(reason!._tag))
+}
+
+/** Leaves memory without having ended: it is in the store. */
+export const leave = (session: LiveSession): void => {
+  const { hub, id, runtime } = session
+  note(session, { _tag: "Passivate" })
+  session.status = ended
+  session.reason = EndReason.moved
+  let alarmAt = Infinity
+  for (const timer of session.extras?.timers?.values() ?? []) alarmAt = Math.min(alarmAt, timer.kept.at)
+  session.leaveSleep()
+  session.neverRests()
+  hub.expiry.remove(session)
+  runtime.persistence!.forget(session)
+  session.cancelTimers()
+  if (session.user !== undefined) hub.assign(session, session.user, undefined)
+  if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
+  hub.live--
+  session.extras = undefined
+  if (alarmAt < Infinity) runtime.persistence!.left(alarmAt)
+}
+
 const finish = (session: LiveSession): void => {
   if (session.status === ended) return
+  tellStore(session)
   session.status = ended
   const { extras, hub, id, runtime } = session
   const reason = session.reason!
@@ -164,6 +202,7 @@ const finish = (session: LiveSession): void => {
     }
   }
   session.fiber = undefined
+  session.neverRests()
   if (extras === undefined) return
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)

@@ -4,7 +4,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
@@ -101,23 +100,25 @@ export const make: Effect.Effect<
             Effect.suspend(() => {
               kind.closed = true
               return sessions.endAll(undefined, { reason: EndReason.shutdown })
-            }).pipe(Effect.andThen(Effect.sync(() => {
-              hub.kinds.delete(kind.name)
-              byKind.delete(kind.name)
-            })))
+            }).pipe(
+              Effect.andThen(kind.persistence?.close ?? Effect.void),
+              Effect.andThen(Effect.sync(() => {
+                hub.kinds.delete(kind.name)
+                byKind.delete(kind.name)
+              }))
+            )
         )
         yield* Effect.acquireRelease(Effect.sync(() => showKind(kind.context, kind)), (remove) => Effect.sync(remove))
+        if (kind.persistence !== undefined) {
+          yield* Effect.forkScoped(kind.persistence.alarms)
+          yield* Effect.forkScoped(kind.persistence.tend)
+        }
         return sessions
       })
   }
 
-  const find = ({ id, kind }: Address) => byKind.get(kind)?.findUnsafe(id)
-
-  const get = (address: Address) =>
-    Effect.suspend(() => {
-      const ref = find(address)
-      return ref === undefined ? Effect.fail(SessionNotFound.of(address.kind, address.id)) : Effect.succeed(ref)
-    })
+  const get = ({ id, kind }: Address) =>
+    Effect.suspend(() => byKind.get(kind)?.get(id) ?? Effect.fail(SessionNotFound.of(kind, id)))
 
   const ofKinds = (kind: string | undefined) =>
     Array.from(byKind.values()).filter((sessions) => kind === undefined || sessions.kind === kind)
@@ -142,7 +143,7 @@ export const make: Effect.Effect<
           (error) => isStartError(error) ? error : StartRefused.of(name, id, error)
         )
       }),
-    find: (address) => Effect.sync(() => Option.fromUndefinedOr(find(address))),
+    find: ({ id, kind }) => Effect.suspend(() => byKind.get(kind)?.find(id) ?? Effect.succeedNone),
     get,
     list: (kind) => Effect.map(Effect.forEach(ofKinds(kind), (sessions) => sessions.list), (lists) => lists.flat()),
     match: (pattern) =>

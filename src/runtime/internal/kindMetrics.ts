@@ -51,6 +51,7 @@ export const showKind = (context: Context.Context<never>, shown: Kind): () => vo
   total(SessionMetrics.failures, { outcome: "dropped" }, () => counters.dropped)
   total(SessionMetrics.failures, { outcome: "dead_letter" }, () => counters.deadLetters)
   show(SessionMetrics.connections, { kind }, () => ({ value: counters.connections }))
+  show(SessionMetrics.hibernating, { kind }, () => ({ value: shown.hibernation?.count ?? 0 }))
   total(SessionMetrics.connected, {}, () => counters.connected)
   for (const reason of EndReason.tags) {
     total(SessionMetrics.ended, { reason: reason.toLowerCase() }, () => counters.ended[reason])

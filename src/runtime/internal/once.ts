@@ -2,7 +2,7 @@
  * How an action that has a number goes to a session: once, however often it is sent.
  */
 import * as Effect from "effect/Effect"
-import { type CallError, CallTimeout, type OnceError, SessionNotFound } from "../../contract/SessionError.ts"
+import { type CallError, CallTimeout, type OnceError } from "../../contract/SessionError.ts"
 import type { OnceOptions } from "../../contract/SessionRef.ts"
 import { Action, Answers } from "./Answers.ts"
 import { address, admit, callsItself, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
@@ -26,7 +26,9 @@ export const callOnce = (
   Effect.withFiber((fiber) => {
     const now = ref.runtime.hub.now()
     const session = ref.live(now)
-    if (session === undefined) return Effect.fail(SessionNotFound.of(ref.kind, ref.id))
+    if (session === undefined) {
+      return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
+    }
     if (session.isRunBy(fiber)) return Effect.die(callsItself(session, tag))
     const answers = session.more().answers ??= new Answers(session.runtime.remember)
     const known = answers.find(checkOnce(once), session.epoch)
@@ -35,9 +37,12 @@ export const callOnce = (
     const envelope = address(session, tag, payload, true, traceOf(fiber))
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
-    const action = new Action()
+    const action = new Action(tag)
     envelope.isRemembered = true
     envelope.resume = (exit) => action.settle(exit)
+    envelope.decided = (exit) => {
+      action.decided = exit
+    }
     // Before it is handled, which may be right now: whoever learns of it from its handler finds it.
     answers.add(once, action)
     if (session.take(envelope)) noteAccepted(session, envelope)

@@ -64,7 +64,7 @@ const retryMillis = 10
 /** Sends a message to its own session, once or again and again. */
 export class SelfTimer extends Deadline implements Timer {
   private readonly session: LiveSession
-  private readonly route: Route
+  readonly route: Route
   private readonly payload: unknown
   private readonly interval: number
   private next: number
@@ -76,36 +76,50 @@ export class SelfTimer extends Deadline implements Timer {
     route: Route,
     payload: unknown,
     delay: number,
-    repeats: boolean,
+    interval: number,
     key: string | undefined
   ) {
     super()
     this.session = session
     this.route = route
     this.payload = payload
-    this.interval = repeats ? delay : 0
+    this.interval = interval
     this.key = key ?? this
     this.next = session.hub.now() + delay
     session.hub.timers.set(this, this.next)
+  }
+
+  /** Its message was handled, or will not be. */
+  done(): void {
+    if (this.interval > 0) return
+    this.session.forgetTimer(this)
+    this.session.keepsChanged()
+  }
+
+  /** What is kept of it in a snapshot. */
+  get kept() {
+    const { interval, key, next, payload, route } = this
+    return { key: typeof key === "string" ? key : null, tag: route.tag, payload, at: next, every: interval }
   }
 
   due(now: number): void {
     if (this.over) return
     const { hub } = this.session
     const envelope = new Envelope(this.route, this.payload, false, undefined)
-    envelope.isTimer = true
+    envelope.timer = this
     if (!this.session.take(envelope)) {
       return hub.timers.set(this, now + retryMillis)
     }
     this.session.runtime.counters.casts++
     if (this.over) return
     if (this.interval === 0) {
+      // It is kept until its message is handled: a crash in between must not lose it.
       this.stop()
-      this.session.forgetTimer(this)
     } else {
       // Missed times are not made up for.
       this.next = Math.max(this.next + this.interval, now + 1)
       hub.timers.set(this, this.next)
+      this.session.keepsChanged()
     }
   }
 
@@ -118,8 +132,12 @@ export class SelfTimer extends Deadline implements Timer {
 
   get cancel(): Effect.Effect<boolean> {
     return Effect.sync(() => {
-      this.session.forgetTimer(this)
-      return this.stop()
+      const wasSet = this.stop()
+      if (wasSet) {
+        this.session.forgetTimer(this)
+        this.session.keepsChanged()
+      }
+      return wasSet
     })
   }
 }

@@ -133,6 +133,9 @@ const readOnce = (header: Asked["header"]): OnceOptions | undefined | typeof mal
 /** How soon to try again when the mailbox is full, in milliseconds. */
 const fullMailboxPause = 100
 
+/** How soon to try again when the session cannot be loaded, in milliseconds. */
+const unavailablePause = 1_000
+
 /** Errors of the session's address become those that clients know, which name no session. */
 const forClient = (error: unknown): unknown => {
   if (!isCallError(error)) return error
@@ -149,5 +152,9 @@ const forClient = (error: unknown): unknown => {
       return Crashed.of()
     case "CallTimeout":
       return Unanswered.of()
+    case "StoreUnavailable":
+      return Busy.of(unavailablePause)
+    case "SnapshotUnreadable":
+      return SessionGone.of(null)
   }
 }

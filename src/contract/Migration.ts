@@ -1,0 +1,28 @@
+/**
+ * How states that were kept by an older program are read.
+ *
+ * @since 0.1.0
+ */
+import type * as Schema from "effect/Schema"
+
+/**
+ * From a state schema to the next: what the state looked like, and what becomes of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Migration<in out From = any, out To = unknown> {
+  readonly from: Schema.Codec<From, any>
+  readonly up: (state: From) => To
+}
+
+/**
+ * Makes a migration. `up` is pure: it may run whenever an old snapshot is read.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <From, To>(from: Schema.Codec<From, any>, up: (state: From) => To): Migration<From, To> => ({
+  from,
+  up
+})

@@ -1,0 +1,590 @@
+/**
+ * Keeps the sessions of a kind in the store: claims and loads them, saves them in batches when the policy says so, and
+ * goes on when the store does not.
+ *
+ * A session that is to be saved is only noted; what is written is its state at the time of writing. So a store that is
+ * slow makes fewer writes, not more waiting, and one that is down costs a place in a set for each session that changed.
+ * While writes fail, one batch at a time is tried, after pauses that grow.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { SavePolicy } from "../../../contract/KindOptions.ts"
+import type { Migration } from "../../../contract/Migration.ts"
+import type * as Session from "../../../contract/Session.ts"
+import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
+import { type Snapshot, type SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
+import type { Hub } from "../Hub.ts"
+import type { LiveSession } from "../LiveSession.ts"
+import { Deadline } from "../Timers.ts"
+import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
+
+/** How many are written at a time. */
+const batchSize = 256
+
+/** Pauses between attempts while the store fails, in milliseconds. */
+const firstPause = 100
+const longestPause = 30_000
+
+/** How often alarms of sessions that are not in memory are looked for at least, in milliseconds. */
+const alarmInterval = 60_000
+
+/** The pause before an alarm is tried again whose session could not be loaded, in milliseconds. */
+const alarmPause = 1_000
+
+/** How often what the store says of expiry is looked after, in milliseconds. */
+const tendInterval = 60_000
+
+/** How long the store may take before what it was asked for counts as failed, in milliseconds. */
+const readLimit = 5_000
+const writeLimit = 30_000
+
+const tooSlow = new SnapshotStoreError({
+  operation: "save",
+  message: `the store did not answer within ${writeLimit} ms`,
+  cause: undefined
+})
+
+/** What loading gives: the epoch under which the session writes, and what there was of it. */
+export interface Loaded {
+  readonly epoch: number
+  readonly kept: Kept | undefined
+}
+
+/** Someone who waits until a session is written. */
+type Waiter = (written: boolean) => void
+
+/** The last that is to be done for a session that is not in memory any more. */
+type Last =
+  | { readonly _tag: "save"; readonly session: LiveSession; readonly snapshot: Snapshot }
+  | { readonly _tag: "remove"; readonly session: LiveSession; readonly epoch: number }
+
+export interface PersistenceOptions {
+  readonly save: SavePolicy
+  readonly debounce: number
+  readonly migrations: ReadonlyArray<Migration>
+  readonly passivateAfter: number
+}
+
+export class Persistence extends Deadline {
+  readonly options: PersistenceOptions
+  private readonly hub: Hub
+  private readonly kind: string
+  private readonly store: SnapshotStore["Service"]
+  private readonly codec: SnapshotCodec
+  private readonly clock: Clock.Clock
+  private readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Starts a session whose alarm is due. */
+  private readonly activate: (id: string) => Effect.Effect<unknown, LoadError>
+  /** Those in memory. */
+  private readonly sessions: ReadonlyMap<string, LiveSession>
+  private readonly dirty = new Set<LiveSession>()
+  private readonly lasts = new Map<string, Last>()
+  /** Those who wait for the next write of a session, and for the one that is under way. */
+  private readonly waiters = new Map<LiveSession, Array<Waiter>>()
+  private readonly underWay = new Map<LiveSession, Array<Waiter>>()
+  /** Those who wait until nothing is left to be written for a session that is gone, by its id. */
+  private readonly settling = new Map<string, Deferred.Deferred<void>>()
+  private writer: Fiber.Fiber<void> | undefined
+  private dueAt = Infinity
+  private failures = 0
+  private closed = false
+  private readonly alarmClock: AlarmClock
+
+  constructor(
+    definition: Session.Any,
+    hub: Hub,
+    store: SnapshotStore["Service"],
+    run: Persistence["run"],
+    activate: (id: string) => Effect.Effect<unknown, LoadError>,
+    sessions: ReadonlyMap<string, LiveSession>,
+    options: PersistenceOptions
+  ) {
+    super()
+    this.kind = definition.kind
+    this.hub = hub
+    this.clock = hub.clock
+    this.store = store
+    this.run = run
+    this.activate = activate
+    this.sessions = sessions
+    this.options = options
+    this.codec = new SnapshotCodec(definition, options.migrations)
+    this.alarmClock = new AlarmClock(this)
+  }
+
+  private now(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // loading
+  // -------------------------------------------------------------------------------------------------------
+
+  /** Is the session in the store, and has not expired? */
+  has(id: string): Effect.Effect<boolean, StoreUnavailable> {
+    return this.orUnavailable(
+      id,
+      Effect.andThen(
+        this.settled(id),
+        Effect.map(
+          this.store.peek({ kind: this.kind, id }),
+          Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > this.now())
+        )
+      )
+    )
+  }
+
+  /** Makes this process the owner of a session, and reads what there is of it. */
+  load(id: string): Effect.Effect<Loaded, LoadError> {
+    return Effect.gen({ self: this }, function*() {
+      const { kind, store } = this
+      const { epoch, snapshot } = yield* this.orUnavailable(
+        id,
+        Effect.andThen(
+          this.settled(id),
+          Effect.suspend(() => store.claim({ kind, id }, this.hub.nextEpoch(this.now())))
+        )
+      )
+      this.hub.noteEpoch(epoch)
+      if (Option.isNone(snapshot)) return { epoch, kept: undefined }
+      const { expiresAt, format } = snapshot.value
+      if (expiresAt !== null && expiresAt <= this.now()) return { epoch, kept: undefined }
+      const read = yield* Effect.result(Effect.try({
+        try: () => this.codec.decode(snapshot.value),
+        catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
+      }))
+      if (read._tag === "Success") return { epoch, kept: read.success }
+      yield* this.orUnavailable(id, store.setAside(snapshot.value, read.failure))
+      const error = SnapshotUnreadable.of(kind, id, format, read.failure)
+      this.tell(id, error, 0)
+      return yield* error
+    })
+  }
+
+  /** Asks the store for something that a caller waits for. */
+  private orUnavailable<A>(
+    id: string,
+    effect: Effect.Effect<A, SnapshotStoreError>
+  ): Effect.Effect<A, StoreUnavailable> {
+    return effect.pipe(
+      Effect.catch((error) => this.unavailable(id, error.message, error)),
+      Effect.timeoutOrElse({
+        duration: readLimit,
+        orElse: () => this.unavailable(id, `the store did not answer within ${readLimit} ms`)
+      })
+    )
+  }
+
+  private unavailable(id: string, why: string, cause?: SnapshotStoreError): Effect.Effect<never, StoreUnavailable> {
+    const error = StoreUnavailable.of(this.kind, id, why)
+    this.tell(id, cause ?? error, 0)
+    return Effect.fail(error)
+  }
+
+  private tell(id: string, error: unknown, retryIn: number): void {
+    const { hub, kind } = this
+    if (hub.events.active) hub.events.publish({ _tag: "SnapshotError", kind, id, at: hub.now(), error, retryIn })
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // what is to be saved
+  // -------------------------------------------------------------------------------------------------------
+
+  /** Does an answer wait until what it did is written? */
+  get isWriteAhead(): boolean {
+    return this.options.save === "everyChange"
+  }
+
+  /** The session has changed. */
+  changed(session: LiveSession): void {
+    const { save } = this.options
+    if (save === "atEnd" || save === "atHibernation") return
+    if (typeof save === "object" && "every" in save) {
+      // After a reset it counts from 0 again.
+      const last = Math.max(0, session.savedVersion)
+      if (session.version - last < save.every && session.version >= last) return
+    }
+    this.mark(session, typeof save === "object" && "debounce" in save ? this.options.debounce : 0)
+  }
+
+  /** It hibernates. */
+  rests(session: LiveSession): void {
+    if (this.options.save !== "atEnd") this.mark(session, 0)
+  }
+
+  /** It is over, or only gone from this process. */
+  ended(session: LiveSession, keeps: boolean): void {
+    this.dirty.delete(session)
+    const { claimed: epoch, id } = session
+    if (!keeps) this.lasts.set(id, { _tag: "remove", session, epoch })
+    else {
+      const snapshot = this.encode(session)
+      if (snapshot === undefined) return this.answer(session, false)
+      this.lasts.set(id, { _tag: "save", session, snapshot })
+    }
+    this.flushIn(0)
+  }
+
+  /** It is not this process that has to save it: what it knows of it is worth nothing, or is written. */
+  forget(session: LiveSession): void {
+    this.dirty.delete(session)
+    this.answer(session, false)
+  }
+
+  private mark(session: LiveSession, delay: number): void {
+    // What happens to it while it ends is not kept.
+    if (session.isOver) return
+    this.dirty.add(session)
+    this.flushIn(delay)
+  }
+
+  /** Calls back when all is written that is to be kept of the session now: the next write has it. */
+  whenWritten(session: LiveSession, resume: Waiter): void {
+    const waiters = this.waiters.get(session)
+    if (waiters === undefined) this.waiters.set(session, [resume])
+    else waiters.push(resume)
+  }
+
+  /** Is there something of it that is not written? */
+  pends(session: LiveSession): boolean {
+    return this.dirty.has(session) || this.underWay.has(session)
+  }
+
+  /**
+   * Calls back when what there is of the session now is in the store, whose last state is on its way or to be written.
+   */
+  whenSaved(session: LiveSession, resume: Waiter): void {
+    const underWay = this.dirty.has(session) ? undefined : this.underWay.get(session)
+    if (underWay === undefined) this.whenWritten(session, resume)
+    else underWay.push(resume)
+  }
+
+  /** Writes a session that hibernates now, and says whether that worked. Not while the store fails. */
+  saveNow(session: LiveSession, resume: Waiter): void {
+    if (this.failures > 0 || this.closed) return resume(false)
+    this.mark(session, 0)
+    this.whenWritten(session, resume)
+  }
+
+  /** It left memory, with this alarm. */
+  left(alarmAt: number): void {
+    this.alarmClock.note(alarmAt)
+  }
+
+  /** Answers those who wait for it to be written. */
+  private answer(session: LiveSession, written: boolean): void {
+    const waiters = this.waiters.get(session)
+    if (waiters === undefined) return
+    this.waiters.delete(session)
+    for (const resume of waiters) resume(written)
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // writing
+  // -------------------------------------------------------------------------------------------------------
+
+  private flushIn(delay: number): void {
+    // While the store fails, it is tried again in its time.
+    if (this.writer !== undefined || this.closed || (this.failures > 0 && this.dueAt < Infinity)) return
+    const at = this.now() + delay
+    if (at >= this.dueAt) return
+    this.dueAt = at
+    this.hub.timers.cancel(this)
+    if (delay === 0) this.due()
+    else this.hub.timers.set(this, at)
+  }
+
+  due(): void {
+    this.dueAt = Infinity
+    if (this.writer !== undefined || this.closed) return
+    // Whatever else changes in this turn goes with it.
+    const writer = this.writer = this.run(Effect.andThen(Effect.yieldNow, this.flush))
+    writer.addObserver(() => {
+      this.writer = undefined
+      if (this.lasts.size + this.dirty.size === 0 || this.closed) return
+      if (this.failures > 0) this.retryLater()
+      else this.flushIn(this.lasts.size > 0 ? 0 : this.options.debounce)
+    })
+  }
+
+  private get pause(): number {
+    return Math.min(longestPause, firstPause * 2 ** (this.failures - 1))
+  }
+
+  private retryLater(): void {
+    this.dueAt = this.now() + this.pause
+    this.hub.timers.set(this, this.dueAt)
+  }
+
+  /** Writes all that there is, until there is nothing or the store fails. */
+  private get flush(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      while (this.lasts.size + this.dirty.size > 0) {
+        const ok = yield* this.writeBatch
+        if (!ok) return
+      }
+    })
+  }
+
+  private get writeBatch(): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const gone: Array<{ readonly id: string; readonly last: Last }> = []
+      const sessions: Array<{ readonly session: LiveSession; readonly snapshot: Snapshot }> = []
+      for (const [id, last] of this.lasts) {
+        if (gone.length === batchSize) break
+        gone.push({ id, last })
+      }
+      for (const session of this.dirty) {
+        if (gone.length + sessions.length >= batchSize) break
+        this.dirty.delete(session)
+        const snapshot = session.isOver ? undefined : this.encode(session)
+        if (snapshot === undefined) this.answer(session, false)
+        else {
+          sessions.push({ session, snapshot })
+          // Those who wait now wait for this write; who comes later, for the next one.
+          this.underWay.set(session, this.waiters.get(session) ?? [])
+          this.waiters.delete(session)
+        }
+      }
+      const saves = [
+        ...gone.flatMap(({ last }) => last._tag === "save" ? [last.snapshot] : []),
+        ...sessions.map(({ snapshot }) => snapshot)
+      ]
+      const removes = gone.flatMap(({ id, last }) =>
+        last._tag === "remove" ? [{ kind: this.kind, id, epoch: last.epoch }] : []
+      )
+      const written: Effect.Effect<ReadonlyArray<boolean>, unknown> = Effect.andThen(
+        removes.length === 0 ? Effect.void : this.store.remove(removes),
+        saves.length === 0 ? Effect.succeed([]) : this.store.save(saves)
+      )
+      const inTime = Effect.timeoutOrElse(written, {
+        duration: writeLimit,
+        orElse: () => Effect.fail(tooSlow)
+      })
+      return Effect.onExit(inTime, (exit) =>
+        Effect.sync(() => {
+          if (Exit.isFailure(exit)) {
+            for (const { session } of sessions) this.again(session)
+            this.failed(Option.getOrElse(Exit.findErrorOption(exit), () => exit.cause))
+            return
+          }
+          this.recovered(sessions.map(({ session }) => session))
+          for (const { id, last } of gone) {
+            if (this.lasts.get(id) === last) this.lasts.delete(id)
+            if (last._tag === "save" && last.snapshot.alarmAt !== null) this.left(last.snapshot.alarmAt)
+            this.answer(last.session, true)
+            this.settle(id)
+          }
+          const accepted = exit.value.slice(exit.value.length - sessions.length)
+          sessions.forEach(({ session, snapshot }, i) => {
+            const waiters = this.underWay.get(session)!
+            this.underWay.delete(session)
+            const isWritten = accepted[i] === true
+            if (isWritten) {
+              session.savedVersion = snapshot.version - session.versionsBefore
+              session.savedExpiry = snapshot.expiresAt ?? Infinity
+            } else session.fenced()
+            for (const resume of waiters) resume(isWritten)
+          })
+        })).pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false)))
+    })
+  }
+
+  /** It was not written: it is to be again, and who waited for it goes on waiting. */
+  private again(session: LiveSession): void {
+    const waiters = this.underWay.get(session)!
+    this.underWay.delete(session)
+    const later = this.waiters.get(session)
+    const all = later === undefined ? waiters : [...waiters, ...later]
+    if (all.length > 0) this.waiters.set(session, all)
+    if (!session.isOver) this.dirty.add(session)
+    // One that left or was lost meanwhile is written by nobody any more.
+    else if (this.lasts.get(session.id)?.session !== session) this.answer(session, false)
+  }
+
+  private failed(error: unknown): void {
+    this.failures++
+    this.tell("", error, this.pause)
+  }
+
+  private recovered(written: ReadonlyArray<LiveSession>): void {
+    if (this.failures === 0) return
+    const { hub, kind } = this
+    this.failures = 0
+    const count = this.lasts.size + new Set([...this.dirty, ...written]).size
+    if (hub.events.active) hub.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: hub.now(), count })
+  }
+
+  private encode(session: LiveSession): Snapshot | undefined {
+    try {
+      return this.codec.encode(session, this.now())
+    } catch (defect) {
+      // Its state does not fit its schema. What was written last stays.
+      this.tell(session.id, defect, 0)
+      this.run(Effect.logError(`session ${this.kind}/${session.id} cannot be saved`, defect))
+      return undefined
+    }
+  }
+
+  /** Waits until nothing is left to be written for a session that is gone. */
+  private settled(id: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (!this.lasts.has(id)) return Effect.void
+      let deferred = this.settling.get(id)
+      if (deferred === undefined) this.settling.set(id, deferred = Deferred.makeUnsafe())
+      return Deferred.await(deferred)
+    })
+  }
+
+  private settle(id: string): void {
+    const deferred = this.settling.get(id)
+    if (deferred === undefined || this.lasts.has(id)) return
+    this.settling.delete(id)
+    Deferred.doneUnsafe(deferred, Effect.void)
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // alarms, and the end
+  // -------------------------------------------------------------------------------------------------------
+
+  /** Looks for alarms of sessions that are not in memory, while the Scope lives. */
+  get alarms(): Effect.Effect<void> {
+    let failures = 0
+    return Effect.forever(
+      Effect.gen({ self: this }, function*() {
+        this.alarmClock.begin()
+        const { due, next } = yield* this.comingAlarms
+        const outcomes = yield* Effect.forEach(due, (id) => Effect.exit(this.activate(id)), { concurrency: 16 })
+        failures = 0
+        // Those that could not be loaded are tried again soon.
+        const failed = outcomes.some(Exit.isFailure)
+        const now = this.now()
+        yield* this.alarmClock.until(Math.max(now + (failed ? alarmPause : 1), Math.min(next, now + alarmInterval)))
+      }).pipe(Effect.catchCause((cause) => {
+        const pause = Math.min(longestPause, firstPause * 2 ** failures++)
+        this.tell("", Cause.squash(cause), pause)
+        return Effect.sleep(pause)
+      }))
+    )
+  }
+
+  /** The sessions that are in the store only and whose alarm is due, and when the next one is. */
+  private get comingAlarms(): Effect.Effect<
+    { readonly due: ReadonlyArray<string>; readonly next: number },
+    SnapshotStoreError
+  > {
+    return Effect.gen({ self: this }, function*() {
+      const { kind, store } = this
+      // Those in memory look after their alarms themselves; what the store says of them may be old.
+      for (let limit = batchSize;; limit *= 4) {
+        const now = this.now()
+        const all = yield* store.alarms(kind, now + alarmInterval, limit)
+        const away = all.filter(({ id }) => !this.sessions.has(id) && !this.lasts.has(id))
+        const due = away.filter(({ alarmAt }) => alarmAt <= now).map(({ id }) => id)
+        if (away.length === 0 && all.length === limit) continue
+        const next = away.find(({ alarmAt }) => alarmAt > now)?.alarmAt ?? Infinity
+        return { due, next: all.length === limit ? Math.min(next, now) : next }
+      }
+    })
+  }
+
+  /**
+   * Keeps what the store says of when sessions expire behind their activity, which is no change, and lets it forget what
+   * has expired, while the Scope lives.
+   */
+  get tend(): Effect.Effect<void> {
+    return Effect.forever(
+      Effect.andThen(
+        Effect.sleep(tendInterval),
+        Effect.suspend(() => {
+          const soon = this.now() + 2 * tendInterval
+          if (this.options.save !== "atEnd") {
+            for (const session of this.sessions.values()) {
+              if (session.savedExpiry < soon && this.hub.expiry.expiresAt(session) > session.savedExpiry) {
+                this.mark(session, 0)
+              }
+            }
+          }
+          return Effect.catchCause(
+            this.store.sweep(this.now()),
+            (cause) => Effect.sync(() => this.tell("", Cause.squash(cause), tendInterval))
+          )
+        })
+      )
+    )
+  }
+
+  /** Writes what is left, as long as the grace period lets it, and says what could not be written. */
+  get close(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      yield* Effect.timeoutOrElse(this.writeAll, {
+        duration: this.hub.config.shutdownGrace,
+        orElse: () => Effect.void
+      })
+      this.closed = true
+      this.hub.timers.cancel(this)
+      this.writer?.interruptUnsafe()
+      const left = this.lasts.size + this.dirty.size
+      for (const session of Array.from(this.waiters.keys())) this.answer(session, false)
+      for (const [id] of this.settling) {
+        this.lasts.delete(id)
+        this.settle(id)
+      }
+      if (left > 0) yield* Effect.logError(`${left} sessions of ${this.kind} could not be saved before the end`)
+    })
+  }
+
+  private get writeAll(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      while (this.lasts.size + this.dirty.size > 0) {
+        if (this.writer === undefined && this.failures === 0) this.due()
+        // While the store fails, it is tried again in its time.
+        if (this.writer === undefined) yield* Effect.sleep(Math.max(1, this.dueAt - this.now()))
+        else yield* Fiber.await(this.writer)
+      }
+    })
+  }
+}
+
+/** Sleeps until the next alarm. */
+class AlarmClock {
+  private readonly persistence: Persistence
+  /** The first alarm of those that left memory since the store was asked. */
+  private noted = Infinity
+  private at = Infinity
+  private ring: Deferred.Deferred<void> | undefined
+
+  constructor(persistence: Persistence) {
+    this.persistence = persistence
+  }
+
+  /** The store is about to be asked. */
+  begin(): void {
+    this.noted = Infinity
+  }
+
+  /** A session that has an alarm left memory. */
+  note(alarmAt: number): void {
+    this.noted = Math.min(this.noted, alarmAt)
+    if (alarmAt < this.at && this.ring !== undefined) Deferred.doneUnsafe(this.ring, Effect.void)
+  }
+
+  until(at: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.persistence["clock"].currentTimeMillisUnsafe()
+      this.at = Math.min(at, this.noted)
+      const ring = this.ring = Deferred.makeUnsafe<void>()
+      return Effect.ensuring(
+        Effect.raceFirst(Effect.sleep(Math.max(1, this.at - now)), Deferred.await(ring)),
+        Effect.sync(() => {
+          this.ring = undefined
+        })
+      )
+    })
+  }
+}

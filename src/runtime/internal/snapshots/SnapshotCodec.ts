@@ -1,0 +1,206 @@
+/**
+ * A session as text, and back: its state by the kind's schema, and what else outlives the process. Older formats are
+ * brought up by migrations.
+ */
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Rpc from "effect/rpc/Rpc"
+import * as Schema from "effect/Schema"
+import type { Migration } from "../../../contract/Migration.ts"
+import type * as Session from "../../../contract/Session.ts"
+import { SessionCrashed } from "../../../contract/SessionError.ts"
+import type { Snapshot } from "../../../contract/SnapshotStore.ts"
+import type { LiveSession } from "../LiveSession.ts"
+
+/** A timer of a session that was kept. */
+interface KeptTimer {
+  readonly key: string | null
+  readonly tag: string
+  readonly payload: unknown
+  /** When it is due, in milliseconds since 1970. */
+  readonly at: number
+  /** Its interval in milliseconds; 0: it is due once. */
+  readonly every: number
+}
+
+/** What a client had done, as far as it was remembered. */
+export interface KeptClient {
+  readonly client: string
+  readonly last: number
+  readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
+}
+
+/** What a snapshot brings back. */
+export interface Kept {
+  readonly state: unknown
+  readonly startedAt: number
+  readonly lastActiveAt: number
+  readonly idleTimeout: number | null
+  readonly user: string | null
+  readonly metadata: Readonly<Record<string, unknown>>
+  readonly timers: ReadonlyArray<KeptTimer>
+  readonly clients: ReadonlyArray<KeptClient>
+  /** The arguments of its start, if a reset needs them. */
+  readonly args?: unknown
+}
+
+const Body = Schema.Struct({
+  state: Schema.Unknown,
+  startedAt: Schema.Number,
+  lastActiveAt: Schema.Number,
+  idleTimeout: Schema.NullOr(Schema.Number),
+  user: Schema.NullOr(Schema.String),
+  metadata: Schema.Record(Schema.String, Schema.Unknown),
+  timers: Schema.Array(Schema.Struct({
+    key: Schema.NullOr(Schema.String),
+    tag: Schema.String,
+    payload: Schema.Unknown,
+    at: Schema.Number,
+    every: Schema.Number
+  })),
+  clients: Schema.Array(Schema.Struct({
+    client: Schema.String,
+    last: Schema.Number,
+    answers: Schema.Array(Schema.Struct({ sequence: Schema.Number, tag: Schema.String, exit: Schema.Unknown }))
+  })),
+  args: Schema.optionalKey(Schema.Unknown)
+})
+
+/** What a caller gets whose message crashed the session: no message declares it. */
+const Crashed = Schema.toCodecJson(Schema.Struct({ crashed: SessionCrashed }))
+const encodeCrashed = Schema.encodeUnknownSync(Crashed)
+const decodeCrashed = Schema.decodeUnknownSync(Crashed)
+const isCrashed = Schema.is(SessionCrashed)
+
+type Codec = Schema.Codec<any, any>
+
+const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknown as Codec
+
+const finite = (time: number): number | null => time === Infinity ? null : time
+
+/** How a message's payload and answer are kept. */
+interface MessageCodec {
+  readonly encodePayload: (payload: unknown) => unknown
+  readonly decodePayload: (json: unknown) => unknown
+  readonly encodeExit: (exit: Exit.Exit<unknown, unknown>) => unknown
+  readonly decodeExit: (json: unknown) => Exit.Exit<unknown, unknown>
+}
+
+export class SnapshotCodec {
+  /** The number of the state's present format. */
+  readonly format: number
+  private readonly migrations: ReadonlyArray<Migration>
+  private readonly encodeState: (state: unknown) => unknown
+  private readonly decodeState: (json: unknown) => unknown
+  private readonly isState: (state: unknown) => boolean
+  private readonly encodeArgs: (args: unknown) => unknown
+  private readonly decodeArgs: (json: unknown) => unknown
+  private readonly messages: ReadonlyMap<string, MessageCodec>
+  private readonly decodeBody = Schema.decodeUnknownSync(Body)
+
+  constructor(definition: Session.Any, migrations: ReadonlyArray<Migration>) {
+    this.migrations = migrations
+    this.format = migrations.length + 1
+    this.encodeState = Schema.encodeUnknownSync(json(definition.state))
+    this.decodeState = Schema.decodeUnknownSync(json(definition.state))
+    this.isState = Schema.is(definition.state)
+    this.encodeArgs = Schema.encodeUnknownSync(json(definition.args))
+    this.decodeArgs = Schema.decodeUnknownSync(json(definition.args))
+    this.messages = new Map(
+      Array.from(definition.protocol, ([tag, message]) => {
+        const payload = json((message as Rpc.AnyWithProps).payloadSchema)
+        const exit = json(Rpc.exitSchema(message) as unknown as Schema.Top)
+        return [tag, {
+          encodePayload: Schema.encodeUnknownSync(payload),
+          decodePayload: Schema.decodeUnknownSync(payload),
+          encodeExit: Schema.encodeUnknownSync(exit),
+          decodeExit: Schema.decodeUnknownSync(exit)
+        }] as const
+      })
+    )
+  }
+
+  /** The session as it is now. Throws when its state does not fit its schema. */
+  encode(session: LiveSession, savedAt: number): Snapshot {
+    const { claimed: epoch, extras, hub, id, kind, version, versionsBefore } = session
+    const timers: Array<KeptTimer> = []
+    for (const timer of extras?.timers?.values() ?? []) {
+      const { at, every, key, payload, tag } = timer.kept
+      timers.push({ key, tag, payload: this.messages.get(tag)!.encodePayload(payload), at, every })
+    }
+    const body: Kept = {
+      state: this.encodeState(session.state),
+      startedAt: session.startedAt,
+      lastActiveAt: session.lastActiveAt,
+      idleTimeout: extras?.idleTimeout === undefined ? null : finite(extras.idleTimeout),
+      user: session.user ?? null,
+      metadata: session.metadata,
+      timers,
+      clients: extras?.answers?.kept((tag, exit) => this.encodeExit(tag, exit)) ?? [],
+      ...extras?.args === undefined ? undefined : { args: this.encodeArgs(extras.args) }
+    }
+    return {
+      kind,
+      id,
+      epoch,
+      version: versionsBefore + Math.max(0, version),
+      format: this.format,
+      body: JSON.stringify(body),
+      savedAt,
+      expiresAt: finite(hub.expiry.expiresAt(session)),
+      alarmAt: timers.length === 0 ? null : Math.min(...timers.map(({ at }) => at))
+    }
+  }
+
+  /** What a snapshot says. Throws when it cannot be read. */
+  decode({ body, format }: Snapshot): Kept {
+    const kept = this.decodeBody(JSON.parse(body))
+    return {
+      ...kept,
+      state: this.migrate(kept.state, format),
+      timers: kept.timers.map((timer) => ({ ...timer, payload: this.message(timer.tag).decodePayload(timer.payload) })),
+      clients: kept.clients.map((client) => ({
+        ...client,
+        answers: client.answers.map((answer) => ({ ...answer, exit: this.decodeExit(answer.tag, answer.exit) }))
+      })),
+      ...kept.args === undefined ? undefined : { args: this.decodeArgs(kept.args) }
+    }
+  }
+
+  /** An answer as JSON; `undefined` when it does not fit its schema, which is no reason to lose the session. */
+  private encodeExit(tag: string, exit: Exit.Exit<unknown, unknown>): unknown {
+    const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+    try {
+      return isCrashed(error) ? encodeCrashed({ crashed: error }) : this.messages.get(tag)!.encodeExit(exit)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** An answer; `undefined` when this program does not know it any more. */
+  private decodeExit(tag: string, json: unknown): Exit.Exit<unknown, unknown> | undefined {
+    try {
+      return typeof json === "object" && json !== null && "crashed" in json
+        ? Exit.fail(decodeCrashed(json).crashed)
+        : this.message(tag).decodeExit(json)
+    } catch {
+      return undefined
+    }
+  }
+
+  private message(tag: string): MessageCodec {
+    const message = this.messages.get(tag)
+    if (message === undefined) throw new Error(`there is no message ${tag} any more`)
+    return message
+  }
+
+  private migrate(state: unknown, format: number): unknown {
+    if (format === this.format) return this.decodeState(state)
+    const first = this.migrations[format - 1]
+    if (first === undefined) throw new Error(`its format ${format} is not known: the present one is ${this.format}`)
+    let migrated: unknown = Schema.decodeUnknownSync(json(first.from))(state)
+    for (const migration of this.migrations.slice(format - 1)) migrated = migration.up(migrated)
+    if (!this.isState(migrated)) throw new Error("the migrations did not give a state that fits")
+    return migrated
+  }
+}
