@@ -17,6 +17,7 @@ import * as ReadableErrors from "./ReadableErrors.ts"
 import { ShopApi } from "./ShopApi.ts"
 import { ShopHandlers } from "./ShopHandlers.ts"
 import * as ShopViews from "./ShopViews.ts"
+import * as Storage from "./Storage.ts"
 import { StoreHandlers } from "./StoreHandlers.ts"
 import { VisitLayer } from "./Visit.ts"
 import * as Visitor from "./Visitor.ts"
@@ -42,5 +43,6 @@ export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.soc
   Layer.provide(ShopViews.views),
   Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), Connections.layer()]),
   Layer.provideMerge(Layer.provideMerge(MemberLayer, VisitLayer)),
-  Layer.provide(Accounts.layer)
+  Layer.provide(Accounts.layer),
+  Layer.provide(Storage.layer)
 )

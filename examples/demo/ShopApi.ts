@@ -19,7 +19,12 @@ import { Visit } from "./Visit.ts"
 import { VisitorCookie } from "./Visitor.ts"
 
 /** Why a visitor who is new may not come in now. Those who have a cart never see these. */
-const startErrors = [RateExceeded, SessionError.SessionLimitReached, SessionError.SessionsClosed] as const
+const startErrors = [
+  RateExceeded,
+  SessionError.SessionLimitReached,
+  SessionError.SessionsClosed,
+  CartUnavailable
+] as const
 
 /** What an endpoint is for, as `/openapi.json` and `/docs` tell it. */
 const about = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
@@ -51,7 +56,7 @@ const cart = HttpApiGroup.make("cart")
   .add(
     HttpApiEndpoint.get("session", "/session", {
       success: CartSession,
-      error: [...startErrors, CartUnavailable]
+      error: [...startErrors]
     }).annotateMerge(about("Look at your cart", "And how long it is kept. A new visitor gets an empty one.")),
     HttpApiEndpoint.delete("leave", "/session", {
       success: Done
@@ -64,7 +69,7 @@ const cart = HttpApiGroup.make("cart")
     HttpApiEndpoint.post("add", "/cart/items", {
       payload: Addition,
       success: Totals,
-      error: [...startErrors, CartUnavailable, QuantityLimit]
+      error: [...startErrors, QuantityLimit]
     }).annotateMerge(
       about("Put a product into your cart", "From 1 to 99 at once; a cart holds at most 999 of each product.")
     ),
@@ -115,7 +120,7 @@ const store = HttpApiGroup.make("store")
     HttpApiEndpoint.get("state", "/state", {
       query: { select: Schema.optionalKey(Schema.String) },
       success: Schema.Unknown,
-      error: [...startErrors, CartUnavailable]
+      error: [...startErrors]
     }).annotateMerge(
       about("Look at the state of your visit", "All of it, or the slice named by `select`: cart, user or catalog.")
     ),
@@ -140,12 +145,12 @@ const store = HttpApiGroup.make("store")
           current: Schema.Boolean
         })
       ),
-      error: [...startErrors, CartUnavailable]
+      error: [...startErrors]
     }).annotateMerge(about("List what was done in your visit", "The last 100 actions, the oldest first.")),
     HttpApiEndpoint.post("travel", "/history/:version", {
       params: { version: Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0)) },
       success: Visit.state,
-      error: [...startErrors, CartUnavailable, StoreError.VersionGone]
+      error: [...startErrors, StoreError.VersionGone]
     }).annotateMerge(
       about("Travel to an earlier state", "To the state after the action with this version; 0 is the beginning.")
     )
@@ -171,7 +176,7 @@ const identity = HttpApiGroup.make("identity")
     HttpApiEndpoint.post("login", "/login", {
       payload: Schema.Struct({ user: UserId }),
       success: Schema.Struct({ user: UserId, token: Schema.String }),
-      error: [...startErrors, CartUnavailable]
+      error: [...startErrors]
     }).annotateMerge(
       about(
         "Log in",

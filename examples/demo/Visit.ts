@@ -75,4 +75,8 @@ const drill = Reducer.make("drill", {
 
 export class Visit extends Store.Service<Visit>()("Visit", { reducers: [cart, user, catalog, drill] }) {}
 
-export const VisitLayer = Visit.toLayer(Store.behavior(Visit, { history: 100, middleware: [rules] }))
+export const VisitLayer = Visit.toLayer(Store.behavior(Visit, { history: 100, middleware: [rules] }), {
+  hibernateAfter: "1 minute",
+  // What a crash of the shop loses at most: a quarter of a second.
+  snapshots: { save: { debounce: "250 millis" } }
+})

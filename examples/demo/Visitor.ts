@@ -1,10 +1,12 @@
 /**
  * Who the visitor is: a signed cookie names the visit, which starts when an endpoint asks for it.
  */
-import { Config, Effect, Layer, Option, Redacted } from "effect"
+import { Clock, Config, Effect, Layer, Option, Redacted } from "effect"
+import { SessionError, SnapshotStore } from "effect-sessions"
 import { CookieKeys, HttpSession } from "effect-sessions/http"
 import { HttpApiMiddleware } from "effect/http-api"
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
+import { unavailable } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
 
 /** The visit of the visitor whose request this is. */
@@ -23,19 +25,33 @@ export class VisitorCookie
 }
 
 /**
- * The key for cookies: made from `COOKIE_SECRET`, or one that lasts as long as the process, like the visits themselves.
+ * The key for cookies: made from `COOKIE_SECRET`, or one that is kept where the visits are, and lasts as long as they do.
  * `COOKIE_SECRET=new,old` replaces a secret while cookies that were signed with the old one go on.
  */
-export const Keys = Layer.unwrap(Effect.map(
-  Config.option(Config.Redacted("COOKIE_SECRET")),
-  Option.match({
-    onNone: () => CookieKeys.layerRandom,
-    onSome: (secrets) => {
-      const all = Redacted.value(secrets).split(",").filter((secret) => secret !== "")
-      return all.length === 0 ? CookieKeys.layerRandom : CookieKeys.layer(all.map(toKey))
-    }
-  })
-))
+export const Keys = Layer.unwrap(Effect.gen(function*() {
+  const secrets = Option.getOrElse(yield* Config.option(Config.Redacted("COOKIE_SECRET")), () => Redacted.make(""))
+  const given = Redacted.value(secrets).split(",").filter((secret) => secret !== "")
+  return CookieKeys.layer(given.length === 0 ? yield* keptKey : given.map(toKey))
+}))
+
+const keptKey: Effect.Effect<
+  Redacted.Redacted,
+  SnapshotStore.SnapshotStoreError,
+  SnapshotStore.SnapshotStore
+> = Effect.gen(function*() {
+  const store = yield* SnapshotStore.SnapshotStore
+  const key = { kind: "CookieKey", id: "shop" }
+  const kept = yield* store.peek(key)
+  if (Option.isSome(kept)) return Redacted.make(kept.value.body)
+  const { epoch } = yield* store.claim(key, 1)
+  const body = randomBytes(32).toString("base64")
+  const savedAt = yield* Clock.currentTimeMillis
+  const [saved] = yield* store.save([
+    { ...key, epoch, version: 0, format: 1, body, savedAt, expiresAt: null, alarmAt: null }
+  ])
+  // Another shop that opens at the same time was faster: its key is ours too.
+  return saved === true ? Redacted.make(body) : yield* Effect.delay(keptKey, "100 millis")
+})
 
 /** Any text will do as a secret here, however short. */
 const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("sha256").update(secret).digest("base64"))
@@ -43,5 +59,6 @@ const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("s
 /** The visitor's visit; a new one, and a cookie for it, if need be. */
 export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
   // Nothing in a visit's init can fail.
-  Effect.catchTag("StartFailed", Effect.die)
+  Effect.catchTag("StartFailed", Effect.die),
+  Effect.catchIf(SessionError.isLoadError, () => unavailable)
 )

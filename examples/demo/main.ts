@@ -2,7 +2,7 @@
  * A corner shop: each visitor has a cart, which is a session of its own.
  *
  * Run it with `npm start` and open two pages: what one of them adds, both show. Settings come from the environment:
- * `PORT`, `HOST`, `COOKIE_SECRET`, `LOG_LEVEL`, and those of the sessions, such as `SESSIONS_MAX`,
+ * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `COOKIE_SECRET`, `LOG_LEVEL`, and those of the sessions, such as `SESSIONS_MAX`,
  * `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`.
  */
 import { NodeRuntime } from "@effect/platform-node"
@@ -27,6 +27,8 @@ const explain = (error: Layer.Error<typeof Main>): string => {
   switch (error._tag) {
     case "InvalidConfig":
     case "PageError":
+    case "StorageError":
+    case "SnapshotStoreError":
       return error.message
     case "ConfigError":
       return error.cause.message.replace(/\s+/g, " ")

@@ -1,0 +1,41 @@
+/**
+ * Where visits are kept: in the files of `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`, or
+ * in memory, as long as the process.
+ */
+import { NodeFileSystem, NodePath, NodeRedis } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { Cause, Config, Data, Effect, Layer, Option } from "effect"
+import { SnapshotStore } from "effect-sessions"
+import { FileStore, MemoryStore, RedisStore, SqlStore } from "effect-sessions/snapshots"
+
+/** The place where visits are to be kept cannot be used. */
+export class StorageError extends Data.TaggedError("StorageError")<{ readonly message: string }> {}
+
+const settings = Config.all({
+  directory: Config.option(Config.NonEmptyString("STATE_DIR")),
+  database: Config.option(Config.Redacted("DATABASE_URL")),
+  redis: Config.option(Config.NonEmptyString("REDIS_URL"))
+})
+
+const open = Layer.unwrap(Effect.map(settings, ({ database, directory, redis }) => {
+  const store: Layer.Layer<SnapshotStore.SnapshotStore, unknown> = Option.isSome(directory)
+    ? FileStore.layer({ directory: directory.value }).pipe(Layer.provide([NodeFileSystem.layer, NodePath.layer]))
+    : Option.isSome(database)
+    ? SqlStore.layer({ table: "corner_shop" }).pipe(Layer.provide(PgClient.layer({ url: database.value })))
+    : Option.isSome(redis)
+    ? RedisStore.layer({ prefix: "corner-shop:" }).pipe(Layer.provide(NodeRedis.layer({ url: redis.value })))
+    : MemoryStore.layer
+  return store
+}))
+
+export const layer: Layer.Layer<SnapshotStore.SnapshotStore, StorageError> = Layer.catchCause(
+  open,
+  (cause) =>
+    Layer.effect(
+      SnapshotStore.SnapshotStore,
+      Effect.fail(new StorageError({ message: `visits cannot be kept: ${oneLine(Cause.squash(cause))}` }))
+    )
+)
+
+const oneLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").slice(0, 300)
