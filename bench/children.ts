@@ -10,6 +10,7 @@ import { promisify } from "node:util"
 import type { Driver, Figures, Plan, Subject } from "./Subject.ts"
 import { growth } from "./suites/growth.ts"
 import { paths } from "./suites/paths.ts"
+import { sleep } from "./suites/sleep.ts"
 import { store } from "./suites/store.ts"
 import { workload } from "./suites/workload.ts"
 
@@ -18,6 +19,7 @@ const suites: Readonly<Record<string, (driver: Driver, plan: Plan) => Effect.Eff
   growth,
   paths,
   store,
+  sleep,
   // Alone in what it loads: the others do without servers.
   edge: (driver, plan) =>
     Effect.flatMap(Effect.promise(() => import("./suites/edge.ts")), ({ edge }) => edge(driver, plan)),

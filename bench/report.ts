@@ -11,6 +11,7 @@ import {
   growthSection,
   liveSection,
   pathsSection,
+  sleepSection,
   storeSection,
   verdicts,
   workloadSection
@@ -41,6 +42,7 @@ const sections = ({ columns, plan }: Results): ReadonlyArray<readonly [title: st
     ["Workload", workloadSection(columns, plan.sessions)],
     ["Paths beside the hot one", pathsSection(columns, plan.batch)],
     ...(figures["store_dispatch"] === undefined ? [] : [["Stores", storeSection(figures)] as const]),
+    ...(figures["sleep_bytes"] === undefined ? [] : [["Hibernation", sleepSection(figures)] as const]),
     ...(figures["edge_cookie_us"] === undefined ? [] : [["The edge", edgeSection(figures)] as const]),
     ...(figures["live_one_live_p50_us"] === undefined ? [] : [["Live views", liveSection(figures)] as const]),
     ["By size", growthSection(columns, plan.sizes)],

@@ -86,6 +86,16 @@ export const pathsSection = (columns: ReadonlyArray<Column>, sessions: number): 
     ["start_refused", "starts that are refused"]
   ])
 
+/** The section of the sleep suite. */
+export const sleepSection = (figures: Figures): string => {
+  const of = (name: string) => figures[`sleep_${name}`]!
+  return table(["Sessions that hibernate", "figure", "aim"], [
+    ["bytes of one, its state (a number) and its place among others included", count(of("bytes")), "400 or less"],
+    ["fall asleep a second", count(of("hibernate")), "100,000 or more"],
+    ["wake up for a call a second", count(of("wake")), "100,000 or more"]
+  ])
+}
+
 /** The section of the store suite. */
 export const storeSection = (figures: Figures): string => {
   const of = (name: string) => figures[`store_${name}`]!
@@ -174,18 +184,21 @@ export const liveSection = (figures: Figures): string => {
       "-"
     ],
     beside("µs of the server's processor for a change", "one_cpu_us", "-"),
-    ...(figures["live_crowd_live_p50_us"] === undefined ? [["1,000 clients: in full runs", "-", "-", "-"]] : [
-      beside("ms until all of 1,000 clients of one session have a change, median", "crowd_p50_us", ahead, millis),
-      beside("the same, 99th percentile", "crowd_p99_us", ahead, millis),
-      beside("ms of the server's processor for a change, acknowledgements included", "crowd_cpu_us", "-", millis),
-      beside("1,000 sessions with a client each: patches delivered a second", "carts_delivered_per_s", "-"),
-      beside("µs from a change to the patch, median", "carts_p50_us", ahead),
-      beside("the same, 99th percentile", "carts_p99_us", ahead),
-      beside("µs of the server's processor for a change", "carts_cpu_us", "-"),
-      ["ns of a message to a session that nobody watches", count(of("bare_ns")), "-", "-"],
-      ["added by a view: what changed, as JSON", count(of("viewed_ns")), "-", "-"],
-      ["added by a view that a socket is told of", count(of("watched_ns")), "-", "-"]
-    ]),
+    beside("ms until all of 1,000 clients of one session have a change, median", "crowd_p50_us", ahead, millis),
+    beside("the same, 99th percentile", "crowd_p99_us", ahead, millis),
+    beside("ms of the server's processor for a change, acknowledgements included", "crowd_cpu_us", "-", millis),
+    beside("1,000 sessions with a client each: patches delivered a second", "carts_delivered_per_s", "-"),
+    beside("µs from a change to the patch, median", "carts_p50_us", ahead),
+    beside("the same, 99th percentile", "carts_p99_us", ahead),
+    beside("µs of the server's processor for a change", "carts_cpu_us", "-"),
+    ["ns of a message to a session that nobody watches", count(of("bare_ns")), "-", "-"],
+    ["added by a view: what changed, as JSON", count(of("viewed_ns")), "-", "-"],
+    [
+      "added by a view that a socket is told of",
+      count(of("watched_ns")),
+      "-",
+      "-"
+    ],
     ["bytes on the wire of a random edit of a cart of 20 items", count(of("patch_bytes")), "-", "-"],
     [
       "the same, when the whole cart is sent",
