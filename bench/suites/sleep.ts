@@ -54,7 +54,9 @@ const measure = Effect.fnUntraced(function*(plan: Plan) {
 
 /** The driver's subject is not looked at: hibernation is this library's own. */
 export const sleep = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
-  measure(plan).pipe(
-    Effect.provide(Layer.provide(Sleepers, Sessions.layer({ maxSessions: 1_000_000, startRate: false }))),
-    Effect.provide(TestClock.layer())
+  Effect.provide(
+    measure(plan),
+    Layer.provide(Sleepers, Sessions.layer({ maxSessions: 1_000_000, startRate: false })).pipe(
+      Layer.provideMerge(TestClock.layer())
+    )
   )
