@@ -130,7 +130,7 @@ export interface SessionInfo<State = unknown> {
  */
 export interface Watcher<in State> {
   /** The state has changed. Each change is told, in order. */
-  readonly changed: (state: State, version: number, epoch: number) => void
+  readonly changed?: (state: State, version: number, epoch: number) => void
   /** The session has ended; nothing comes after it. */
   readonly ended: (reason: EndReason) => void
 }
@@ -179,9 +179,10 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
    *
    * The session remembers the last answers of its last clients: see `KindOptions.remember`. Beyond that it fails with
    * `ActionForgotten`, since whether the action took effect is not known; so it does when the action was sent before
-   * (`again`) to an incarnation that is gone (`epoch`). An action before its turn fails with `ActionOutOfOrder`. An action that the session did
-   * not accept (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it does not wait for room, and it is not dropped for a newer one. An interrupted
-   * caller does not withdraw it.
+   * (`again`) to an incarnation (`epoch`) whose memory is gone. A reset keeps that memory, and so does a session that is
+   * kept in a store. An action before its turn fails with `ActionOutOfOrder`. An action that the session did not accept
+   * (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it does not wait for room, and it is not dropped for a
+   * newer one. An interrupted caller does not withdraw it.
    */
   callOnce<const T extends Tag<Protocol>>(
     tag: T,
@@ -200,7 +201,8 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
 
   /**
    * `cast` for callers outside Effect: `true` when the mailbox accepted the message. It never waits: when
-   * the mailbox is full, a message whose policy is to wait is refused.
+   * the mailbox is full, a message whose policy is to wait is refused; and so is one to a session that is in the store
+   * only, which it does not load.
    */
   castUnsafe<const T extends Tag<Protocol>>(tag: T, ...payload: PayloadArg<Message<Protocol, T>>): boolean
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Result, Schema, Scope, Stream } from "effect"
 import {
   EndReason,
   type KindOptions,
@@ -615,6 +615,28 @@ describe("Snapshots: passivation", () => {
       yield* one.close
     }))
 
+  it.effect("what it remembers of clients goes on: it knows who did not come before", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const one = yield* process(store, kind({ ...passive("atEnd"), remember: { clients: 1 } }))
+      const ref = yield* one.counters.start("a")
+      const { epoch } = yield* ref.info
+      yield* gone
+      yield* gone
+      assert.strictEqual(yield* one.counters.count, 0)
+      // Its answer was lost on the way, or it never arrived: here it did not.
+      assert.strictEqual(yield* ref.callOnce("Add", 1, { client: "c", sequence: 1, again: true, epoch }), 1)
+      yield* gone
+      assert.strictEqual(yield* ref.callOnce("Add", 1, { client: "c", sequence: 1, again: true, epoch }), 1)
+      yield* ref.callOnce("Add", 1, { client: "d", sequence: 1 })
+      yield* gone
+      // It forgot one, and has not forgotten that.
+      const { epoch: later } = yield* ref.info
+      const error = yield* Effect.flip(ref.callOnce("Add", 1, { client: "e", sequence: 1, again: true, epoch: later }))
+      assert.strictEqual(error._tag, "ActionForgotten")
+      yield* one.close
+    }))
+
   it.effect("its alarms fire on time, again and again, also after a restart", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
@@ -961,6 +983,64 @@ describe("Snapshots: a store that fails", () => {
       store.before = Effect.void
       assert.strictEqual(yield* (yield* one.counters.start("a")).call("Look"), 0)
       yield* one.close
+    }))
+
+  it.effect("is not asked by everyone while it keeps failing; one tries, and then all may", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const { service } = store
+      let asked = 0
+      const peek: Service["peek"] = (key) =>
+        Effect.suspend(() => {
+          asked++
+          return service.peek(key)
+        })
+      const one = yield* process({ ...store, service: { ...service, peek } }, kind(everyChange))
+      store.before = down
+      const start = (id: string) => Effect.flip(one.counters.start(id))
+      const all = Effect.forEach(Array.from({ length: 100 }, (_, i) => `s${i}`), start)
+      const errors = yield* all
+      assert.strictEqual(asked, 5)
+      assert.deepStrictEqual(new Set(errors.map(({ _tag }) => _tag)), new Set(["StoreUnavailable"]))
+      assert.include(errors[99]!.message, "failed 5 times; it is asked again in 100 ms")
+      for (const [pause, soFar] of [[100, 6], [199, 6], [1, 7], [400, 8]] as const) {
+        yield* TestClock.adjust(pause)
+        yield* all
+        assert.strictEqual(asked, soFar)
+      }
+      store.before = Effect.void
+      assert.strictEqual((yield* start("a"))._tag, "StoreUnavailable")
+      yield* TestClock.adjust("1 second")
+      const started = yield* one.counters.startAll(["a", "b", "c"])
+      assert.isTrue(Array.from(started.values()).every(Result.isSuccess))
+      yield* one.close
+    }))
+
+  it.effect("that refuses one snapshot saves all others", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const { service } = store
+      const poisoned = {
+        ...store,
+        service: {
+          ...service,
+          save: (snapshots: Parameters<Service["save"]>[0]) =>
+            snapshots.some(({ id }) => id === "s7") ? down : service.save(snapshots)
+        }
+      }
+      const one = yield* process(poisoned, kind({ snapshots: { save: { every: 1 } } }))
+      const ids = Array.from({ length: 300 }, (_, i) => `s${i}`)
+      yield* one.counters.startAll(ids)
+      yield* one.counters.broadcast("Add", 1)
+      for (let i = 0; i < 20; i++) yield* TestClock.adjust("1 minute")
+      for (const id of ids) if (id !== "s7") assert.strictEqual(yield* keptState(store, id), 1)
+      // Also of those that end.
+      yield* one.counters.broadcast("Add", 1)
+      const shutdown = yield* Effect.forkChild(one.close)
+      for (let i = 0; i < 20; i++) yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(shutdown)
+      const kept = yield* Effect.forEach(ids, (id) => keptState(store, id))
+      assert.deepStrictEqual(kept, ids.map((id) => id === "s7" ? undefined : 2))
     }))
 
   it.effect("is tried again after growing pauses; then the newest states are written, and all is told", () =>

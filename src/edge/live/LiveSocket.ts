@@ -120,7 +120,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
           tell()
         }
         const { claims, session } = yield* admission.connect(request, { revoked: () => over("revoked"), ended: over })
-        yield* session.watch({ changed() {}, ended: over })
+        yield* session.watch({ ended: over })
         fate.connection = new LiveConnection(route, { session, allows: allows({ session, claims }) }, closed)
         tell()
         return fate.connection

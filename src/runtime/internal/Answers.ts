@@ -53,11 +53,16 @@ export class Answers {
   /** The one that sent nothing for longest comes first. */
   private readonly clients = new Map<string, ClientActions>()
 
-  /** Was a client ever forgotten? */
-  private hasForgotten = false
+  /** The epoch from which on no client was forgotten, through all incarnations since; `Infinity` once one was. */
+  private complete: number
 
-  constructor(limits: { readonly answers: number; readonly clients: number }) {
+  constructor(limits: { readonly answers: number; readonly clients: number }, complete: number) {
     this.limits = limits
+    this.complete = complete
+  }
+
+  get since(): number {
+    return this.complete
   }
 
   /** The action if it was accepted before, `undefined` if it is the client's next, or why it is neither. */
@@ -74,10 +79,10 @@ export class Answers {
 
   /**
    * Is this certainly the first time that the action of an unknown client comes? One that is sent again may have come
-   * to an earlier incarnation, or before the client was forgotten.
+   * to an earlier incarnation whose memory this one does not have, or before the client was forgotten.
    */
-  private isFirst({ again, epoch, sequence }: OnceOptions, current: number): boolean {
-    return sequence === 1 && (again !== true || (epoch === current && !this.hasForgotten))
+  private isFirst({ again, epoch = -1, sequence }: OnceOptions, current: number): boolean {
+    return sequence === 1 && (again !== true || (epoch >= this.complete && epoch <= current))
   }
 
   /** Notes the client's next action. Nothing is forgotten for it before it is accepted. */
@@ -102,7 +107,7 @@ export class Answers {
     for (const client of this.clients.keys()) {
       if (this.clients.size <= this.limits.clients) return
       this.clients.delete(client)
-      this.hasForgotten = true
+      this.complete = Infinity
     }
   }
 

@@ -62,11 +62,6 @@ export class Envelope {
     }
   }
 
-  /** What the answer will be, once what it tells of is written. */
-  decide(reply: unknown): void {
-    this.decided?.(reply === undefined ? Exit.void : Exit.succeed(reply))
-  }
-
   succeed(reply: unknown): void {
     if (this.isCall) this.settle(reply === undefined ? Exit.void : Exit.succeed(reply))
     else this.status = settled

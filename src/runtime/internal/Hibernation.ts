@@ -1,8 +1,9 @@
 /**
- * Puts sessions to sleep that had nothing to do for a while: they give up fiber and mailbox, and keep what they know. The
- * next message wakes them. Those that sleep for long may leave memory, and are there in the store only. Activity costs nothing, looking for those that have none as much as there is due.
+ * Finds the sessions of a kind that had nothing to do for a while, so that they go to sleep, and those that have slept for
+ * so long that they may leave memory. Activity costs nothing; looking costs as much as there is due.
  */
 import type { LiveSession } from "./LiveSession.ts"
+import { hibernate, neverRest, passivate } from "./sleeping.ts"
 import { Deadline, type Timers } from "./Timers.ts"
 import { type Entry, TimingWheel } from "./TimingWheel.ts"
 
@@ -62,12 +63,12 @@ export class Hibernation extends Deadline {
       const { session } = rest
       const at = session.lastActiveAt + this.after
       if (session.asleep) {
-        session.passivate()
+        passivate(session)
         this.wheel.insert(rest, now + this.leaveAfter)
       } else if (at > now) this.wheel.insert(rest, at)
       // One that is busy without having been asked for anything is looked at again after as long.
-      else if (!session.hibernate()) this.wheel.insert(rest, now + this.after)
-      else if (this.leaveAfter === Infinity) session.neverRests()
+      else if (!hibernate(session)) this.wheel.insert(rest, now + this.after)
+      else if (this.leaveAfter === Infinity) neverRest(session)
       else this.wheel.insert(rest, now + this.leaveAfter)
     })
     this.arm()

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
+import type * as Queue from "effect/Queue"
 import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
@@ -20,6 +20,7 @@ import type { Envelope, Route } from "./Envelope.ts"
 import { Hibernation } from "./Hibernation.ts"
 import type { Hub } from "./Hub.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { makeMailbox } from "./mailbox.ts"
 import { Persistence, type PersistenceOptions } from "./snapshots/Persistence.ts"
 
 /** Plain numbers, read when somebody asks. */
@@ -155,7 +156,7 @@ export class Kind {
   }
 
   makeMailbox(): Queue.Queue<Envelope> {
-    return Effect.runSync(Queue.bounded<Envelope>(this.mailboxCapacity))
+    return makeMailbox(this.mailboxCapacity)
   }
 
   run(effect: Effect.Effect<unknown>, done: (exit: Exit.Exit<unknown>) => void): Fiber.Fiber<unknown> {

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import type * as Result from "effect/Result"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { SessionKind, StartOptions } from "../../contract/Session.ts"
@@ -24,7 +23,7 @@ import {
 } from "../../contract/SessionError.ts"
 import * as SessionId from "../../contract/SessionId.ts"
 import type { EndOptions } from "../../contract/SessionRef.ts"
-import type { Envelope } from "./Envelope.ts"
+import { launch, relaunch } from "./booting.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import { LiveSession } from "./LiveSession.ts"
@@ -42,14 +41,11 @@ const stride = 512
 
 export class KindSessions implements SessionKind<any, any, any, any> {
   readonly runtime: Kind
-  private readonly makeMailbox: Effect.Effect<Queue.Queue<Envelope>>
-
   /** Sessions that are being loaded, by id. */
   private readonly loading = new Map<string, Deferred.Deferred<void, StartError>>()
 
   constructor(runtime: Kind) {
     this.runtime = runtime
-    this.makeMailbox = Queue.bounded(runtime.mailboxCapacity)
     runtime.activate = (id) => this.activate(id)
   }
 
@@ -75,31 +71,27 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     }
     const { persistence } = this.runtime
     if (persistence !== undefined) return this.startKept(id, options, persistence)
-    return Effect.flatMap(this.checkRate(id, options), () =>
-      Effect.flatMap(this.makeMailbox, (mailbox) => {
-        // Something else may have happened while the limiter thought.
-        const found = sessions.get(id)
-        if (found !== undefined) return this.rejoin(found, id, options)
-        if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
-        if (hub.isFull()) {
-          return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
-        }
-        return this.open(id, mailbox, options)
-      }))
+    return Effect.flatMap(this.checkRate(id, options), () => {
+      // Something else may have happened while the limiter thought.
+      const found = sessions.get(id)
+      if (found !== undefined) return this.rejoin(found, id, options)
+      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (hub.isFull()) return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
+      return this.open(id, options)
+    })
   }
 
   private open(
     id: string,
-    mailbox: Queue.Queue<Envelope>,
     options: Options | undefined,
     loaded?: Loaded
   ): Effect.Effect<LocalRef, StartError> {
     const { runtime } = this
-    const session = new LiveSession(runtime, id, runtime.hub.now(), mailbox, loaded)
+    const session = new LiveSession(runtime, id, runtime.hub.now(), loaded)
     runtime.sessions.set(id, session)
     runtime.hub.live++
-    if (loaded?.kept === undefined) session.launch(options?.args, options)
-    else session.relaunch(loaded.kept)
+    if (loaded?.kept === undefined) launch(session, options?.args, options)
+    else relaunch(session, loaded.kept)
     return session.whenStarted()
   }
 
@@ -162,10 +154,10 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       if (hub.isFull()) return refused(SessionLimitReached.of(hub.config.maxSessions))
       if (loaded.kept === undefined) {
         return Effect.succeed(
-          start === undefined ? this.present(id) : this.open(id, this.runtime.makeMailbox(), start.options, loaded)
+          start === undefined ? this.present(id) : this.open(id, start.options, loaded)
         )
       }
-      const opened = this.open(id, this.runtime.makeMailbox(), undefined, loaded)
+      const opened = this.open(id, undefined, loaded)
       // A start is activity; being looked at is not.
       const session = this.runtime.sessions.get(id)
       if (start !== undefined && session !== undefined) hub.expiry.touch(session, hub.now())

@@ -18,7 +18,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
@@ -28,12 +27,10 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
-import { CurrentSession, type StartOptions } from "../../contract/Session.ts"
-import { SessionCrashed, SessionEnded } from "../../contract/SessionError.ts"
+import { CurrentSession } from "../../contract/Session.ts"
 import type { SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
 import { Answers } from "./Answers.ts"
-import { boot, bootFrom } from "./booting.ts"
 import { Connections } from "./Connections.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
@@ -44,10 +41,11 @@ import type { Hub } from "./Hub.ts"
 import type { Kind } from "./Kind.ts"
 import { LocalRef } from "./LocalRef.ts"
 import { note, noteHandled } from "./notes.ts"
-import { SelfTimer } from "./sessionDeadlines.ts"
+import type { SelfTimer } from "./sessionDeadlines.ts"
 import { SessionSelf } from "./SessionSelf.ts"
-import type { Loaded, Persistence } from "./snapshots/Persistence.ts"
-import type { Kept } from "./snapshots/SnapshotCodec.ts"
+import { rouse } from "./sleeping.ts"
+import { answerKept } from "./snapshots/answering.ts"
+import type { Loaded } from "./snapshots/Persistence.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
@@ -79,10 +77,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   mailbox: Queue.Queue<Envelope>
   fiber: Fiber.Fiber<void> | undefined = undefined
   /** Resumes the fiber; there is one while the fiber is parked. */
-  private doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
-  private ownTurn: Turn | undefined = undefined
+  doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
+  ownTurn: Turn | undefined = undefined
   /** When it is to be looked at whether it can hibernate, while it is awake and may. */
-  private rest: Rest | undefined = undefined
+  rest: Rest | undefined = undefined
   /** Has it given up fiber and mailbox until the next message comes? */
   asleep = false
   /** The message that is being handled. */
@@ -99,7 +97,6 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     runtime: Kind,
     id: string,
     now: number,
-    mailbox: Queue.Queue<Envelope>,
     loaded?: Loaded
   ) {
     this.runtime = runtime
@@ -107,7 +104,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.startedAt = loaded?.kept?.startedAt ?? now
     this.lastActiveAt = loaded?.kept?.lastActiveAt ?? now
     this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(now)
-    this.mailbox = mailbox
+    this.mailbox = runtime.makeMailbox()
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -209,6 +206,16 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       user: this.user,
       metadata: this.metadata
     }
+  }
+
+  /** What it remembers of actions that have a number. */
+  get answers(): Answers {
+    return this.more().answers ??= new Answers(this.runtime.remember, this.remembersSince)
+  }
+
+  /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */
+  get remembersSince(): number {
+    return this.extras?.answers?.since ?? this.extras?.remembersSince ?? this.epoch
   }
 
   more(): Extras {
@@ -313,7 +320,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
    * mailbox is full.
    */
   take(envelope: Envelope): boolean {
-    if (this.asleep) this.rouse()
+    if (this.asleep) rouse(this)
     const { mailbox } = this
     if (this.doorbell === undefined) return Queue.offerUnsafe(mailbox, envelope)
     const { wakeUps } = this.hub
@@ -336,7 +343,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (this.doorbell !== undefined && this.hasWork) this.whileAwake(undefined)
   }
 
-  private get hasWork(): boolean {
+  get hasWork(): boolean {
     return this.mailbox.messages.length > 0 || this.status >= ending
   }
 
@@ -361,85 +368,6 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // sleep
-  // -------------------------------------------------------------------------------------------------------
-
-  /** Gives up fiber and mailbox until there is something to do. `false` when there is. */
-  hibernate(): boolean {
-    const { doorbell } = this
-    if (doorbell === undefined || this.hasWork || this.asleep) return false
-    this.asleep = true
-    this.doorbell = undefined
-    doorbell(Effect.void)
-    this.fiber = undefined
-    this.mailbox = this.runtime.noMailbox
-    this.ownTurn = undefined
-    const { extras } = this
-    if (extras !== undefined) extras.context = undefined
-    this.runtime.hibernation!.count++
-    note(this, { _tag: "Hibernate" })
-    this.runtime.persistence?.rests(this)
-    return true
-  }
-
-  /** It sleeps no longer. `false` when it did not sleep. */
-  leaveSleep(): boolean {
-    if (!this.asleep) return false
-    this.asleep = false
-    this.runtime.hibernation!.count--
-    return true
-  }
-
-  /** Gets a fiber and a mailbox again. */
-  private rouse(): void {
-    const { runtime } = this
-    this.leaveSleep()
-    this.neverRests()
-    if (this.extras !== undefined) this.extras.leaving = undefined
-    this.mailbox = runtime.makeMailbox()
-    this.follow(runtime.runFork(this.turn))
-    this.staysAwake()
-    note(this, { _tag: "Wake" })
-  }
-
-  /** It is awake until it has had nothing to do for a while. */
-  staysAwake(): void {
-    this.rest = this.runtime.hibernation?.add(this, this.hub.now())
-  }
-
-  /** Leaves memory for the store, if nobody has to do with it and it holds nothing. */
-  passivate(): void {
-    const { runtime: { persistence } } = this
-    if (persistence === undefined || !this.isFree) return
-    const { lastActiveAt } = this
-    const leaving = this.more().leaving = {}
-    persistence.saveNow(this, (saved) => {
-      if (this.extras?.leaving !== leaving) return
-      this.extras.leaving = undefined
-      // Whatever it did meanwhile, and whoever came, has it stay.
-      if (saved && this.asleep && this.isFree && this.lastActiveAt === lastActiveAt && !persistence.pends(this)) {
-        Ending.leave(this)
-      }
-    })
-  }
-
-  /** Is there nobody who has to do with it, and nothing that it holds? */
-  private get isFree(): boolean {
-    const { extras } = this
-    if (extras === undefined) return true
-    const { connections, scope, watchers } = extras
-    return !this.watched && watchers?.isShared !== true && connections?.isIdle !== false &&
-      (scope === undefined || scope.state._tag === "Empty")
-  }
-
-  /** It is not looked at any more. */
-  neverRests(): void {
-    if (this.rest === undefined) return
-    this.runtime.hibernation!.remove(this.rest)
-    this.rest = undefined
-  }
-
-  // -------------------------------------------------------------------------------------------------------
   // the fiber
   // -------------------------------------------------------------------------------------------------------
 
@@ -448,39 +376,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return fiber !== undefined && fiber === this.fiber
   }
 
-  /** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
-  relaunch(kept: Kept): void {
-    const { args, clients, idleTimeout, metadata, timers, user } = kept
-    if (args !== undefined) this.more().args = args
-    if (Object.keys(metadata).length > 0) this.more().metadata = metadata
-    if (user !== null) this.setUser(user)
-    if (idleTimeout !== null) this.idleTimeout = idleTimeout
-    if (clients.length > 0) (this.more().answers ??= new Answers(this.runtime.remember)).recall(clients)
-    this.hub.expiry.add(this)
-    this.hub.expiryAlarm.arm()
-    this.savedExpiry = this.hub.expiry.expiresAt(this)
-    // Before the hook runs, which may set them anew.
-    const now = this.hub.now()
-    for (const { at, every, key, payload, tag } of timers) {
-      this.keepTimer(
-        new SelfTimer(this, this.runtime.route(tag), payload, Math.max(0, at - now), every, key ?? undefined)
-      )
-    }
-    this.follow(this.runtime.runFork(Effect.suspend(() => bootFrom(this, kept.state))))
-  }
-
-  /** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
-  launch(args: unknown, options: StartOptions | undefined): void {
-    if (args !== undefined && this.runtime.supervision.onCrash === "reset") this.more().args = args
-    if (options?.metadata !== undefined) this.more().metadata = options.metadata
-    if (options?.user !== undefined) this.setUser(options.user)
-    if (options?.idleTimeout !== undefined) this.idleTimeout = Duration.toMillis(options.idleTimeout)
-    this.hub.expiry.add(this)
-    this.hub.expiryAlarm.arm()
-    this.follow(this.runtime.runFork(Effect.suspend(() => boot(this, args))))
-  }
-
-  private follow(fiber: Fiber.Fiber<void>): void {
+  /** Notes its fiber, whose end is its own. */
+  follow(fiber: Fiber.Fiber<void>): void {
     this.fiber = fiber
     fiber.addObserver((exit) => {
       // One that the session gave up has nothing to tell.
@@ -589,23 +486,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     noteHandled(this, envelope, "success")
     const { persistence } = this.runtime
     if (persistence === undefined) envelope.succeed(out[1])
-    else this.answer(envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
+    else answerKept(this, envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
     return undefined
-  }
-
-  /** Answers when the policy says so: under write-ahead, what an answer tells of is written first. */
-  private answer(envelope: Envelope, exit: Exit.Exit<any, any>, persistence: Persistence): void {
-    // What it remembers is to be kept, too.
-    if (envelope.isRemembered) this.keepsChanged()
-    if (!persistence.isWriteAhead || !persistence.pends(this)) return envelope.settle(exit)
-    envelope.decided?.(exit)
-    persistence.whenSaved(this, (written) => envelope.settle(written ? exit : Exit.fail(this.unwritten(envelope))))
-  }
-
-  private unwritten({ route: { tag } }: Envelope): SessionEnded | SessionCrashed {
-    return this.reason === undefined
-      ? SessionCrashed.of(this.kind, this.id, tag, new Error("its state could not be written"))
-      : SessionEnded.of(this.kind, this.id, this.reason, true)
   }
 
   /** The Effect of a handler failed: with its declared error, which is its answer, or it died. */
@@ -620,7 +502,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     envelope.timer?.done()
     const { persistence } = this.runtime
     if (persistence === undefined) envelope.settle(Exit.failCause(cause))
-    else this.answer(envelope, Exit.failCause(cause), persistence)
+    else answerKept(this, envelope, Exit.failCause(cause), persistence)
     return undefined
   }
 

@@ -260,13 +260,15 @@ const guarded = (session: LiveSession, watcher: Watcher<any>): Watcher<any> => {
     session.runtime.runFork(Effect.logError(`a watcher of session ${session.kind}/${session.id} threw`, defect))
   }
   return {
-    changed: (state, version, epoch) => {
-      try {
-        watcher.changed(state, version, epoch)
-      } catch (defect) {
-        failed(defect)
+    ...(watcher.changed !== undefined && {
+      changed: (state, version, epoch) => {
+        try {
+          watcher.changed?.(state, version, epoch)
+        } catch (defect) {
+          failed(defect)
+        }
       }
-    },
+    }),
     ended: (reason) => {
       try {
         watcher.ended(reason)

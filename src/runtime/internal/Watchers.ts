@@ -51,7 +51,7 @@ export class Watchers {
       this.ref.value = state
       PubSub.publishUnsafe(this.ref.pubsub, state)
     }
-    for (const watcher of this.set) watcher.changed(state, version, epoch)
+    for (const watcher of this.set) watcher.changed?.(state, version, epoch)
   }
 
   ended(reason: EndReason): void {

@@ -3,18 +3,57 @@
  * a new incarnation after a crash.
  */
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
+import type { StartOptions } from "../../contract/Session.ts"
 import { StartFailed } from "../../contract/SessionError.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
+import { SelfTimer } from "./sessionDeadlines.ts"
+import { stayAwake } from "./sleeping.ts"
+import type { Kept } from "./snapshots/SnapshotCodec.ts"
 import { ending, running, starting } from "./status.ts"
 
+/** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
+export const launch = (session: LiveSession, args: unknown, options: StartOptions | undefined): void => {
+  if (args !== undefined && session.runtime.supervision.onCrash === "reset") session.more().args = args
+  if (options?.metadata !== undefined) session.more().metadata = options.metadata
+  if (options?.user !== undefined) session.setUser(options.user)
+  if (options?.idleTimeout !== undefined) session.idleTimeout = Duration.toMillis(options.idleTimeout)
+  session.hub.expiry.add(session)
+  session.hub.expiryAlarm.arm()
+  session.follow(session.runtime.runFork(Effect.suspend(() => boot(session, args))))
+}
+
+/** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
+export const relaunch = (session: LiveSession, kept: Kept): void => {
+  const { args, clients, idleTimeout, metadata, remembersSince, timers, user } = kept
+  const { hub, runtime } = session
+  if (args !== undefined) session.more().args = args
+  if (Object.keys(metadata).length > 0) session.more().metadata = metadata
+  if (user !== null) session.setUser(user)
+  if (idleTimeout !== null) session.idleTimeout = idleTimeout
+  session.more().remembersSince = remembersSince ?? Infinity
+  if (clients.length > 0) session.answers.recall(clients)
+  hub.expiry.add(session)
+  hub.expiryAlarm.arm()
+  session.savedExpiry = hub.expiry.expiresAt(session)
+  // Before the hook runs, which may set them anew.
+  const now = hub.now()
+  for (const { at, every, key, payload, tag } of timers) {
+    session.keepTimer(
+      new SelfTimer(session, runtime.route(tag), payload, Math.max(0, at - now), every, key ?? undefined)
+    )
+  }
+  session.follow(runtime.runFork(Effect.suspend(() => bootFrom(session, kept.state))))
+}
+
 /** The first thing that the fiber does. */
-export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
+const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
   const start = { id: session.id, args, self: session.self }
   let state: unknown
   try {
@@ -31,7 +70,7 @@ export const boot = (session: LiveSession, args: unknown): Effect.Effect<void> =
 }
 
 /** The first thing that the fiber of a session from the store does. */
-export const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
+const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
   const { restore } = session.runtime.behavior
   if (restore === undefined) return booted(session, kept, true)
   let state: unknown
@@ -57,7 +96,7 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
     session.hasStarted = true
     // An end may have been asked for while init ran.
     if (session.status === starting) session.status = running
-    session.staysAwake()
+    stayAwake(session)
     // One from the store has started before.
     if (!restored) {
       counters.started++

@@ -17,6 +17,7 @@ import { type Envelope, settled } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
 import { EndDeadline } from "./sessionDeadlines.ts"
+import { leaveSleep, neverRest } from "./sleeping.ts"
 import { ended, ending } from "./status.ts"
 
 /** Begins the end, or hurries one that drains. */
@@ -27,7 +28,7 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
     session.reason = reason
     session.hub.expiry.remove(session)
     // There is neither a message nor a fiber to wait for.
-    if (session.leaveSleep()) return fiberEnded(session, Exit.void)
+    if (leaveSleep(session)) return fiberEnded(session, Exit.void)
     if (drain && !pausesIdly(session)) {
       session.wake()
       // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
@@ -161,26 +162,6 @@ const tellStore = (session: LiveSession): void => {
   else persistence.ended(session, keeping.has(reason!._tag))
 }
 
-/** Leaves memory without having ended: it is in the store. */
-export const leave = (session: LiveSession): void => {
-  const { hub, id, runtime } = session
-  note(session, { _tag: "Passivate" })
-  session.status = ended
-  session.reason = EndReason.moved
-  let alarmAt = Infinity
-  for (const timer of session.extras?.timers?.values() ?? []) alarmAt = Math.min(alarmAt, timer.kept.at)
-  session.leaveSleep()
-  session.neverRests()
-  hub.expiry.remove(session)
-  runtime.persistence!.forget(session)
-  session.cancelTimers()
-  if (session.user !== undefined) hub.assign(session, session.user, undefined)
-  if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
-  hub.live--
-  session.extras = undefined
-  if (alarmAt < Infinity) runtime.persistence!.left(alarmAt)
-}
-
 const finish = (session: LiveSession): void => {
   if (session.status === ended) return
   tellStore(session)
@@ -202,7 +183,7 @@ const finish = (session: LiveSession): void => {
     }
   }
   session.fiber = undefined
-  session.neverRests()
+  neverRest(session)
   if (extras === undefined) return
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)

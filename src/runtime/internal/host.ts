@@ -110,7 +110,7 @@ export const make: Effect.Effect<
         )
         yield* Effect.acquireRelease(Effect.sync(() => showKind(kind.context, kind)), (remove) => Effect.sync(remove))
         if (kind.persistence !== undefined) {
-          yield* Effect.forkScoped(kind.persistence.alarms)
+          yield* Effect.forkScoped(kind.persistence.alarms.watch)
           yield* Effect.forkScoped(kind.persistence.tend)
         }
         return sessions

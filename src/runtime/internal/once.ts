@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import { type CallError, CallTimeout, type OnceError } from "../../contract/SessionError.ts"
 import type { OnceOptions } from "../../contract/SessionRef.ts"
-import { Action, Answers } from "./Answers.ts"
+import { Action } from "./Answers.ts"
 import { address, admit, callsItself, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import type { LocalRef } from "./LocalRef.ts"
@@ -30,7 +30,7 @@ export const callOnce = (
       return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
     }
     if (session.isRunBy(fiber)) return Effect.die(callsItself(session, tag))
-    const answers = session.more().answers ??= new Answers(session.runtime.remember)
+    const answers = session.answers
     const known = answers.find(checkOnce(once), session.epoch)
     if (known instanceof Action) return answerOnce(session, tag, known, timeout, now + timeout)
     if (known !== undefined) return Effect.fail(known)

@@ -95,7 +95,6 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
       })
       if (bound !== undefined) {
         yield* bound.watch({
-          changed() {},
           // It goes with the server too, which is no fault of the client.
           ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked()
         })

@@ -21,20 +21,13 @@ import { type Snapshot, type SnapshotStore, SnapshotStoreError } from "../../../
 import type { Hub } from "../Hub.ts"
 import type { LiveSession } from "../LiveSession.ts"
 import { Deadline } from "../Timers.ts"
+import { Alarms } from "./Alarms.ts"
+import { Breaker } from "./Breaker.ts"
+import { pauseAfter } from "./pauses.ts"
 import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
 
 /** How many are written at a time. */
 const batchSize = 256
-
-/** Pauses between attempts while the store fails, in milliseconds. */
-const firstPause = 100
-const longestPause = 30_000
-
-/** How often alarms of sessions that are not in memory are looked for at least, in milliseconds. */
-const alarmInterval = 60_000
-
-/** The pause before an alarm is tried again whose session could not be loaded, in milliseconds. */
-const alarmPause = 1_000
 
 /** How often what the store says of expiry is looked after, in milliseconds. */
 const tendInterval = 60_000
@@ -78,8 +71,6 @@ export class Persistence extends Deadline {
   private readonly codec: SnapshotCodec
   private readonly clock: Clock.Clock
   private readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  /** Starts a session whose alarm is due. */
-  private readonly activate: (id: string) => Effect.Effect<unknown, LoadError>
   /** Those in memory. */
   private readonly sessions: ReadonlyMap<string, LiveSession>
   private readonly dirty = new Set<LiveSession>()
@@ -89,11 +80,14 @@ export class Persistence extends Deadline {
   private readonly underWay = new Map<LiveSession, Array<Waiter>>()
   /** Those who wait until nothing is left to be written for a session that is gone, by its id. */
   private readonly settling = new Map<string, Deferred.Deferred<void>>()
+  private readonly breaker = new Breaker(() => this.now())
   private writer: Fiber.Fiber<void> | undefined
   private dueAt = Infinity
   private failures = 0
+  /** How many are written at a time now. */
+  private size = batchSize
   private closed = false
-  private readonly alarmClock: AlarmClock
+  readonly alarms: Alarms
 
   constructor(
     definition: Session.Any,
@@ -110,11 +104,17 @@ export class Persistence extends Deadline {
     this.clock = hub.clock
     this.store = store
     this.run = run
-    this.activate = activate
     this.sessions = sessions
     this.options = options
     this.codec = new SnapshotCodec(definition, options.migrations)
-    this.alarmClock = new AlarmClock(this)
+    this.alarms = new Alarms({
+      kind: this.kind,
+      store,
+      clock: this.clock,
+      isAway: (id) => !sessions.has(id) && !this.lasts.has(id),
+      activate,
+      failed: (error, retryIn) => this.tell("", error, retryIn)
+    })
   }
 
   private now(): number {
@@ -171,13 +171,18 @@ export class Persistence extends Deadline {
     id: string,
     effect: Effect.Effect<A, SnapshotStoreError>
   ): Effect.Effect<A, StoreUnavailable> {
-    return effect.pipe(
+    const asked = effect.pipe(
       Effect.catch((error) => this.unavailable(id, error.message, error)),
       Effect.timeoutOrElse({
         duration: readLimit,
         orElse: () => this.unavailable(id, `the store did not answer within ${readLimit} ms`)
       })
     )
+    return this.breaker.guard(asked, (failures, retryIn) =>
+      // The event of the last failure says it all.
+      Effect.fail(
+        StoreUnavailable.of(this.kind, id, `the store failed ${failures} times; it is asked again in ${retryIn} ms`)
+      ))
   }
 
   private unavailable(id: string, why: string, cause?: SnapshotStoreError): Effect.Effect<never, StoreUnavailable> {
@@ -273,7 +278,7 @@ export class Persistence extends Deadline {
 
   /** It left memory, with this alarm. */
   left(alarmAt: number): void {
-    this.alarmClock.note(alarmAt)
+    this.alarms.note(alarmAt)
   }
 
   /** Answers those who wait for it to be written. */
@@ -312,12 +317,8 @@ export class Persistence extends Deadline {
     })
   }
 
-  private get pause(): number {
-    return Math.min(longestPause, firstPause * 2 ** (this.failures - 1))
-  }
-
   private retryLater(): void {
-    this.dueAt = this.now() + this.pause
+    this.dueAt = this.now() + pauseAfter(this.failures)
     this.hub.timers.set(this, this.dueAt)
   }
 
@@ -336,11 +337,11 @@ export class Persistence extends Deadline {
       const gone: Array<{ readonly id: string; readonly last: Last }> = []
       const sessions: Array<{ readonly session: LiveSession; readonly snapshot: Snapshot }> = []
       for (const [id, last] of this.lasts) {
-        if (gone.length === batchSize) break
+        if (gone.length === this.size) break
         gone.push({ id, last })
       }
       for (const session of this.dirty) {
-        if (gone.length + sessions.length >= batchSize) break
+        if (gone.length + sessions.length >= this.size) break
         this.dirty.delete(session)
         const snapshot = session.isOver ? undefined : this.encode(session)
         if (snapshot === undefined) this.answer(session, false)
@@ -370,9 +371,13 @@ export class Persistence extends Deadline {
         Effect.sync(() => {
           if (Exit.isFailure(exit)) {
             for (const { session } of sessions) this.again(session)
+            // So that one that the store refuses does not hold up the others: fewer at a time, and these come last.
+            this.size = Math.max(1, Math.floor((gone.length + sessions.length) / 2))
+            for (const { id, last } of gone) if (this.lasts.delete(id)) this.lasts.set(id, last)
             this.failed(Option.getOrElse(Exit.findErrorOption(exit), () => exit.cause))
             return
           }
+          this.size = batchSize
           this.recovered(sessions.map(({ session }) => session))
           for (const { id, last } of gone) {
             if (this.lasts.get(id) === last) this.lasts.delete(id)
@@ -409,7 +414,7 @@ export class Persistence extends Deadline {
 
   private failed(error: unknown): void {
     this.failures++
-    this.tell("", error, this.pause)
+    this.tell("", error, pauseAfter(this.failures))
   }
 
   private recovered(written: ReadonlyArray<LiveSession>): void {
@@ -449,49 +454,8 @@ export class Persistence extends Deadline {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // alarms, and the end
+  // upkeep, and the end
   // -------------------------------------------------------------------------------------------------------
-
-  /** Looks for alarms of sessions that are not in memory, while the Scope lives. */
-  get alarms(): Effect.Effect<void> {
-    let failures = 0
-    return Effect.forever(
-      Effect.gen({ self: this }, function*() {
-        this.alarmClock.begin()
-        const { due, next } = yield* this.comingAlarms
-        const outcomes = yield* Effect.forEach(due, (id) => Effect.exit(this.activate(id)), { concurrency: 16 })
-        failures = 0
-        // Those that could not be loaded are tried again soon.
-        const failed = outcomes.some(Exit.isFailure)
-        const now = this.now()
-        yield* this.alarmClock.until(Math.max(now + (failed ? alarmPause : 1), Math.min(next, now + alarmInterval)))
-      }).pipe(Effect.catchCause((cause) => {
-        const pause = Math.min(longestPause, firstPause * 2 ** failures++)
-        this.tell("", Cause.squash(cause), pause)
-        return Effect.sleep(pause)
-      }))
-    )
-  }
-
-  /** The sessions that are in the store only and whose alarm is due, and when the next one is. */
-  private get comingAlarms(): Effect.Effect<
-    { readonly due: ReadonlyArray<string>; readonly next: number },
-    SnapshotStoreError
-  > {
-    return Effect.gen({ self: this }, function*() {
-      const { kind, store } = this
-      // Those in memory look after their alarms themselves; what the store says of them may be old.
-      for (let limit = batchSize;; limit *= 4) {
-        const now = this.now()
-        const all = yield* store.alarms(kind, now + alarmInterval, limit)
-        const away = all.filter(({ id }) => !this.sessions.has(id) && !this.lasts.has(id))
-        const due = away.filter(({ alarmAt }) => alarmAt <= now).map(({ id }) => id)
-        if (away.length === 0 && all.length === limit) continue
-        const next = away.find(({ alarmAt }) => alarmAt > now)?.alarmAt ?? Infinity
-        return { due, next: all.length === limit ? Math.min(next, now) : next }
-      }
-    })
-  }
 
   /**
    * Keeps what the store says of when sessions expire behind their activity, which is no change, and lets it forget what
@@ -547,44 +511,6 @@ export class Persistence extends Deadline {
         if (this.writer === undefined) yield* Effect.sleep(Math.max(1, this.dueAt - this.now()))
         else yield* Fiber.await(this.writer)
       }
-    })
-  }
-}
-
-/** Sleeps until the next alarm. */
-class AlarmClock {
-  private readonly persistence: Persistence
-  /** The first alarm of those that left memory since the store was asked. */
-  private noted = Infinity
-  private at = Infinity
-  private ring: Deferred.Deferred<void> | undefined
-
-  constructor(persistence: Persistence) {
-    this.persistence = persistence
-  }
-
-  /** The store is about to be asked. */
-  begin(): void {
-    this.noted = Infinity
-  }
-
-  /** A session that has an alarm left memory. */
-  note(alarmAt: number): void {
-    this.noted = Math.min(this.noted, alarmAt)
-    if (alarmAt < this.at && this.ring !== undefined) Deferred.doneUnsafe(this.ring, Effect.void)
-  }
-
-  until(at: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const now = this.persistence["clock"].currentTimeMillisUnsafe()
-      this.at = Math.min(at, this.noted)
-      const ring = this.ring = Deferred.makeUnsafe<void>()
-      return Effect.ensuring(
-        Effect.raceFirst(Effect.sleep(Math.max(1, this.at - now)), Deferred.await(ring)),
-        Effect.sync(() => {
-          this.ring = undefined
-        })
-      )
     })
   }
 }

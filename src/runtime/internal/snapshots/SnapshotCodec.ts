@@ -40,6 +40,8 @@ export interface Kept {
   readonly metadata: Readonly<Record<string, unknown>>
   readonly timers: ReadonlyArray<KeptTimer>
   readonly clients: ReadonlyArray<KeptClient>
+  /** The epoch since which no client was forgotten; `null`: one was. */
+  readonly remembersSince?: number | null
   /** The arguments of its start, if a reset needs them. */
   readonly args?: unknown
 }
@@ -63,6 +65,7 @@ const Body = Schema.Struct({
     last: Schema.Number,
     answers: Schema.Array(Schema.Struct({ sequence: Schema.Number, tag: Schema.String, exit: Schema.Unknown }))
   })),
+  remembersSince: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   args: Schema.optionalKey(Schema.Unknown)
 })
 
@@ -137,6 +140,7 @@ export class SnapshotCodec {
       metadata: session.metadata,
       timers,
       clients: extras?.answers?.kept((tag, exit) => this.encodeExit(tag, exit)) ?? [],
+      remembersSince: finite(session.remembersSince),
       ...extras?.args === undefined ? undefined : { args: this.encodeArgs(extras.args) }
     }
     return {

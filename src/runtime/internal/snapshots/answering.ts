@@ -1,0 +1,30 @@
+/**
+ * When the answers of a session that is kept are given.
+ */
+import * as Exit from "effect/Exit"
+import { SessionCrashed, SessionEnded } from "../../../contract/SessionError.ts"
+import type { Envelope } from "../Envelope.ts"
+import type { LiveSession } from "../LiveSession.ts"
+import type { Persistence } from "./Persistence.ts"
+
+/** Answers at once; or, under write-ahead, when what the answer tells of is written. */
+export const answerKept = (
+  session: LiveSession,
+  envelope: Envelope,
+  exit: Exit.Exit<any, any>,
+  persistence: Persistence
+): void => {
+  // What it remembers is to be kept, too.
+  if (envelope.isRemembered) session.keepsChanged()
+  if (!persistence.isWriteAhead || !persistence.pends(session)) return envelope.settle(exit)
+  envelope.decided?.(exit)
+  persistence.whenSaved(session, (written) => envelope.settle(written ? exit : Exit.fail(unwritten(session, envelope))))
+}
+
+const unwritten = (
+  { id, kind, reason }: LiveSession,
+  { route: { tag } }: Envelope
+): SessionEnded | SessionCrashed =>
+  reason === undefined
+    ? SessionCrashed.of(kind, id, tag, new Error("its state could not be written"))
+    : SessionEnded.of(kind, id, reason, true)
