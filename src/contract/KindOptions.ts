@@ -136,6 +136,11 @@ export interface KindOptions<in out Tag extends string = string> {
    * clients (default: 16); the one that sent nothing for longest is forgotten first.
    */
   readonly remember?: { readonly answers?: number | undefined; readonly clients?: number | undefined } | undefined
+  /**
+   * Are starts counted by the `StartLimiter`? `false` for kinds that the program starts by itself, such as topics and
+   * inboxes, where no stranger decides how many there are. Default: `true`.
+   */
+  readonly limitStarts?: boolean | undefined
   /** Messages that one session may get. Default: the configured `messageRate` (no limit). */
   readonly messageRate?: Rate | undefined
 }

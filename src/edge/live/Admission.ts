@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as Scope from "effect/Scope"
@@ -89,6 +89,79 @@ export const token = <K extends HttpSession.AnyKind, B extends HttpSession.AnyKi
   | JwtVerifier
   | Connections
 > => ({ kind: options.kind.kind, make: TokenAdmission.make(options) as Effect.Effect<Doorkeeper, never, any> })
+
+/**
+ * Goes on from the session that a client comes with to another one: its user's inbox, the topic of its room. `to` finds or
+ * starts that one, or fails with an error that carries its HTTP status. The connection is cut when the first is worth
+ * nothing any more, or has ended.
+ *
+ * ```ts
+ * const user = Admission.through(Admission.cookie(Visitor), Inboxes.kind, ({ session }) =>
+ *   Effect.flatMap(session.info, ({ user }) => user === undefined ? nobody : inboxes.open(user)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const through = <Name extends string, RFrom, K extends Session.Any & { readonly kind: Name }, R>(
+  admission: Admission<string, RFrom>,
+  kind: K,
+  to: (client: Admitted) => Effect.Effect<SessionRef<Session.State<K>, any>, Refused, R>
+): Admission<Name, RFrom | R> => ({
+  kind: kind.kind,
+  make: Effect.gen(function*() {
+    const { connect, find } = yield* admission.make
+    const context = yield* Effect.context<R>()
+    const goOn = (from: Admitted): Effect.Effect<Admitted, Refused> =>
+      Effect.map(Effect.provideContext(to(from), context), (session) => ({ ...from, session }))
+    return {
+      find: (request) => Effect.flatMap(find(request), goOn),
+      connect: Effect.fnUntraced(function*(request, fate) {
+        const from = yield* connect(request, fate)
+        yield* from.session.watch({
+          // It goes with the server too, which is no fault of the client.
+          ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked()
+        })
+        const admitted = yield* goOn(from)
+        yield* admitted.session.attach
+        return admitted
+      })
+    }
+  })
+})
+
+/**
+ * Does something for each client that has come, for as long as it is connected: what is acquired there is released when it
+ * goes. It runs before the client is told anything.
+ *
+ * ```ts
+ * const seen = Admission.whileConnected(Admission.cookie(Visitor), ({ session }) =>
+ *   Effect.asVoid(present.track("shop", session.id, { device: session.id })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const whileConnected = <Kind extends string, RFrom, R>(
+  admission: Admission<Kind, RFrom>,
+  run: (client: Admitted) => Effect.Effect<void, Refused, R>
+): Admission<Kind, RFrom | Exclude<R, Scope.Scope>> => ({
+  ...admission,
+  make: Effect.gen(function*() {
+    const { connect, find } = yield* admission.make
+    const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+    return {
+      find,
+      connect: (request, fate) =>
+        Effect.tap(
+          connect(request, fate),
+          (client) =>
+            Effect.updateContext(run(client), (own: Context.Context<Scope.Scope>) =>
+              Context.merge(context, own) as Context.Context<R>)
+        )
+    }
+  })
+})
 
 /**
  * A client as `allow` sees it.

@@ -62,6 +62,8 @@ export class Kind {
   readonly callTimeout: number
   readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  /** Are its starts counted? */
+  readonly limitsStarts: boolean
   /** Keeps its sessions in the store, if that is wanted. */
   readonly persistence: Persistence | undefined
   /** Finds a session that is in the store only, and starts it; `false` when there is none. */
@@ -99,6 +101,7 @@ export class Kind {
     this.callTimeout = settings.callTimeout
     this.reconnectWindow = settings.reconnectWindow
     this.messageRate = settings.messageRate
+    this.limitsStarts = settings.limitsStarts
     this.remember = settings.remember
     this.hibernation = settings.hibernateAfter === Infinity
       ? undefined
@@ -201,6 +204,7 @@ const checkOptions = (
       infinite: true
     }),
     messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate),
+    limitsStarts: Effect.succeed(options.limitStarts ?? true),
     hibernateAfter: SessionsConfig.duration(name("hibernateAfter"), options.hibernateAfter ?? Infinity, {
       infinite: true
     }),

@@ -224,7 +224,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
-    const { hub, name: kind } = this.runtime
+    const { hub, limitsStarts, name: kind } = this.runtime
+    if (!limitsStarts) return Effect.void
     const check = hub.startLimiter.check({ kind, id, address: options?.address })
     if (!hub.events.active) return check
     return Effect.tapError(
