@@ -117,7 +117,7 @@ export class Kind {
       this.runFork,
       (id) => this.activate(id),
       this.sessions,
-      settings.snapshots
+      { ...settings.snapshots, idleTimeout: settings.idleTimeout }
     )
     const routes = new Map<string, Route>()
     for (const tag of definition.protocol.keys()) {
@@ -220,7 +220,10 @@ const checkSnapshots = (
   name: (option: string) => string,
   { hibernateAfter, snapshots }: KindOptions,
   store: Option.Option<SnapshotStore["Service"]>
-): Effect.Effect<PersistenceOptions & { readonly store: SnapshotStore["Service"] } | undefined, InvalidConfig> =>
+): Effect.Effect<
+  Omit<PersistenceOptions, "idleTimeout"> & { readonly store: SnapshotStore["Service"] } | undefined,
+  InvalidConfig
+> =>
   Effect.gen(function*() {
     if (snapshots === undefined) return undefined
     const invalid = (option: string, message: string) =>

@@ -29,8 +29,8 @@ import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
 /** How many are written at a time. */
 const batchSize = 256
 
-/** How often what the store says of expiry is looked after, in milliseconds. */
-const tendInterval = 60_000
+/** How often what the store says of expiry is looked after at least, in milliseconds. */
+const longestTendInterval = 60_000
 
 /** How long the store may take before what it was asked for counts as failed, in milliseconds. */
 const readLimit = 5_000
@@ -61,6 +61,8 @@ export interface PersistenceOptions {
   readonly debounce: number
   readonly migrations: ReadonlyArray<Migration>
   readonly passivateAfter: number
+  /** Of the kind, in milliseconds. */
+  readonly idleTimeout: number
 }
 
 export class Persistence extends Deadline {
@@ -462,11 +464,12 @@ export class Persistence extends Deadline {
    * has expired, while the Scope lives.
    */
   get tend(): Effect.Effect<void> {
+    const interval = Math.min(longestTendInterval, this.options.idleTimeout / 4)
     return Effect.forever(
       Effect.andThen(
-        Effect.sleep(tendInterval),
+        Effect.sleep(interval),
         Effect.suspend(() => {
-          const soon = this.now() + 2 * tendInterval
+          const soon = this.now() + 2 * interval
           if (this.options.save !== "atEnd") {
             for (const session of this.sessions.values()) {
               if (session.savedExpiry < soon && this.hub.expiry.expiresAt(session) > session.savedExpiry) {
@@ -476,7 +479,7 @@ export class Persistence extends Deadline {
           }
           return Effect.catchCause(
             this.store.sweep(this.now()),
-            (cause) => Effect.sync(() => this.tell("", Cause.squash(cause), tendInterval))
+            (cause) => Effect.sync(() => this.tell("", Cause.squash(cause), interval))
           )
         })
       )
