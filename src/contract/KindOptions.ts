@@ -58,9 +58,14 @@ export interface Rate {
  *
  * - `"atEnd"`: not before; a crash of the process loses all;
  * - `"atHibernation"`: when it hibernates; a crash loses what happened since;
- * - `{ every: n }`: after every n-th change; a crash loses less than n changes;
- * - `{ debounce }`: so long after a change; a crash loses at most that much time;
- * - `"everyChange"`: before the change is answered; a crash loses nothing that was answered.
+ * - `{ every: n }`: after every n-th change of the state; a crash loses less than n changes, or what came since a write
+ *   began that was not done;
+ * - `{ debounce }`: so long after a change; a crash loses at most that much time, or what came since a write began that was
+ *   not done;
+ * - `"everyChange"`: before the message is answered; a crash loses nothing that a message was answered. What watchers see
+ *   may not be written yet.
+ *
+ * A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.
  *
  * @since 0.1.0
  * @category models

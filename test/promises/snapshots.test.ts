@@ -3,7 +3,6 @@ import { Clock, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Result, S
 import {
   EndReason,
   type KindOptions,
-  Migration,
   Reducer,
   Session,
   Sessions,
@@ -886,87 +885,6 @@ describe("Snapshots: fencing", () => {
       yield* one.close
       yield* two.close
     }))
-})
-
-describe("Snapshots: formats", () => {
-  const Versioned = class extends Session.Service<any>()("Versioned", {
-    state: Schema.Struct({ names: Schema.Array(Schema.String), total: Schema.Int }),
-    protocol: [Rpc.make("Noop")]
-  }) {}
-  const First = Schema.Struct({ name: Schema.String })
-  const Second = Schema.Struct({ names: Schema.Array(Schema.String) })
-  const migrations = [
-    Migration.make(First, ({ name }) => ({ names: [name] })),
-    Migration.make(Second, ({ names }) => ({ names, total: names.length }))
-  ]
-  const fixture = (state: string) =>
-    `{"state":${state},"startedAt":5,"lastActiveAt":5,"idleTimeout":null,"user":null,"metadata":{},"timers":[],"clients":[]}`
-  const fixtures = [
-    [1, fixture(`{"name":"ada"}`), { names: ["ada"], total: 1 }],
-    [2, fixture(`{"names":["ada","bob"]}`), { names: ["ada", "bob"], total: 2 }],
-    [3, fixture(`{"names":["eve"],"total":7}`), { names: ["eve"], total: 7 }]
-  ] as const
-  const unreadable = [
-    ["a newer format", 4, fixture(`{"names":["eve"],"total":7}`)],
-    ["a format that never was", 0, fixture(`{"name":"ada"}`)],
-    ["damaged JSON", 3, `{"state":{"na`],
-    ["a state that does not fit", 3, fixture(`{"names":"eve"}`)],
-    ["an old state that does not fit", 1, fixture(`{"title":"ada"}`)],
-    ["a body without what belongs there", 3, `{"state":{"names":[],"total":0}}`]
-  ] as const
-
-  const withSnapshot = <A, E>(
-    format: number,
-    body: string,
-    effect: (store: Faulty) => Effect.Effect<A, E, any>,
-    chain: ReadonlyArray<Migration.Migration> = migrations
-  ) =>
-    Effect.gen(function*() {
-      const store = yield* makeStore
-      const key = { kind: "Versioned", id: "a" }
-      const { epoch } = yield* store.service.claim(key, 1)
-      yield* store.service.save([
-        { ...key, epoch, version: 1, format, body, savedAt: 5, expiresAt: null, alarmAt: null }
-      ])
-      return yield* Effect.provide(
-        effect(store),
-        TestSessions.layer(
-          Versioned.toLayer(
-            Versioned.behavior({
-              init: () => ({ names: [], total: 0 }),
-              handlers: { Noop: ({ state }) => [state] }
-            }),
-            { snapshots: { migrations: chain } }
-          )
-        ).pipe(Layer.provide(Layer.succeed(SnapshotStore.SnapshotStore, store.service)))
-      ) as Effect.Effect<A, E>
-    })
-
-  for (const [format, body, state] of fixtures) {
-    it.effect(`format ${format} is read`, () =>
-      withSnapshot(format, body, () =>
-        Effect.gen(function*() {
-          const ref = yield* (yield* Versioned).start("a")
-          assert.deepStrictEqual(yield* ref.state, state)
-          assert.strictEqual((yield* ref.info).startedAt, 5)
-        })))
-  }
-
-  for (const [what, format, body] of unreadable) {
-    it.effect(`${what} is set aside and told; the next start begins anew`, () =>
-      withSnapshot(format, body, (store) =>
-        Effect.gen(function*() {
-          const kinds = yield* Versioned
-          const error = yield* Effect.flip(kinds.ref("a").call("Noop"))
-          assert.strictEqual(error._tag, "SnapshotUnreadable")
-          const aside = yield* store.service.aside
-          assert.deepStrictEqual(aside.map(({ snapshot }) => [snapshot.format, snapshot.body]), [[format, body]])
-          const recorder = yield* TestSessions.Recorder
-          assert.lengthOf((yield* recorder.of("SnapshotError")).filter(({ id }) => id === "a"), 1)
-          assert.deepStrictEqual(yield* (yield* kinds.start("a")).state, { names: [], total: 0 })
-          assert.lengthOf(yield* store.service.aside, 1)
-        })))
-  }
 })
 
 describe("Snapshots: a store that fails", () => {

@@ -7,6 +7,12 @@ export interface Child {
   readonly lines: Array<string>
   /** Waits until so many lines came, or it ended. */
   readonly said: (count: number) => Effect.Effect<void>
+  /** Waits until so many lines begin like this, or it ended. */
+  readonly says: (start: string, times?: number) => Effect.Effect<void>
+  /** Waits until it is gone by itself. */
+  readonly ended: Effect.Effect<void>
+  /** Asks it to end, and waits until it is gone. */
+  readonly stop: Effect.Effect<void>
   /** Kills it as nothing can be handled, and waits until it is gone and all that it said has come. */
   readonly kill: Effect.Effect<void>
 }
@@ -17,6 +23,11 @@ export const start = (file: string, ...parameters: ReadonlyArray<string>) =>
     Effect.sync((): Child => {
       const path = new URL(file, import.meta.url).pathname
       const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", path, ...parameters], {
+        // Compiled once for all tests: most of what a start takes.
+        env: {
+          ...process.env,
+          NODE_COMPILE_CACHE: new URL("../../node_modules/.cache/test", import.meta.url).pathname
+        },
         stdio: ["ignore", "pipe", "inherit"]
       })
       const lines: Array<string> = []
@@ -50,6 +61,13 @@ export const start = (file: string, ...parameters: ReadonlyArray<string>) =>
         pid: child.pid ?? -1,
         lines,
         said: (count) => until(() => hasEnded || lines.length >= count),
+        says: (start, times = 1) =>
+          until(() => hasEnded || lines.filter((line) => line.startsWith(start)).length >= times),
+        ended: until(() => hasEnded),
+        stop: Effect.suspend(() => {
+          child.kill("SIGTERM")
+          return until(() => hasEnded)
+        }),
         kill: Effect.suspend(() => {
           child.kill("SIGKILL")
           return until(() => hasEnded)

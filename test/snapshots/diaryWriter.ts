@@ -1,0 +1,18 @@
+/** Starts a diary, or goes on with it, writes into it, and waits: `DIRECTORY TEXT`. Says what happens, a line each. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Effect } from "effect"
+import { writeSync } from "node:fs"
+import { argv } from "node:process"
+import * as Diary from "./Diary.ts"
+
+const [directory, text] = argv.slice(2) as [string, string]
+
+const say = (line: string) => writeSync(1, `${line}\n`)
+
+const program = Effect.gen(function*() {
+  const diary = yield* (yield* Diary.Diary).start("ada")
+  say(`wrote ${yield* diary.call("Write", text)}`)
+  return yield* Effect.never
+})
+
+NodeRuntime.runMain(Effect.provide(program, Diary.layer(directory, say)))

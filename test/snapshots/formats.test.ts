@@ -1,0 +1,170 @@
+/** What an older program kept is read by the present one; what nobody can read is set aside. */
+import { NodeFileSystem } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Option } from "effect"
+import { MemoryStore, type Snapshot, SnapshotStore } from "effect-sessions/snapshots"
+import { TestSessions } from "effect-sessions/testing"
+import { TestClock } from "effect/testing"
+import { fileURLToPath } from "node:url"
+import * as carts from "./carts.ts"
+
+/** The releases of which there are fixtures, the last one at the end. */
+const releases = ["0.1"]
+
+const key = { kind: "Cart", id: "ada" }
+const file = "snapshots/k-_cart/fd/k-ada.snapshot"
+const fixture = (release: string, version: number) =>
+  fileURLToPath(new URL(`fixtures/${release}/cart-${version}`, import.meta.url))
+
+const temporary = Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "formats-" }))
+
+/** What a directory that an older program left has of the session. */
+const keptBy = (release: string, version: number) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* temporary
+    yield* fs.copy(fixture(release, version), directory)
+    const peek = Effect.flatMap(SnapshotStore, (store) => store.peek(key))
+    return Option.getOrThrow(yield* Effect.provide(peek, carts.storeLayer(directory)))
+  })
+
+/** The present program, a minute later, with that in memory: the TestClock does not wait for files. */
+const goOn = <A, E, R>(snapshot: Snapshot, use: Effect.Effect<A, E, R>) =>
+  Effect.andThen(
+    TestClock.setTime(carts.start + 60_000),
+    Effect.flatMap(SnapshotStore, (store) => Effect.andThen(store.save([snapshot]), use)).pipe(
+      Effect.provide(TestSessions.layer(carts.CartLayer).pipe(Layer.provideMerge(Layer.fresh(MemoryStore.layer))))
+    )
+  )
+
+const test = Effect.provide(NodeFileSystem.layer)
+
+const state = (skus: ReadonlyArray<string>, currency: string, since: Date | null) => ({
+  items: skus.map((sku) => ({ sku, quantity: 1 })),
+  currency,
+  since
+})
+const started = new Date(carts.start)
+
+describe("Snapshots: formats", () => {
+  for (const version of [1, 2, 3] as const) {
+    it.effect(`version ${version} writes what ${releases.at(-1)} wrote, byte for byte`, () =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const directory = yield* temporary
+        yield* carts.write(directory, version)
+        const written = yield* fs.readFileString(`${directory}/${file}`)
+        assert.strictEqual(written, yield* fs.readFileString(`${fixture(releases.at(-1)!, version)}/${file}`))
+      }).pipe(test))
+  }
+
+  for (const release of releases) {
+    for (const version of [1, 2, 3] as const) {
+      it.effect(`what version ${version} kept with ${release} is read, with all that belongs to it`, () =>
+        Effect.gen(function*() {
+          const snapshot = yield* keptBy(release, version)
+          yield* goOn(
+            snapshot,
+            Effect.gen(function*() {
+              const cart = (yield* carts.Cart).ref("ada")
+              const [currency, since] = version < 3 ? ["EUR", null] : ["USD", started]
+              const read = yield* cart.state
+              assert.deepStrictEqual(read, state(["tea"], currency, since))
+              const { expiresAt, metadata, startedAt, user } = yield* cart.info
+              assert.deepStrictEqual({ expiresAt, metadata, startedAt, user }, {
+                expiresAt: carts.start + 3 * 86_400_000,
+                metadata: { device: "phone" },
+                startedAt: carts.start,
+                user: "ada"
+              })
+              // What it answered, it answers again.
+              const again = (sequence: number) => ({ ...carts.once(sequence), again: true })
+              const crash = yield* Effect.flip(cart.callOnce("Crash", undefined, again(1)))
+              assert.strictEqual(crash._tag, "SessionCrashed")
+              assert.include(crash.message, "the till is broken")
+              assert.strictEqual(yield* cart.callOnce("Add", "tea", again(2)), 1)
+              const refusal = yield* Effect.flip(cart.callOnce("Add", "gold", again(3)))
+              assert.strictEqual(refusal._tag, "SoldOut")
+              assert.strictEqual(yield* cart.state, read)
+              assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
+              // Its timers ring when they were due.
+              yield* TestClock.adjust("28 minutes")
+              assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], currency, since))
+              yield* TestClock.adjust("1 minute")
+              assert.deepStrictEqual(yield* cart.state, state(["tea", "jam", "milk"], currency, since))
+              yield* TestClock.adjust("4 hours")
+              assert.deepStrictEqual(yield* cart.state, state(["tea", "jam", "milk", "news", "news"], currency, since))
+              // A reset begins with the arguments of its start.
+              yield* Effect.flip(cart.call("Crash"))
+              yield* TestSessions.settle
+              assert.deepStrictEqual(yield* cart.state, state([], "USD", started))
+            })
+          )
+        }).pipe(test))
+    }
+  }
+
+  /** A snapshot whose body is another. */
+  const changed = (snapshot: Snapshot, change: (body: any) => unknown): Snapshot => ({
+    ...snapshot,
+    body: JSON.stringify(change(JSON.parse(snapshot.body)))
+  })
+
+  const unreadable: Record<string, (snapshot: Snapshot) => Snapshot> = {
+    "a newer format": (snapshot) => ({ ...snapshot, format: 4 }),
+    "a format that never was": (snapshot) => ({ ...snapshot, format: 0 }),
+    "an old state that does not fit": (snapshot) => ({ ...snapshot, format: 1 }),
+    "damaged JSON": (snapshot) => ({ ...snapshot, body: snapshot.body.slice(0, -1) }),
+    "a state that does not fit": (snapshot) => changed(snapshot, (body) => ({ ...body, state: { items: "tea" } })),
+    "a body without what belongs there": (snapshot) => changed(snapshot, ({ state }) => ({ state })),
+    "a timer for a message that there is no more": (snapshot) =>
+      changed(snapshot, ({ timers, ...body }) => ({ ...body, timers: [{ ...timers[0], tag: "Sing" }] })),
+    "a timer with a payload that does not fit": (snapshot) =>
+      changed(snapshot, ({ timers, ...body }) => ({ ...body, timers: [{ ...timers[0], payload: 1 }] }))
+  }
+
+  for (const [what, damage] of Object.entries(unreadable)) {
+    it.effect(`${what} is set aside as it is and told; the next start begins anew, and leaves that alone`, () =>
+      Effect.gen(function*() {
+        const bad = damage(yield* keptBy("0.1", 3))
+        yield* goOn(
+          bad,
+          Effect.gen(function*() {
+            const store = yield* SnapshotStore
+            const cart = (yield* carts.Cart).ref("ada")
+            const error = yield* Effect.flip(cart.call("Add", "jam"))
+            assert.strictEqual(error._tag, "SnapshotUnreadable")
+            const recorder = yield* TestSessions.Recorder
+            const told = (yield* recorder.of("SnapshotError")).filter(({ id }) => id === "ada")
+            assert.deepStrictEqual(told.map(({ error }) => error), [error])
+            const aside = yield* store.aside
+            assert.deepStrictEqual(aside.map(({ snapshot }) => snapshot), [bad])
+            assert.notStrictEqual(aside[0]!.reason, "")
+            const fresh = yield* (yield* carts.Cart).start("ada")
+            assert.strictEqual(yield* fresh.call("Add", "jam"), 1)
+            assert.isTrue(Option.isSome(yield* store.peek(key)))
+            assert.deepStrictEqual(yield* store.aside, aside)
+          })
+        )
+      }).pipe(test))
+  }
+
+  it.effect("an answer that this program cannot read any more is forgotten, and nothing else is", () =>
+    Effect.gen(function*() {
+      const kept = changed(yield* keptBy("0.1", 3), ({ clients: [{ answers, ...client }], ...body }) => {
+        const [crash, tea, gold] = answers
+        return { ...body, clients: [{ ...client, answers: [crash, { ...tea, tag: "Sing" }, gold] }] }
+      })
+      yield* goOn(
+        kept,
+        Effect.gen(function*() {
+          const cart = (yield* carts.Cart).ref("ada")
+          const again = (sequence: number) =>
+            Effect.flip(cart.callOnce("Add", "tea", { ...carts.once(sequence), again: true }))
+          assert.strictEqual((yield* again(2))._tag, "ActionForgotten")
+          assert.strictEqual((yield* again(3))._tag, "SoldOut")
+          assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
+        })
+      )
+    }).pipe(test))
+})
