@@ -46,6 +46,7 @@ import { SessionSelf } from "./SessionSelf.ts"
 import { rouse } from "./sleeping.ts"
 import { answerKept } from "./snapshots/answering.ts"
 import type { Loaded } from "./snapshots/Persistence.ts"
+import { Saved } from "./snapshots/Saved.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
@@ -68,10 +69,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   state: unknown = undefined
   epoch: number
   version = 0
-  /** The version that was written to the store last; -1: none of this incarnation. */
-  savedVersion = -1
-  /** When it expires, as far as the store knows; `Infinity`: never, or the store does not have it. */
-  savedExpiry = Infinity
+  /** What the store has of it, if its kind is kept. */
+  readonly saved: Saved | undefined
   /** How many messages it has begun to handle. */
   handled = 0
   mailbox: Queue.Queue<Envelope>
@@ -105,6 +104,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.lastActiveAt = loaded?.kept?.lastActiveAt ?? now
     this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(now)
     this.mailbox = runtime.makeMailbox()
+    this.saved = runtime.persistence === undefined ? undefined : new Saved()
   }
 
   // -------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   if (clients.length > 0) session.answers.recall(clients)
   hub.expiry.add(session)
   hub.expiryAlarm.arm()
-  session.savedExpiry = hub.expiry.expiresAt(session)
+  session.saved!.expiry = hub.expiry.expiresAt(session)
   // Before the hook runs, which may set them anew.
   const now = hub.now()
   for (const { at, every, key, payload, tag } of timers) {

@@ -178,7 +178,8 @@ const finish = (session: LiveSession): void => {
         reason,
         duration: hub.now() - session.startedAt,
         messages: session.handled,
-        connections: extras?.connections?.total ?? 0
+        connections: extras?.connections?.total ?? 0,
+        ...(extras?.user === undefined ? {} : { user: extras.user })
       })
     }
   }

@@ -29,6 +29,12 @@ import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
 /** How many are written at a time. */
 const batchSize = 256
 
+/**
+ * How much longer than it has written a writer rests under write-behind, if the debounce is not longer anyway: a store for
+ * which there is too much is written less often, and takes a fifth of the time at most.
+ */
+const restFactor = 4
+
 /** How often what the store says of expiry is looked after at least, in milliseconds. */
 const longestTendInterval = 60_000
 
@@ -66,7 +72,9 @@ export interface PersistenceOptions {
 }
 
 export class Persistence extends Deadline {
-  readonly options: PersistenceOptions
+  private readonly options: PersistenceOptions
+  /** Whether changes are a reason to write: each of them, or after so many. */
+  private readonly changesPerSave: number
   private readonly hub: Hub
   private readonly kind: string
   private readonly store: SnapshotStore["Service"]
@@ -85,6 +93,9 @@ export class Persistence extends Deadline {
   private readonly breaker = new Breaker(() => this.now())
   private writer: Fiber.Fiber<void> | undefined
   private dueAt = Infinity
+  private restsUntil = 0
+  /** How many sessions were ever taken to be written. */
+  private taken = 0
   private failures = 0
   /** How many are written at a time now. */
   private size = batchSize
@@ -108,6 +119,12 @@ export class Persistence extends Deadline {
     this.run = run
     this.sessions = sessions
     this.options = options
+    const { save } = options
+    this.changesPerSave = typeof save === "object" && "every" in save
+      ? save.every
+      : save === "atEnd" || save === "atHibernation"
+      ? Infinity
+      : 1
     this.codec = new SnapshotCodec(definition, options.migrations)
     this.alarms = new Alarms({
       kind: this.kind,
@@ -209,14 +226,15 @@ export class Persistence extends Deadline {
 
   /** The session has changed. */
   changed(session: LiveSession): void {
-    const { save } = this.options
-    if (save === "atEnd" || save === "atHibernation") return
-    if (typeof save === "object" && "every" in save) {
+    const { changesPerSave, options: { debounce } } = this
+    if (changesPerSave > 1) {
       // After a reset it counts from 0 again.
-      const last = Math.max(0, session.savedVersion)
-      if (session.version - last < save.every && session.version >= last) return
+      const last = Math.max(0, session.saved!.version)
+      if (changesPerSave === Infinity || (session.version - last < changesPerSave && session.version >= last)) return
     }
-    this.mark(session, typeof save === "object" && "debounce" in save ? this.options.debounce : 0)
+    // The usual case under write-behind: it will be written soon.
+    if (debounce > 0 && session.saved!.isDirty) return
+    this.mark(session, debounce)
   }
 
   /** It hibernates. */
@@ -226,7 +244,7 @@ export class Persistence extends Deadline {
 
   /** It is over, or only gone from this process. */
   ended(session: LiveSession, keeps: boolean): void {
-    this.dirty.delete(session)
+    this.unmark(session)
     const { claimed: epoch, id } = session
     if (!keeps) this.lasts.set(id, { _tag: "remove", session, epoch })
     else {
@@ -239,15 +257,25 @@ export class Persistence extends Deadline {
 
   /** It is not this process that has to save it: what it knows of it is worth nothing, or is written. */
   forget(session: LiveSession): void {
-    this.dirty.delete(session)
+    this.unmark(session)
     this.answer(session, false)
   }
 
   private mark(session: LiveSession, delay: number): void {
     // What happens to it while it ends is not kept.
     if (session.isOver) return
-    this.dirty.add(session)
+    this.add(session)
     this.flushIn(delay)
+  }
+
+  private add(session: LiveSession): void {
+    session.saved!.isDirty = true
+    this.dirty.add(session)
+  }
+
+  private unmark(session: LiveSession): void {
+    session.saved!.isDirty = false
+    this.dirty.delete(session)
   }
 
   /** Calls back when all is written that is to be kept of the session now: the next write has it. */
@@ -298,7 +326,8 @@ export class Persistence extends Deadline {
   private flushIn(delay: number): void {
     // While the store fails, it is tried again in its time.
     if (this.writer !== undefined || this.closed || (this.failures > 0 && this.dueAt < Infinity)) return
-    const at = this.now() + delay
+    const now = this.now()
+    const at = delay === 0 ? now : Math.max(now + delay, this.restsUntil)
     if (at >= this.dueAt) return
     this.dueAt = at
     this.hub.timers.cancel(this)
@@ -309,10 +338,13 @@ export class Persistence extends Deadline {
   due(): void {
     this.dueAt = Infinity
     if (this.writer !== undefined || this.closed) return
+    const began = this.now()
     // Whatever else changes in this turn goes with it.
     const writer = this.writer = this.run(Effect.andThen(Effect.yieldNow, this.flush))
     writer.addObserver(() => {
       this.writer = undefined
+      const now = this.now()
+      this.restsUntil = now + restFactor * (now - began)
       if (this.lasts.size + this.dirty.size === 0 || this.closed) return
       if (this.failures > 0) this.retryLater()
       else this.flushIn(this.lasts.size > 0 ? 0 : this.options.debounce)
@@ -324,10 +356,11 @@ export class Persistence extends Deadline {
     this.hub.timers.set(this, this.dueAt)
   }
 
-  /** Writes all that there is, until there is nothing or the store fails. */
+  /** Writes all that there is now, unless the store fails. What comes meanwhile has its own time. */
   private get flush(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      while (this.lasts.size + this.dirty.size > 0) {
+      const last = this.taken + this.dirty.size
+      while (this.lasts.size > 0 || (this.taken < last && this.dirty.size > 0)) {
         const ok = yield* this.writeBatch
         if (!ok) return
       }
@@ -344,7 +377,8 @@ export class Persistence extends Deadline {
       }
       for (const session of this.dirty) {
         if (gone.length + sessions.length >= this.size) break
-        this.dirty.delete(session)
+        this.unmark(session)
+        this.taken++
         const snapshot = session.isOver ? undefined : this.encode(session)
         if (snapshot === undefined) this.answer(session, false)
         else {
@@ -393,8 +427,8 @@ export class Persistence extends Deadline {
             this.underWay.delete(session)
             const isWritten = accepted[i] === true
             if (isWritten) {
-              session.savedVersion = snapshot.version - session.versionsBefore
-              session.savedExpiry = snapshot.expiresAt ?? Infinity
+              session.saved!.version = snapshot.version - session.versionsBefore
+              session.saved!.expiry = snapshot.expiresAt ?? Infinity
             } else session.fenced()
             for (const resume of waiters) resume(isWritten)
           })
@@ -409,7 +443,7 @@ export class Persistence extends Deadline {
     const later = this.waiters.get(session)
     const all = later === undefined ? waiters : [...waiters, ...later]
     if (all.length > 0) this.waiters.set(session, all)
-    if (!session.isOver) this.dirty.add(session)
+    if (!session.isOver) this.add(session)
     // One that left or was lost meanwhile is written by nobody any more.
     else if (this.lasts.get(session.id)?.session !== session) this.answer(session, false)
   }
@@ -472,7 +506,8 @@ export class Persistence extends Deadline {
           const soon = this.now() + 2 * interval
           if (this.options.save !== "atEnd") {
             for (const session of this.sessions.values()) {
-              if (session.savedExpiry < soon && this.hub.expiry.expiresAt(session) > session.savedExpiry) {
+              const { expiry } = session.saved!
+              if (expiry < soon && this.hub.expiry.expiresAt(session) > expiry) {
                 this.mark(session, 0)
               }
             }

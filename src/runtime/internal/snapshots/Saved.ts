@@ -1,0 +1,9 @@
+/** What is known of a session that is kept, besides its state. */
+export class Saved {
+  /** The version that was written last; -1: none of this incarnation. */
+  version = -1
+  /** When it expires, as far as the store knows, in milliseconds since 1970; `Infinity`: never, or it is not there. */
+  expiry = Infinity
+  /** Is there something of it that is to be written? */
+  isDirty = false
+}
