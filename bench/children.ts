@@ -14,18 +14,26 @@ import { sleep } from "./suites/sleep.ts"
 import { store } from "./suites/store.ts"
 import { workload } from "./suites/workload.ts"
 
-const suites: Readonly<Record<string, (driver: Driver, plan: Plan) => Effect.Effect<Figures, unknown>>> = {
+type Suite = (driver: Driver, plan: Plan) => Effect.Effect<Figures, unknown>
+
+/** Alone in what it loads: the others do without its servers and stores. */
+const alone = (load: () => Promise<Suite>): Suite => (driver, plan) =>
+  Effect.flatMap(Effect.promise(load), (suite) => suite(driver, plan))
+
+const suites = {
   workload,
   growth,
   paths,
   store,
   sleep,
-  // Alone in what it loads: the others do without servers.
-  edge: (driver, plan) =>
-    Effect.flatMap(Effect.promise(() => import("./suites/edge.ts")), ({ edge }) => edge(driver, plan)),
-  live: (driver, plan) =>
-    Effect.flatMap(Effect.promise(() => import("./suites/live.ts")), ({ live }) => live(driver, plan))
-}
+  edge: alone(async () => (await import("./suites/edge.ts")).edge),
+  live: alone(async () => (await import("./suites/live.ts")).live),
+  million: alone(async () => (await import("./suites/million.ts")).million),
+  snapshots: alone(async () => (await import("./suites/snapshots.ts")).snapshots),
+  writeBehind: alone(async () => (await import("./suites/write-behind.ts")).writeBehind)
+} satisfies Readonly<Record<string, Suite>>
+
+export type SuiteName = keyof typeof suites
 
 /** The subjects that come with the harness; any other name is the address of a module. */
 const builtIn: Readonly<Record<string, () => Promise<{ readonly default: Subject }>>> = {
@@ -38,7 +46,7 @@ const builtIn: Readonly<Record<string, () => Promise<{ readonly default: Subject
 /** What a child is asked to do. */
 export interface Task {
   readonly subject: string
-  readonly suite: string
+  readonly suite: SuiteName
   readonly plan: Plan
 }
 
@@ -61,7 +69,10 @@ export const loadSubject = async (name: string): Promise<Subject> => {
 /** Runs one suite in a process of its own. */
 export const runInChild = async (task: Task): Promise<Figures> => {
   const args = [...process.execArgv, ...childOptions, mainFile, "--task", JSON.stringify(task)]
-  const { stdout } = await execute(process.execPath, args, { maxBuffer: 1 << 26 })
+  const running = execute(process.execPath, args, { maxBuffer: 1 << 26 })
+  // What it says beside its figures, such as what it cannot measure here.
+  running.child.stderr?.pipe(process.stderr)
+  const { stdout } = await running
   const lines = stdout.trimEnd().split("\n")
   return JSON.parse(lines[lines.length - 1]!)
 }
@@ -69,7 +80,7 @@ export const runInChild = async (task: Task): Promise<Figures> => {
 /** The child's side: runs the suite here and prints its figures as the last line. */
 export const runTask = async (task: Task): Promise<void> => {
   const subject = await loadSubject(task.subject)
-  const suite = suites[task.suite]!
+  const suite = suites[task.suite]
   const plan = { ...task.plan, effort: task.plan.effort * (subject.effort ?? 1) }
   const program = Effect.scoped(Effect.flatMap(subject.open, (driver) => suite(driver, plan)))
   const figures = await Effect.runPromise(Effect.provideService(program, References.MinimumLogLevel, "Warn"))

@@ -4,10 +4,9 @@
  */
 import { Effect, Redacted } from "effect"
 import { JwtSigner } from "effect-sessions/socket"
-import { fork } from "node:child_process"
 import { connect, type Socket } from "node:net"
-import { fileURLToPath } from "node:url"
-import type { Said } from "./edge-server.ts"
+import type { Asked, Said } from "./edge-server.ts"
+import { type RemoteServer, startServer } from "./servers.ts"
 
 /** Only for this machine, and for as long as the suite runs. */
 export const secret = Redacted.make("the secret of a benchmark on this machine")
@@ -20,44 +19,12 @@ export const sign = (users: ReadonlyArray<string>): Promise<ReadonlyArray<string
     )
   )
 
-/** A server in a process of its own. */
-export interface RemoteServer {
-  readonly port: number
-  readonly memory: () => Promise<Extract<Said, { readonly type: "memory" }>>
-  /** How many connections it has. */
-  readonly open: () => Promise<number>
-  readonly stop: () => void
-}
-
-const serverFile = fileURLToPath(new URL("./edge-server.ts", import.meta.url))
+/** A server of the edge suite: see `edge-server.ts`. */
+export type EdgeServer = RemoteServer<Asked, Said>
 
 /** Starts a server: authenticated sockets with sessions, or bare `ws`. */
-export const startServer = async (what: "sessions" | "bare"): Promise<RemoteServer> => {
-  const child = fork(serverFile, [what])
-  const next = <T extends Said["type"]>(type: T) =>
-    new Promise<Extract<Said, { readonly type: T }>>((resolve, reject) => {
-      child.once("exit", () => reject(new Error(`the server of ${what} has ended`)))
-      child.once("message", (said: Said) => {
-        child.removeAllListeners("exit")
-        if (said.type === type) resolve(said as never)
-        else reject(new Error(`the server of ${what} said ${said.type}, not ${type}`))
-      })
-    })
-  const { port } = await next("listening")
-  return {
-    port,
-    memory: () => {
-      child.send("memory")
-      return next("memory")
-    },
-    open: async () => {
-      child.send("open")
-      return (await next("open")).count
-    },
-    // It ends by itself.
-    stop: () => child.disconnect()
-  }
-}
+export const startEdge = (what: "sessions" | "bare"): Promise<EdgeServer> =>
+  startServer(new URL("./edge-server.ts", import.meta.url), what)
 
 /** A first frame that takes longer never comes. */
 const patience = 15_000
@@ -116,8 +83,11 @@ export const openServed = async (port: number, tokens: ReadonlyArray<string>): P
   return outcomes.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : [])
 }
 
+/** How many connections a server has. */
+export const countOpen = async (server: EdgeServer): Promise<number> => (await server.ask("open", "open")).count
+
 /** Closes sockets, and waits until the server has seen it. */
-export const closeAll = async (server: RemoteServer, sockets: ReadonlyArray<Socket>): Promise<void> => {
+export const closeAll = async (server: EdgeServer, sockets: ReadonlyArray<Socket>): Promise<void> => {
   for (const socket of sockets) socket.destroy()
-  for (let i = 0; i < 200 && await server.open() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  for (let i = 0; i < 200 && await countOpen(server) > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
 }

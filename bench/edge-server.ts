@@ -14,10 +14,13 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { secret } from "./edge-clients.ts"
+import type { Listening } from "./servers.ts"
 
-/** What a server says: first where it listens, then what it is asked for: its memory, or its open connections. */
+/** What a server is asked for: its memory, or its open connections. */
+export type Asked = "memory" | "open"
+
+/** What a server says. */
 export type Said =
-  | { readonly type: "listening"; readonly port: number }
   | { readonly type: "memory"; readonly heap: number; readonly rss: number }
   | { readonly type: "open"; readonly count: number }
 
@@ -61,7 +64,7 @@ const runBare = (server: Server): void => {
   server.listen(listenOptions)
 }
 
-const say = (said: Said) => process.send!(said)
+const say = (said: Said | Listening) => process.send!(said)
 
 const later = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
@@ -78,7 +81,7 @@ const tellMemory = async (): Promise<void> => {
 if (process.send !== undefined) {
   const server = createServer()
   server.on("listening", () => say({ type: "listening", port: (server.address() as AddressInfo).port }))
-  process.on("message", (asked: "memory" | "open") => {
+  process.on("message", (asked: Asked) => {
     if (asked === "memory") void tellMemory()
     else server.getConnections((_, count) => say({ type: "open", count }))
   })

@@ -4,46 +4,18 @@
  */
 import { WebSocket } from "@effect/platform-node/NodeWS"
 import type { Live } from "effect-sessions"
-import { fork } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import { io } from "socket.io-client"
 import { sign } from "./edge-clients.ts"
 import type { Asked, Said } from "./live-server.ts"
 import { nanos } from "./measure.ts"
+import { type RemoteServer, startServer } from "./servers.ts"
 
-/** A server in a process of its own. */
-export interface RemoteServer {
-  readonly port: number
-  /** Asks for something; what is said has the type `answer`. */
-  readonly ask: <T extends Said["type"]>(asked: Asked, answer: T) => Promise<Extract<Said, { readonly type: T }>>
-  readonly stop: () => void
-}
-
-const serverFile = fileURLToPath(new URL("./live-server.ts", import.meta.url))
+/** A server of the live suite: see `live-server.ts`. */
+export type LiveServer = RemoteServer<Asked, Said>
 
 /** Starts a server: of live views, or of Socket.IO. */
-export const startServer = async (what: "live" | "socket.io"): Promise<RemoteServer> => {
-  const child = fork(serverFile, [what])
-  const next = <T extends Said["type"]>(type: T) =>
-    new Promise<Extract<Said, { readonly type: T }>>((resolve, reject) => {
-      child.once("exit", () => reject(new Error(`the server of ${what} has ended`)))
-      child.once("message", (said: Said) => {
-        child.removeAllListeners("exit")
-        if (said.type === type) resolve(said as never)
-        else reject(new Error(`the server of ${what} said ${said.type}, not ${type}`))
-      })
-    })
-  const { port } = await next("listening")
-  return {
-    port,
-    ask: (asked, answer) => {
-      child.send(asked)
-      return next(answer)
-    },
-    // It ends by itself.
-    stop: () => child.disconnect()
-  }
-}
+export const startLive = (what: "live" | "socket.io"): Promise<LiveServer> =>
+  startServer(new URL("./live-server.ts", import.meta.url), what)
 
 /** Someone who watches a cart. */
 export interface Watcher {

@@ -17,6 +17,7 @@ import type { AddressInfo } from "node:net"
 import { Server as SocketIoServer } from "socket.io"
 import { secret } from "./edge-clients.ts"
 import { nanos } from "./measure.ts"
+import type { Listening } from "./servers.ts"
 
 /** What is asked of a server. */
 export type Asked =
@@ -33,9 +34,8 @@ export type Asked =
   /** What it costs a session that it is watched; only sessions are asked. */
   | { readonly type: "cost"; readonly bare: string; readonly watched: string; readonly batches: number }
 
-/** What a server says: first where it listens, then what it did. */
+/** What a server says that it did. */
 export type Said =
-  | { readonly type: "listening"; readonly port: number }
   /** The number of the first change, and of each the index of its cart and when it was made (see `nanos`). */
   | {
     readonly type: "pushed"
@@ -53,7 +53,7 @@ export type Said =
     readonly watched: ReadonlyArray<number>
   }
 
-const say = (said: Said) => process.send!(said)
+const say = (said: Said | Listening) => process.send!(said)
 
 const later = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
 

@@ -2,17 +2,18 @@
  * How fast is it, what does a session weigh, and does it stay so when there are many?
  *
  *   npm run bench                                  quick: about 15 seconds
- *   npm run bench:full                             all baselines and a million sessions: two to three minutes
- *   npm run bench:full -- --report                 the same, and writes bench/report.md
+ *   npm run bench:full                             all baselines, stores and a million sessions: four to five minutes
+ *   npm run bench:full -- --report                 the same, and writes bench/report.md and bench/plots
  *   npm run bench -- --module ./my-kind.ts         your own kind: see bench/harness.ts
  *   npm run --silent bench -- --json --sessions N  the workload only, as one JSON line
  */
-import { writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
-import { loadSubject, runInChild, runOtp, runTask, type Task } from "./children.ts"
+import { loadSubject, runInChild, runOtp, runTask, type SuiteName } from "./children.ts"
 import { median } from "./measure.ts"
+import { comparedSuites, comparisonPlan, ownPlanOf, ownSuites, planOf } from "./plans.ts"
 import { renderPage, renderText, type Results } from "./report.ts"
 import type { Figures, Plan } from "./Subject.ts"
 import type { Column } from "./tables.ts"
@@ -27,25 +28,6 @@ const { values: options } = parseArgs({
     task: { type: "string" }
   }
 })
-
-const quickPlan: Plan = {
-  sessions: 5_000,
-  sizes: [100, 500, 1_000, 5_000],
-  batch: 1_000,
-  effort: 0.04,
-  runs: 1
-}
-
-const fullPlan: Plan = {
-  sessions: 100_000,
-  sizes: [100, 500, 1_000, 5_000, 10_000, 100_000],
-  batch: 5_000,
-  effort: 0.2,
-  runs: 2
-}
-
-/** Only what is measured goes so far: the baselines would need minutes and many gigabytes. */
-const million = 1_000_000
 
 /** The keys of the JSON line: those of the comparison with OTP. */
 const jsonKeys = [
@@ -71,8 +53,7 @@ const progress = (text: string) =>
   process.stderr.write(`${(performance.now() / 1000).toFixed(1).padStart(6)} s  ${text}\n`)
 
 const json = async (): Promise<void> => {
-  // As often as the comparison with OTP does everything.
-  const plan = { ...fullPlan, effort: 1, sessions: sessionsOption() ?? fullPlan.sessions }
+  const plan = { ...comparisonPlan, sessions: sessionsOption() ?? comparisonPlan.sessions }
   const figures = await runInChild({ subject: "reference", suite: "workload", plan })
   const entries = jsonKeys.map((key) => [key, Math.round(figures[key]!)])
   console.log(JSON.stringify({ n: plan.sessions, ...Object.fromEntries(entries) }))
@@ -82,7 +63,7 @@ const json = async (): Promise<void> => {
 const medians = (runs: ReadonlyArray<Figures>): Figures =>
   Object.fromEntries(Object.keys(runs[runs.length - 1]!).map((name) => [name, median(runs.map((run) => run[name]!))]))
 
-const run = async (subject: string, suite: Task["suite"], plan: Plan): Promise<Figures> => {
+const run = async (subject: string, suite: SuiteName, plan: Plan): Promise<Figures> => {
   progress(`measuring ${subject}: ${suite}`)
   return runInChild({ subject, suite, plan })
 }
@@ -91,15 +72,25 @@ const run = async (subject: string, suite: Task["suite"], plan: Plan): Promise<F
 const measure = async (subject: string, plan: Plan): Promise<Column & { readonly figures: Figures }> => {
   const { name } = await loadSubject(subject)
   const figures: Record<string, number> = {}
-  for (const suite of ["workload", "growth", "paths"]) Object.assign(figures, await run(subject, suite, plan))
+  for (const suite of comparedSuites) Object.assign(figures, await run(subject, suite, plan))
   return { name, figures }
+}
+
+const writeReport = async (results: Results): Promise<void> => {
+  // Nobody else needs to load what draws.
+  const { draw } = await import("./plots.ts")
+  const plots = draw(results)
+  const directory = new URL("./plots/", import.meta.url)
+  mkdirSync(directory, { recursive: true })
+  for (const { name, svg } of plots) writeFileSync(new URL(`${name}.svg`, directory), svg)
+  writeFileSync(new URL("./report.md", import.meta.url), renderPage(results, plots))
 }
 
 const all = async (): Promise<void> => {
   const { full } = options
-  const base = full ? fullPlan : quickPlan
+  const base = planOf(full)
   const plan = { ...base, sessions: sessionsOption() ?? base.sessions }
-  const ownPlan = full ? { ...plan, sizes: [...plan.sizes, million] } : plan
+  const ownPlan = ownPlanOf(full, plan)
   const own = options.module === undefined ? "reference" : pathToFileURL(resolve(options.module)).href
 
   const measured = await measure(own, ownPlan)
@@ -116,19 +107,13 @@ const all = async (): Promise<void> => {
   await again()
   progress("measuring OTP")
   baselines.push({ name: "OTP", figures: await runOtp(plan) })
-  const stores = own === "reference" ? await run(own, "store", plan) : {}
-  const sleeps = own === "reference" ? await run(own, "sleep", plan) : {}
-  const edges = own === "reference" ? await run(own, "edge", plan) : {}
-  // A quick run has no time for other servers beside ours.
-  const lives = full && own === "reference" ? await run(own, "live", plan) : {}
-  const subject = {
-    ...measured,
-    figures: { ...measured.figures, ...medians(workloads), ...stores, ...sleeps, ...edges, ...lives }
-  }
+  const alone: Record<string, number> = {}
+  for (const suite of own === "reference" ? ownSuites(full) : []) Object.assign(alone, await run(own, suite, plan))
+  const subject = { ...measured, figures: { ...measured.figures, ...medians(workloads), ...alone } }
 
   const results: Results = { full, plan: ownPlan, columns: [subject, ...baselines] }
   console.log(renderText(results))
-  if (options.report) writeFileSync(new URL("./report.md", import.meta.url), renderPage(results))
+  if (options.report) await writeReport(results)
 }
 
 if (options.task !== undefined) await runTask(JSON.parse(options.task))

@@ -149,3 +149,10 @@ export const spread = (ids: ReadonlyArray<string>, count: number): Array<string>
   const step = Math.max(Math.floor(ids.length / count), 1)
   return ids.filter((_, index) => index % step === 0).slice(0, count)
 }
+
+/** All in an order that no cache foresees, the same each time. */
+export const shuffle = <A>(all: ReadonlyArray<A>): Array<A> => {
+  // A prime: it divides no number of things that anything here has.
+  const step = 7_919
+  return all.map((_, i) => all[(i * step) % all.length]!)
+}

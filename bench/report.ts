@@ -3,19 +3,10 @@
  */
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"
+import { edgeSection, liveSection, millionSection, sleepSection, snapshotsSection, storeSection } from "./own-tables.ts"
+import type { Plot } from "./plots.ts"
 import type { Figures, Plan } from "./Subject.ts"
-import {
-  type Column,
-  edgeSection,
-  growthCurve,
-  growthSection,
-  liveSection,
-  pathsSection,
-  sleepSection,
-  storeSection,
-  verdicts,
-  workloadSection
-} from "./tables.ts"
+import { type Column, growthCurve, growthSection, pathsSection, verdicts, workloadSection } from "./tables.ts"
 
 export interface Results {
   readonly full: boolean
@@ -35,16 +26,25 @@ const explanation =
   "A cell gives the figure and, in brackets, how many times better the first column is (for bytes and milliseconds: how " +
   "many times less). `-`: the subject has no such thing."
 
+/** The sections of the suites that only this library goes through, each with a figure that is there when it did. */
+const ownSections: ReadonlyArray<readonly [title: string, present: string, section: (figures: Figures) => string]> = [
+  ["Stores", "store_dispatch", storeSection],
+  ["Hibernation", "sleep_bytes", sleepSection],
+  ["A million sessions", "million_create", millionSection],
+  ["Snapshots", "behind_plain", snapshotsSection],
+  ["The edge", "edge_cookie_us", edgeSection],
+  ["Live views", "live_one_live_p50_us", liveSection]
+]
+
 /** The sections, as they are printed and written. */
 const sections = ({ columns, plan }: Results): ReadonlyArray<readonly [title: string, body: string]> => {
   const { figures, name } = columns[0]
   return [
     ["Workload", workloadSection(columns, plan.sessions)],
     ["Paths beside the hot one", pathsSection(columns, plan.batch)],
-    ...(figures["store_dispatch"] === undefined ? [] : [["Stores", storeSection(figures)] as const]),
-    ...(figures["sleep_bytes"] === undefined ? [] : [["Hibernation", sleepSection(figures)] as const]),
-    ...(figures["edge_cookie_us"] === undefined ? [] : [["The edge", edgeSection(figures)] as const]),
-    ...(figures["live_one_live_p50_us"] === undefined ? [] : [["Live views", liveSection(figures)] as const]),
+    ...ownSections.flatMap(([title, present, section]) =>
+      figures[present] === undefined ? [] : [[title, section(figures)] as const]
+    ),
     ["By size", growthSection(columns, plan.sizes)],
     [`Growth curve of ${name}`, growthCurve(figures, plan.sizes)],
     ["Verdicts", verdicts(figures, plan.sizes).map((verdict) => `- ${verdict}`).join("\n")]
@@ -59,8 +59,13 @@ export const renderText = (results: Results): string =>
     ...sections(results).map(([title, body]) => `${title}\n\n${body}`)
   ].join("\n\n")
 
-/** All of it as a page. */
-export const renderPage = (results: Results): string =>
+const images = (plots: ReadonlyArray<Plot>, section: string): string =>
+  plots.filter((plot) => plot.section === section).map(({ name, title }) => `\n\n![${title}](plots/${name}.svg)`).join(
+    ""
+  )
+
+/** All of it as a page, with the plots in their sections. */
+export const renderPage = (results: Results, plots: ReadonlyArray<Plot>): string =>
   [
     "# Benchmarks",
     `Written by \`npm run ${results.full ? "bench:full" : "bench"} -- --report\`.`,
@@ -69,7 +74,10 @@ export const renderPage = (results: Results): string =>
     "runs each suite in a process of its own, after a warm-up; bytes are what the heap holds after a full collection. " +
     "The first column is the median of three processes for the workload in a full run. OTP (GenServer, Registry, " +
     "DynamicSupervisor) runs on one scheduler and on two, and each figure is the better one. `naive Effect` is a " +
-    "fiber, a Queue, a SubscriptionRef and a Deferred for each session or call, without expiry, limits, supervision or telemetry.",
+    "fiber, a Queue, a SubscriptionRef and a Deferred for each session or call, without expiry, limits, supervision or telemetry. " +
+    "Among a million the sessions' clock is virtual, so that they fall asleep when they are told to; what is timed is timed " +
+    "by the machine's. Snapshots are compared with a writer that puts the same bytes into the same server or directories " +
+    "and looks at nothing; the servers do not force what they write to the disk, for either.",
     explanation,
-    ...sections(results).map(([title, body]) => `## ${title}\n\n${body}`)
+    ...sections(results).map(([title, body]) => `## ${title}\n\n${body}${images(plots, title)}`)
   ].join("\n\n") + "\n"

@@ -1,6 +1,7 @@
 /**
  * What do the numbers say? The figures as tables (Markdown, which reads well in a terminal too), with the measured
- * subject first, each baseline beside it and how many times better or worse, and the verdicts.
+ * subject first, each baseline beside it and how many times better or worse, and the verdicts. What only this library
+ * has is in `own-tables.ts`.
  */
 import { isCost } from "./children.ts"
 import type { Figures } from "./Subject.ts"
@@ -12,7 +13,8 @@ export interface Column {
   readonly figures: Figures | undefined
 }
 
-const count = (value: number): string => Math.round(value).toLocaleString("en-US")
+/** A whole number. */
+export const count = (value: number): string => Math.round(value).toLocaleString("en-US")
 
 const digits = (value: number): string => value >= 100 ? count(value) : value.toPrecision(2)
 
@@ -25,7 +27,7 @@ const ratio = (figure: string, value: number, baseline: number): number =>
   isCost(figure) ? baseline / value : value / baseline
 
 /** A table whose columns are as wide as they need to be. */
-const table = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+export const table = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = header.map((title, column) => Math.max(3, title.length, ...rows.map((row) => row[column]!.length)))
   const line = (cells: ReadonlyArray<string>) =>
     `| ${cells.map((cell, at) => at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)).join(" | ")} |`
@@ -85,129 +87,6 @@ export const pathsSection = (columns: ReadonlyArray<Column>, sessions: number): 
     ["call_missing", "calls that find no session"],
     ["start_refused", "starts that are refused"]
   ])
-
-/** The section of the sleep suite. */
-export const sleepSection = (figures: Figures): string => {
-  const of = (name: string) => figures[`sleep_${name}`]!
-  return table(["Sessions that hibernate", "figure", "aim"], [
-    ["bytes of one, its state (a number) and its place among others included", count(of("bytes")), "400 or less"],
-    ["fall asleep a second", count(of("hibernate")), "100,000 or more"],
-    ["wake up for a call a second", count(of("wake")), "100,000 or more"]
-  ])
-}
-
-/** The section of the store suite. */
-export const storeSection = (figures: Figures): string => {
-  const of = (name: string) => figures[`store_${name}`]!
-  return table(["Stores", "figure", "aim"], [
-    ["casts a second to a plain session, as Effects", count(of("cast")), "-"],
-    ["dispatches a second through one reducer", count(of("dispatch")), "-"],
-    ["dispatches over casts", (of("dispatch") / of("cast")).toFixed(2), "0.70 or more"],
-    [
-      "what history takes of the dispatch rate",
-      `${Math.round(100 * (1 - of("history") / of("dispatch")))} %`,
-      "under 25 %"
-    ],
-    ["ns a dispatch for each watcher whose selection stays", of("watcher_ns").toFixed(0), "under 1,000"],
-    ["bytes a session with 20 items, without history", count(of("bytes")), "-"],
-    ["the same with a history of 100 steps", count(of("bytes_history")), "-"],
-    ["how many times more", (of("bytes_history") / of("bytes")).toFixed(1), "under 3.0"]
-  ])
-}
-
-/** The section of the edge suite. */
-export const edgeSection = (figures: Figures): string => {
-  const of = (name: string) => figures[`edge_${name}`]!
-  const storm = figures["edge_storm_served"]
-  const idle = figures["edge_idle"]
-  const beyond = (name: "heap" | "rss") => count(of(`idle_${name}`) - of(`idle_bare_${name}`))
-  return table(["HTTP and WebSockets", "figure", "beside it", "aim"], [
-    [
-      "µs that a session's cookie adds to a request, beside a bare one",
-      of("cookie_us").toFixed(1),
-      of("bare_us").toFixed(1),
-      "5 or less"
-    ],
-    [
-      "the same when the cookie is seen for the first time",
-      of("cookie_first_us").toFixed(1),
-      of("bare_us").toFixed(1),
-      "-"
-    ],
-    ...(storm === undefined ? [["sockets: in full runs, if enough files may be open (ulimit -n)", "-", "-", "-"]] : [
-      [`of ${count(of("storm_size"))} sockets opened at once, served`, count(storm), "-", "all"],
-      ["ms until all have their first state, beside ws", count(of("storm_ms")), count(of("storm_bare_ms")), "-"],
-      [
-        "ms of one handshake with a token, median, beside ws",
-        of("handshake_p50_ms").toFixed(2),
-        of("handshake_bare_p50_ms").toFixed(2),
-        "-"
-      ],
-      ["the same, 99th percentile", of("handshake_p99_ms").toFixed(2), of("handshake_bare_p99_ms").toFixed(2), "-"]
-    ]),
-    ...(storm === undefined ?
-      [] :
-      idle === undefined ?
-      [["idle sockets: if enough files may be open (ulimit -n)", "-", "-", "-"]] :
-      [
-        [
-          `bytes of each of ${count(idle)} idle sockets with a session, heap, beside ws`,
-          count(of("idle_heap")),
-          count(of("idle_bare_heap")),
-          "-"
-        ],
-        ["beyond those of ws", beyond("heap"), "-", "15,360 or less"],
-        ["the same, resident", count(of("idle_rss")), count(of("idle_bare_rss")), "-"],
-        ["beyond those of ws, resident", beyond("rss"), "-", "15,360 or less"]
-      ])
-  ])
-}
-
-/** The section of the live suite. */
-export const liveSection = (figures: Figures): string => {
-  const of = (name: string) => figures[`live_${name}`]!
-  const beside = (label: string, name: string, aim: string, show: (value: number) => string = count) => {
-    const [row, figure] = [name.slice(0, name.indexOf("_")), name.slice(name.indexOf("_") + 1)]
-    const value = of(`${row}_live_${figure}`)
-    const other = of(`${row}_wire_${figure}`)
-    return [label, show(value), `${show(other)} (${(value / other).toFixed(2)})`, aim]
-  }
-  const millis = (micros: number) => (micros / 1_000).toFixed(1)
-  const ahead = "less than beside it"
-  return table(["Live views over WebSockets", "figure", "Socket.IO (ours over it)", "aim"], [
-    beside("µs from a change to the patch at one client, median", "one_p50_us", ahead),
-    beside("the same, 99th percentile", "one_p99_us", ahead),
-    [
-      "of Socket.IO with its own client: median, 99th percentile",
-      "-",
-      `${count(of("one_io_p50_us"))}, ${count(of("one_io_p99_us"))}`,
-      "-"
-    ],
-    beside("µs of the server's processor for a change", "one_cpu_us", "-"),
-    beside("ms until all of 1,000 clients of one session have a change, median", "crowd_p50_us", ahead, millis),
-    beside("the same, 99th percentile", "crowd_p99_us", ahead, millis),
-    beside("ms of the server's processor for a change, acknowledgements included", "crowd_cpu_us", "-", millis),
-    beside("1,000 sessions with a client each: patches delivered a second", "carts_delivered_per_s", "-"),
-    beside("µs from a change to the patch, median", "carts_p50_us", ahead),
-    beside("the same, 99th percentile", "carts_p99_us", ahead),
-    beside("µs of the server's processor for a change", "carts_cpu_us", "-"),
-    ["ns of a message to a session that nobody watches", count(of("bare_ns")), "-", "-"],
-    ["added by a view: what changed, as JSON", count(of("viewed_ns")), "-", "-"],
-    [
-      "added by a view that a socket is told of",
-      count(of("watched_ns")),
-      "-",
-      "-"
-    ],
-    ["bytes on the wire of a random edit of a cart of 20 items", count(of("patch_bytes")), "-", "-"],
-    [
-      "the same, when the whole cart is sent",
-      `${count(of("whole_bytes"))} (${(of("whole_bytes") / of("patch_bytes")).toFixed(1)} times as many)`,
-      "-",
-      "-"
-    ]
-  ])
-}
 
 const growthTables = [
   ["create", "Creates per second"],

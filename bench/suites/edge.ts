@@ -10,7 +10,7 @@ import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { closeAll, open, openAll, openServed, type RemoteServer, sign, startServer } from "../edge-clients.ts"
+import { closeAll, countOpen, type EdgeServer, open, openAll, openServed, sign, startEdge } from "../edge-clients.ts"
 import { makeIds, median, quantile } from "../measure.ts"
 import type { Driver, Figures, Plan } from "../Subject.ts"
 
@@ -125,12 +125,12 @@ const sockets = async (plan: Plan): Promise<Figures> => {
   const limit = openFiles()
   // A quick run has no time for the servers.
   if (plan.runs === 1 || limit < stormSize + 100) return {}
-  const [bare, sessions] = await Promise.all([startServer("bare"), startServer("sessions")])
+  const [bare, sessions] = await Promise.all([startEdge("bare"), startEdge("sessions")])
   try {
     const stormTokens = await sign(makeIds(stormSize, "storm_"))
     const idleTokens = await sign(makeIds(limit < idle + 100 ? 0 : idle, "idle_"))
 
-    const storm = async (server: RemoteServer) => {
+    const storm = async (server: EdgeServer) => {
       const began = performance.now()
       const opened = await openServed(server.port, stormTokens)
       const millis = performance.now() - began
@@ -150,7 +150,7 @@ const sockets = async (plan: Plan): Promise<Figures> => {
     }
 
     const times = { bare: [] as Array<number>, sessions: [] as Array<number> }
-    const handshake = async (server: RemoteServer, token: string) => {
+    const handshake = async (server: EdgeServer, token: string) => {
       const began = performance.now()
       const socket = await open(server.port, token)
       const millis = performance.now() - began
@@ -162,11 +162,11 @@ const sockets = async (plan: Plan): Promise<Figures> => {
       times.sessions.push(await handshake(sessions, token))
     }
 
-    const weigh = async (server: RemoteServer) => {
-      const before = await server.memory()
+    const weigh = async (server: EdgeServer) => {
+      const before = await server.ask("memory", "memory")
       const opened = await openAll(server.port, idleTokens, politeness)
-      const after = await server.memory()
-      const left = await server.open()
+      const after = await server.ask("memory", "memory")
+      const left = await countOpen(server)
       if (left < idle) throw new Error(`${idle - left} of ${idle} idle sockets were lost`)
       await closeAll(server, opened)
       return { heap: (after.heap - before.heap) / idle, rss: (after.rss - before.rss) / idle }

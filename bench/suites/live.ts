@@ -9,12 +9,12 @@
 import { Effect } from "effect"
 import { JsonPatch } from "effect-sessions"
 import {
+  type LiveServer,
   type Open,
   openLive,
   openSocketIo,
   openSocketIoWire,
-  type RemoteServer,
-  startServer,
+  startLive,
   type Watcher
 } from "../live-clients.ts"
 import type { Asked, Said } from "../live-server.ts"
@@ -24,7 +24,7 @@ import type { Driver, Figures, Plan } from "../Subject.ts"
 /** A server and how its clients are opened. */
 interface Contestant {
   readonly name: "live" | "io" | "wire"
-  readonly server: RemoteServer
+  readonly server: LiveServer
   readonly open: Open
 }
 
@@ -61,7 +61,7 @@ const isUpToDate = (
 
 /** Lets the server do changes, and waits until all have seen them. */
 const turn = async (
-  server: RemoteServer,
+  server: LiveServer,
   watchers: ReadonlyArray<Watcher>,
   what: Pick<Push, "atOnce" | "changes" | "every">
 ): Promise<Turn> => {
@@ -148,7 +148,7 @@ const contest = async (
 const onTheWire = (bytes: number) => bytes + (bytes < 126 ? 2 : bytes < 65_536 ? 4 : 10)
 
 /** Bytes of edits of a cart, and of the whole cart each time. */
-const weigh = async (server: RemoteServer, changes: number): Promise<Figures> => {
+const weigh = async (server: LiveServer, changes: number): Promise<Figures> => {
   let cart: any
   let patched = 0
   let whole = 0
@@ -178,7 +178,7 @@ const weigh = async (server: RemoteServer, changes: number): Promise<Figures> =>
 }
 
 /** Nanoseconds that it adds to a message when the view that it changes is made into JSON, and when a client watches. */
-const cost = async (server: RemoteServer, batches: number): Promise<Figures> => {
+const cost = async (server: LiveServer, batches: number): Promise<Figures> => {
   const watcher = await openLive(server.port, "watched")
   const { bare, viewed, watched } = await server.ask(
     { type: "cost", bare: "bare", watched: "watched", batches },
@@ -193,7 +193,7 @@ const cost = async (server: RemoteServer, batches: number): Promise<Figures> => 
 const crowd = 1_000
 
 const measure = async (): Promise<Figures> => {
-  const [live, socketIo] = await Promise.all([startServer("live"), startServer("socket.io")])
+  const [live, socketIo] = await Promise.all([startLive("live"), startLive("socket.io")])
   const wire: Contestant = { name: "wire", server: socketIo, open: openSocketIoWire }
   const thin: ReadonlyArray<Contestant> = [
     { name: "live", server: live, open: (port, cart) => openLive(port, cart) },

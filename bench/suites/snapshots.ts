@@ -1,0 +1,214 @@
+/**
+ * What does a store cost over what it is made of? Each saves batches, beside a writer that puts the same bytes there and
+ * knows nothing of owners, alarms and expiry. They take turns, so that the ratios hold when the machine's speed drifts.
+ */
+import { NodeFileSystem, NodePath, NodeRedis } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { Cause, Effect, Exit, Layer, type Redacted, type Scope } from "effect"
+import { FileStore, RedisStore, type Snapshot, SnapshotStore, SqlStore } from "effect-sessions/snapshots"
+import * as Redis from "effect/persistence/Redis"
+import { appendFile, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as PostgresServer from "../../test/snapshots/PostgresServer.ts"
+import * as RedisServer from "../../test/snapshots/RedisServer.ts"
+import { makeIds, median, rate, shuffle } from "../measure.ts"
+import type { Driver, Figures, Plan } from "../Subject.ts"
+
+/** As many as are saved at a time. */
+const batchSize = 256
+const batches = 10
+
+const warmUps = 2
+
+const kind = "Cart"
+const ids = makeIds(batchSize * batches, "cart_")
+
+/** The body of a cart with 20 items, as it is kept. */
+const bodyOf = (id: string, version: number, now: number): string =>
+  JSON.stringify({
+    state: {
+      owner: id,
+      items: Array.from({ length: 20 }, (_, i) => ({ sku: `sku-${i}`, quantity: (version + i) % 100 })),
+      total: version
+    },
+    startedAt: now - 60_000,
+    lastActiveAt: now,
+    idleTimeout: null,
+    user: null,
+    metadata: {},
+    timers: [],
+    clients: []
+  })
+
+const snapshotOf = (id: string, version: number): Snapshot => {
+  const savedAt = Date.now()
+  const body = bodyOf(id, version, savedAt)
+  return { kind, id, epoch: 1, version, format: 1, body, savedAt, expiresAt: savedAt + 3_600_000, alarmAt: null }
+}
+
+const batchesOf = (version: number): ReadonlyArray<ReadonlyArray<Snapshot>> =>
+  Array.from(
+    { length: batches },
+    (_, i) => ids.slice(i * batchSize, (i + 1) * batchSize).map((id) => snapshotOf(id, version))
+  )
+
+/** Writes a batch. */
+type Write = (batch: ReadonlyArray<Snapshot>) => Effect.Effect<unknown, unknown>
+
+/** Snapshots a second of a store and of what it is made of, in so many turns, and the median of the ratios. */
+const compare = Effect.fnUntraced(function*(name: string, turns: number, store: Write, raw: Write) {
+  const found = { store: [] as Array<number>, raw: [] as Array<number>, ratio: [] as Array<number> }
+  const timed = (all: ReadonlyArray<ReadonlyArray<Snapshot>>, write: Write) =>
+    rate(ids.length, Effect.forEach(all, write, { discard: true }))
+  for (let turn = -warmUps; turn < turns; turn++) {
+    const all = batchesOf(turn + warmUps + 1)
+    // Who comes first changes.
+    const early = turn % 2 === 0 ? yield* timed(all, store) : 0
+    const ofRaw = yield* timed(all, raw)
+    const ofStore = early === 0 ? yield* timed(all, store) : early
+    if (turn < 0) continue
+    found.store.push(ofStore)
+    found.raw.push(ofRaw)
+    found.ratio.push(ofStore / ofRaw)
+  }
+  return {
+    [`snapshots_${name}`]: median(found.store),
+    [`snapshots_${name}_raw`]: median(found.raw),
+    [`snapshots_${name}_ratio`]: median(found.ratio)
+  }
+})
+
+/** Writes by the store, and fails when something was refused. */
+const storeWrite = Effect.map(
+  SnapshotStore,
+  (store): Write => (batch) =>
+    Effect.flatMap(
+      store.save(batch),
+      (written) => written.every(Boolean) ? Effect.void : Effect.die(new Error("snapshots were refused"))
+    )
+)
+
+/**
+ * PostgreSQL: one statement for each batch, through the same client, into a table with the columns of a snapshot and a
+ * primary key, without other indexes. It takes its rows as arrays, which is the quickest way to give it many.
+ */
+const postgres = (url: Redacted.Redacted) => {
+  const run = Effect.gen(function*() {
+    const sql = yield* PgClient.PgClient
+    yield* sql`CREATE TABLE raw (kind text, id text, epoch bigint, version bigint, format bigint, body text,
+      saved_at float8, expires_at float8, alarm_at float8, PRIMARY KEY (kind, id))`
+    const statement = `INSERT INTO raw SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[],
+        $5::bigint[], $6::text[], $7::float8[], $8::float8[], $9::float8[])
+      ON CONFLICT (kind, id) DO UPDATE SET epoch = EXCLUDED.epoch, version = EXCLUDED.version,
+        format = EXCLUDED.format, body = EXCLUDED.body, saved_at = EXCLUDED.saved_at,
+        expires_at = EXCLUDED.expires_at, alarm_at = EXCLUDED.alarm_at`
+    const numbers = (batch: ReadonlyArray<Snapshot>, of: (snapshot: Snapshot) => number | null) =>
+      `{${batch.map((snapshot) => of(snapshot) ?? "NULL").join(",")}}`
+    const raw: Write = (batch) =>
+      sql.unsafe(statement, [
+        batch.map(({ kind }) => kind),
+        batch.map(({ id }) => id),
+        numbers(batch, ({ epoch }) => epoch),
+        numbers(batch, ({ version }) => version),
+        numbers(batch, ({ format }) => format),
+        batch.map(({ body }) => body),
+        numbers(batch, ({ savedAt }) => savedAt),
+        numbers(batch, ({ expiresAt }) => expiresAt),
+        numbers(batch, ({ alarmAt }) => alarmAt)
+      ])
+    return yield* compare("postgres", 15, yield* storeWrite, raw)
+  })
+  return Effect.provide(run, SqlStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url }))))
+}
+
+/** Redis: a hash with the fields of a snapshot for each, all of a batch sent at once. */
+const redis = (url: string) => {
+  const run = Effect.gen(function*() {
+    const { send } = yield* Redis.Redis
+    const raw: Write = (batch) =>
+      Effect.forEach(batch, (snapshot) => {
+        const { alarmAt, body, epoch, expiresAt, format, id, kind, savedAt, version } = snapshot
+        const numbers = { e: epoch, v: version, f: format, s: savedAt, d: expiresAt ?? "", a: alarmAt ?? "" }
+        return send("HSET", `raw/${kind}/${id}`, "b", body, ...Object.entries(numbers).flat().map(String))
+      }, { concurrency: "unbounded", discard: true })
+    return yield* compare("redis", 15, yield* storeWrite, raw)
+  })
+  return Effect.provide(run, RedisStore.layer().pipe(Layer.provideMerge(NodeRedis.layer({ url }))))
+}
+
+/** A directory that is gone at the end. */
+const scratch = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "bench-snapshots-"))),
+  (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+)
+
+const PlatformLayer = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
+
+/** How many files are written at a time: as many as by the store. */
+const concurrency = 16
+
+/** Where the files of the store are, by their number: what lies elsewhere on a disk is slower or quicker. */
+const placesOf = async (directory: string): Promise<ReadonlyArray<string>> => {
+  const all = await readdir(directory, { recursive: true, withFileTypes: true })
+  const found = all.filter((file) => file.isFile() && file.name.endsWith(".snapshot"))
+  if (found.length !== ids.length) throw new Error(`there are ${found.length} files instead of ${ids.length}`)
+  return found.map(({ name, parentPath }) => join(parentPath, `raw-${name}`))
+}
+
+/**
+ * Files: for each batch a line that is appended to a journal, and for each snapshot a file that is written under another
+ * name and put in place of the one before. It is what the store does, into the same directories, but with Node's own
+ * functions, and without an index, locks and checksums.
+ */
+const files = Effect.gen(function*() {
+  const directory = yield* scratch
+  const run = Effect.gen(function*() {
+    const store = yield* storeWrite
+    for (const batch of batchesOf(0)) yield* store(batch)
+    const places = shuffle(yield* Effect.promise(() => placesOf(directory)))
+    const placeOf = new Map(ids.map((id, i) => [id, places[i]!]))
+    const writeOne = async ({ body, ...head }: Snapshot) => {
+      const place = placeOf.get(head.id)!
+      await writeFile(`${place}.tmp`, `${JSON.stringify(head)}\n${body}`)
+      await rename(`${place}.tmp`, place)
+    }
+    const raw: Write = (batch) =>
+      Effect.promise(async () => {
+        const heads = batch.map(({ body: _, ...head }) => Object.values(head))
+        await appendFile(join(directory, "raw-journal"), `${JSON.stringify(heads)}\n`)
+        let at = 0
+        const work = async () => {
+          while (at < batch.length) await writeOne(batch[at++]!)
+        }
+        await Promise.all(Array.from({ length: concurrency }, work))
+      })
+    return yield* compare("files", 8, store, raw)
+  })
+  return yield* Effect.provide(run, Layer.provide(FileStore.layer({ directory, concurrency }), PlatformLayer))
+})
+
+/** Measures with a server; says so and goes on when there is none. */
+const withServer = <Url, E>(
+  name: string,
+  start: Effect.Effect<Url, unknown, Scope.Scope>,
+  measure: (url: Url) => Effect.Effect<Figures, E>
+): Effect.Effect<Figures, E> =>
+  Effect.scoped(Effect.gen(function*() {
+    const started = yield* Effect.exit(start)
+    if (Exit.isSuccess(started)) return yield* measure(started.value)
+    const error = Cause.squash(started.cause)
+    const [why] = (error instanceof Error ? error.message : String(error)).split("\n", 1)
+    process.stderr.write(`          skipping ${name}: ${why}\n`)
+    return {}
+  }))
+
+/** The driver's subject is not looked at: snapshots are this library's own. */
+export const snapshots = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> =>
+  Effect.gen(function*() {
+    return {
+      ...yield* Effect.scoped(files),
+      ...yield* withServer("PostgreSQL", PostgresServer.start, postgres),
+      ...yield* withServer("Redis", RedisServer.start, redis)
+    }
+  })

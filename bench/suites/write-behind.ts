@@ -1,0 +1,153 @@
+/**
+ * What does it take of the rate of messages that sessions are saved behind their changes? Sessions of three kinds that are
+ * the same but for where they are kept: nowhere, in memory, in files. All of them change all the time, so each is written
+ * about once a second. They take turns, so that the ratios hold when the machine's speed drifts; a turn is timed when
+ * saving goes on, and ends when all is written.
+ */
+import { NodeFileSystem, NodePath } from "@effect/platform-node"
+import { Effect, Layer, Schema } from "effect"
+import { Session, Sessions } from "effect-sessions"
+import { FileStore, MemoryStore, SnapshotStore } from "effect-sessions/snapshots"
+import { Rpc } from "effect/rpc"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { breathe, makeIds, median } from "../measure.ts"
+import type { Driver, Figures, Plan } from "../Subject.ts"
+
+const State = Schema.Struct({ user_id: Schema.Int, count: Schema.Int, theme: Schema.String })
+const protocol = [Rpc.make("Put", { payload: Schema.Int })]
+
+class Plain extends Session.Service<Plain>()("Plain", { state: State, protocol }) {}
+class InMemory extends Session.Service<InMemory>()("InMemory", { state: State, protocol }) {}
+class InFiles extends Session.Service<InFiles>()("InFiles", { state: State, protocol }) {}
+
+type Users = (typeof Plain | typeof InMemory | typeof InFiles)["Service"]
+
+const behavior = {
+  init: () => ({ user_id: 42, count: 0, theme: "dark" }),
+  handlers: {
+    Put: ({ payload, state }: { readonly payload: number; readonly state: typeof State.Type }) =>
+      [{ ...state, count: payload }] as const
+  }
+}
+
+const options = { snapshots: { save: { debounce: "1 second" } } } as const
+
+/** Counts what is written. */
+const written = { count: 0, versions: new Map<string, number>() }
+
+/** The store that it is given, counted. Each has a Layer of its own: one that comes twice would be built once. */
+const counted = <E, R>(store: Layer.Layer<SnapshotStore, E, R>): Layer.Layer<SnapshotStore, E, R> =>
+  Layer.effect(
+    SnapshotStore,
+    Effect.map(SnapshotStore, (store) => ({
+      ...store,
+      save: (snapshots) =>
+        Effect.tap(store.save(snapshots), () =>
+          Effect.sync(() => {
+            written.count += snapshots.length
+            for (const { id, kind, version } of snapshots) written.versions.set(`${kind}/${id}`, version)
+          }))
+    }))
+  ).pipe(Layer.provide(store))
+
+const layer = (directory: string) =>
+  Layer.mergeAll(
+    Plain.toLayer(Plain.behavior(behavior)),
+    InMemory.toLayer(InMemory.behavior(behavior), options).pipe(
+      Layer.provide(counted(MemoryStore.layer))
+    ),
+    InFiles.toLayer(InFiles.behavior(behavior), options).pipe(
+      Layer.provide(counted(FileStore.layer({ directory }))),
+      Layer.provide([NodeFileSystem.layer, NodePath.layer])
+    )
+  ).pipe(Layer.provide(Sessions.layer({ maxSessions: 1_000_000, startRate: false })))
+
+const sessionsCount = 10_000
+
+/** Messages until others have a turn: a program has other things to do, and so have the stores. */
+const stride = 100
+
+const rounds = 3
+
+/** Until saving is under way, in milliseconds. */
+const lead = 1_200
+
+/** How long each is timed, in milliseconds: those in files for several times as long as writing all of them takes. */
+const effort = { plain: 1_000, memory: 2_000, files: 8_000 } as const
+
+const refsOf = (users: Users) => Effect.forEach(makeIds(sessionsCount), (id) => users.start(id))
+
+type Refs = Effect.Success<ReturnType<typeof refsOf>>
+
+/** Sends messages to all in turn for so long, and gives how many a second. */
+const drive = Effect.fnUntraced(function*(refs: Refs, millis: number) {
+  const began = performance.now()
+  let count = 0
+  while (performance.now() - began < millis) {
+    for (const end = count + stride; count < end; count++) yield* refs[count % refs.length]!.cast("Put", count)
+    yield* breathe
+  }
+  return count * 1_000 / (performance.now() - began)
+})
+
+/** Is the newest state of all of them written? */
+const areWritten = (refs: Refs) =>
+  Effect.map(
+    Effect.forEach(refs, (ref) => ref.info),
+    (infos) => infos.every(({ id, kind, version }) => written.versions.get(`${kind}/${id}`) === version)
+  )
+
+type Place = keyof typeof effort
+
+interface Turn {
+  readonly rate: number
+  readonly written: number
+}
+
+/** Ends when all is written. */
+const takeTurn = Effect.fnUntraced(function*(place: Place, refs: Refs): Effect.fn.Return<Turn, unknown> {
+  if (place !== "plain") yield* drive(refs, lead)
+  const before = written.count
+  const rate = yield* drive(refs, effort[place])
+  const count = written.count - before
+  while (place !== "plain" && !(yield* areWritten(refs))) yield* Effect.sleep("500 millis")
+  return { rate, written: count * 1_000 / effort[place] }
+})
+
+const measure = Effect.gen(function*() {
+  const refs = {
+    plain: yield* refsOf(yield* Plain),
+    memory: yield* refsOf(yield* InMemory),
+    files: yield* refsOf(yield* InFiles)
+  }
+  const found: Record<Place, Array<Turn & { readonly takes: number }>> = { plain: [], memory: [], files: [] }
+  let plain = yield* takeTurn("plain", refs.plain)
+  for (let round = 0; round < rounds; round++) {
+    for (const place of ["memory", "files"] as const) {
+      const turn = yield* takeTurn(place, refs[place])
+      const before = plain
+      plain = yield* takeTurn("plain", refs.plain)
+      found.plain.push({ ...plain, takes: 0 })
+      found[place].push({ ...turn, takes: 1 - 2 * turn.rate / (before.rate + plain.rate) })
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(found).flatMap(([place, turns]) => [
+      [`behind_${place}`, median(turns.map(({ rate }) => rate))],
+      [`behind_${place}_written`, median(turns.map(({ written }) => written))],
+      [`behind_${place}_takes`, median(turns.map(({ takes }) => takes))]
+    ])
+  )
+})
+
+/** The driver's subject is not looked at: snapshots are this library's own. */
+export const writeBehind = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> =>
+  Effect.scoped(Effect.gen(function*() {
+    const directory = yield* Effect.acquireRelease(
+      Effect.promise(() => mkdtemp(join(tmpdir(), "bench-write-behind-"))),
+      (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+    )
+    return yield* Effect.provide(measure, layer(directory))
+  }))
