@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import type { EndReason } from "./EndReason.ts"
+import type { SessionSummary } from "./SessionSummary.ts"
 
 interface Base {
   readonly kind: string
@@ -39,7 +40,7 @@ export interface StartError extends Base {
 
 /**
  * A session ended. `duration` is how long it lived, `messages` how many messages it handled, `connections` how many
- * times a client connected to it.
+ * times a client connected to it; `user` to whom it belonged, if to anybody.
  *
  * @since 0.1.0
  * @category models
@@ -50,6 +51,7 @@ export interface Stop extends Base {
   readonly duration: number
   readonly messages: number
   readonly connections: number
+  readonly user?: string
 }
 
 /**
@@ -272,7 +274,8 @@ export interface SnapshotRecovery extends Base {
 }
 
 /**
- * A message was cast to all sessions of a kind; `count` accepted it.
+ * A message was cast to all sessions of a kind, or to the members of a group, whose `kind` and `id` these are then; `count`
+ * accepted it at once.
  *
  * @since 0.1.0
  * @category models
@@ -318,6 +321,30 @@ export interface Dispatch extends Base {
 }
 
 /**
+ * A notification was pushed to an inbox, whose user is `id`; `notification` is its kind. `isNew` is `false` when one with
+ * its key was there already, which is `notificationId` then.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Notification extends Base {
+  readonly _tag: "Notification"
+  readonly notification: string
+  readonly notificationId: number
+  readonly isNew: boolean
+}
+
+/**
+ * The life of a session that has ended, as `SessionAnalytics` saw it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Summary extends Base, Omit<SessionSummary, "kind" | "id"> {
+  readonly _tag: "Summary"
+}
+
+/**
  * Any event.
  *
  * @since 0.1.0
@@ -350,6 +377,8 @@ export type SessionEvent =
   | WorkerStart
   | WorkerTerminate
   | Dispatch
+  | Notification
+  | Summary
 
 /**
  * The events of one tag.

@@ -51,7 +51,9 @@ export const defaultLevels: Levels = {
   Broadcast: "Debug",
   WorkerStart: "Trace",
   WorkerTerminate: "Debug",
-  Dispatch: "Trace"
+  Dispatch: "Trace",
+  Notification: "Debug",
+  Summary: "Debug"
 }
 
 /**
@@ -134,6 +136,12 @@ const describe = (event: SessionEvent): string => {
       return `forked work is over: ${event.outcome}`
     case "Dispatch":
       return `action ${event.type}${event.changed ? "" : " changed nothing"}`
+    case "Notification":
+      return `notification ${event.notification}${event.isNew ? "" : " is there already"}`
+    case "Summary":
+      return `session lived ${Math.round(event.duration / 1_000)} s (${event.pattern}): ${
+        EndReason.format(event.reason)
+      }`
   }
 }
 

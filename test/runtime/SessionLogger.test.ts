@@ -195,6 +195,50 @@ const examples: {
     level: "Trace",
     text: "action cart.add",
     annotations: { type: "cart.add" }
+  },
+  Notification: {
+    event: { ...about, _tag: "Notification", notification: "stock", notificationId: 7, isNew: true },
+    level: "Debug",
+    text: "notification stock",
+    annotations: { notification: "stock", notificationId: 7 }
+  },
+  Summary: {
+    event: {
+      ...about,
+      _tag: "Summary",
+      user: null,
+      startedAt: 1,
+      observedAt: 1,
+      endedAt: 90_001,
+      duration: 90_000,
+      reason: EndReason.expired("idle"),
+      messages: 7,
+      crashes: 0,
+      connections: 2,
+      activeTime: 30_000,
+      pauses: 0,
+      longestPause: 0,
+      busiestMinute: 6,
+      messagesPerActiveMinute: 7,
+      pattern: "glance"
+    },
+    level: "Debug",
+    text: "session lived 90 s (glance): expired (idle timeout)",
+    annotations: {
+      startedAt: 1,
+      observedAt: 1,
+      endedAt: 90_001,
+      duration: 90_000,
+      messages: 7,
+      crashes: 0,
+      connections: 2,
+      activeTime: 30_000,
+      pauses: 0,
+      longestPause: 0,
+      busiestMinute: 6,
+      messagesPerActiveMinute: 7,
+      pattern: "glance"
+    }
   }
 }
 

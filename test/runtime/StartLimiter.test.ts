@@ -203,4 +203,40 @@ describe("StartLimiter", () => {
       assert.strictEqual((yield* Effect.flip(kinds.start("b")))._tag, "SessionLimitReached")
       assert.strictEqual((yield* (yield* StartLimiter).status).current, 1)
     }).pipe(Effect.provide(TestSessions.layer(KindLayer, { startRate: perMinute(10), maxSessions: 1 }))))
+
+  class Topic extends Session.Service<Topic>()("Topic", { state: Schema.Int, protocol: [Rpc.make("Ping")] }) {}
+  const TopicLayer = Topic.toLayer(Topic.behavior({ init: () => 0, handlers: { Ping: ({ state }) => [state] } }), {
+    limitStarts: false
+  })
+
+  it.effect("is not asked about kinds whose starts are not limited, which take nothing from the others", () =>
+    Effect.gen(function*() {
+      const kinds = yield* Kind
+      const topics = yield* Topic
+      const limiter = yield* StartLimiter
+      for (let i = 0; i < 10; i++) yield* topics.start(`t${i}`, { address: "10.0.0.1" })
+      assert.strictEqual((yield* limiter.status).current, 0)
+      assert.strictEqual(yield* limiter.addresses, 0)
+      yield* kinds.start("a", { address: "10.0.0.1" })
+      assert.strictEqual((yield* limiter.status).current, 1)
+      assert.strictEqual((yield* Effect.flip(kinds.start("b", { address: "10.0.0.1" })))._tag, "StartRateExceeded")
+      // They start also while others may not.
+      yield* topics.start("t10", { address: "10.0.0.1" })
+      assert.strictEqual((yield* limiter.status).current, 1)
+      const recorder = yield* TestSessions.Recorder
+      assert.deepStrictEqual((yield* recorder.of("RateLimitCheck")).map(({ id, kind }) => [kind, id]), [["Kind", "a"]])
+      assert.deepStrictEqual((yield* recorder.of("RateLimitExceeded")).map(({ id, kind }) => [kind, id]), [
+        ["Kind", "b"]
+      ])
+    }).pipe(Effect.provide(TestSessions.layer(Layer.merge(KindLayer, TopicLayer), {
+      startRate: perMinute(5),
+      startRatePerAddress: perMinute(1)
+    }))))
+
+  it.effect("does not stand for the limit of sessions, which counts all kinds", () =>
+    Effect.gen(function*() {
+      const topics = yield* Topic
+      yield* topics.start("a")
+      assert.strictEqual((yield* Effect.flip(topics.start("b")))._tag, "SessionLimitReached")
+    }).pipe(Effect.provide(TestSessions.layer(TopicLayer, { startRate: perMinute(10), maxSessions: 1 }))))
 })

@@ -103,11 +103,11 @@ export const token = <K extends HttpSession.AnyKind, B extends HttpSession.AnyKi
  * @since 0.1.0
  * @category combinators
  */
-export const through = <Name extends string, RFrom, K extends Session.Any & { readonly kind: Name }, R>(
+export const through = <RFrom, K extends Session.Any, R>(
   admission: Admission<string, RFrom>,
   kind: K,
   to: (client: Admitted) => Effect.Effect<SessionRef<Session.State<K>, any>, Refused, R>
-): Admission<Name, RFrom | R> => ({
+): Admission<K["kind"], RFrom | R> => ({
   kind: kind.kind,
   make: Effect.gen(function*() {
     const { connect, find } = yield* admission.make

@@ -31,8 +31,6 @@ export class Lives {
         this.of(event.kind, event.id, event.at).crashes++
         return undefined
       case "Start":
-        // Whatever had its id before is over.
-        this.away.delete(key(event.kind, event.id))
         this.live(event.kind).set(event.id, new Life(event.at - event.duration, this.pause))
         return undefined
       case "Restore":

@@ -1,0 +1,131 @@
+/**
+ * How the session of a group handles its messages. They are pure, but for broadcasts to many and for what sets a timer.
+ */
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import type * as Session from "../../contract/Session.ts"
+import type { SessionEvents } from "../../runtime/SessionEvents.ts"
+import type { AnyDefinition, Protocol, State } from "../Groups.ts"
+import type { Holds } from "./groupsHolds.ts"
+import type { Lanes, Members } from "./groupsLanes.ts"
+import { Roster } from "./groupsRoster.ts"
+import { Round } from "./groupsRound.ts"
+
+interface Options {
+  readonly members: Members
+  readonly lanes: Lanes
+  readonly holds: Holds
+  /** How long a group stays that has no members, in milliseconds. */
+  readonly emptyFor: number
+  /** How often it is looked at whether the members are still there, in milliseconds. */
+  readonly checkEvery: number
+  /** Those of the ids that no session has any more. */
+  readonly absent: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>>
+  readonly gone: (group: string) => (member: string) => void
+  readonly events: SessionEvents["Service"] | undefined
+  readonly now: () => number
+}
+
+type Self = Session.Self<Protocol>
+type Reply<A> = readonly [state: State, reply: A]
+
+export const makeBehavior = (definition: AnyDefinition, options: Options) => {
+  const { absent, checkEvery, emptyFor, events, gone, holds, lanes, members, now } = options
+  /** Those that end because nobody is in them: who comes now has to come again. */
+  const retiring = new WeakSet<Self>()
+  const rosters = new WeakMap<Self, Roster>()
+
+  const rosterOf = (self: Self): Roster => {
+    let roster = rosters.get(self)
+    if (roster === undefined) rosters.set(self, roster = new Roster())
+    return roster
+  }
+
+  /** Has a group without members end after a while. */
+  const retireLater = (self: Self): Effect.Effect<unknown> =>
+    emptyFor === Infinity ? Effect.void : self.after(emptyFor, "Retire", undefined, { key: "retire" })
+
+  const without = <A>(
+    self: Self,
+    state: State,
+    leaving: ReadonlyArray<string>,
+    reply: A
+  ): Reply<A> | Effect.Effect<Reply<A>> => {
+    const left = HashMap.removeMany(state.members, leaving)
+    if (HashMap.size(left) === HashMap.size(state.members)) return [state, reply]
+    rosterOf(self).left(state.members, left, leaving)
+    const next: Reply<A> = [{ members: left }, reply]
+    return HashMap.isEmpty(left) ? Effect.as(retireLater(self), next) : next
+  }
+
+  const answer = (self: Self, state: State, tag: string, round: Round) => {
+    const { sent } = round
+    if (events?.active === true) {
+      events.publish({ _tag: "Broadcast", kind: self.kind, id: self.id, at: now(), tag, count: sent.delivered })
+    }
+    for (const member of round.gone) holds.forget(self.id, member)
+    return round.gone.length === 0 ? [state, sent] as const : without(self, state, round.gone, sent)
+  }
+
+  const check = (self: Self, known: ReadonlyArray<string>): Effect.Effect<void> =>
+    Effect.flatMap(absent(known), (left) => left.length === 0 ? Effect.void : Effect.ignore(self.cast("Gone", left)))
+
+  return definition.kind.behavior({
+    init: ({ id, self }) => {
+      const held = holds.of(id).map((member) => [member, false] as const)
+      const state: State = { members: HashMap.fromIterable(held) }
+      return Effect.gen(function*() {
+        if (held.length === 0) yield* retireLater(self)
+        if (checkEvery < Infinity) yield* self.every(checkEvery, "Check", undefined, { key: "check" })
+        return state
+      })
+    },
+    restore: ({ id, self, state }) => {
+      const left = HashMap.filter(state.members, (stays, member) => stays || holds.has(id, member))
+      return Effect.as(
+        HashMap.isEmpty(left) && !HashMap.isEmpty(state.members) ? retireLater(self) : Effect.void,
+        { members: left }
+      )
+    },
+    handlers: {
+      Join: ({ payload: { member, stays }, self, state }) => {
+        if (retiring.has(self)) return [state, false]
+        const before = HashMap.get(state.members, member)
+        if (Option.isSome(before) && (before.value || !stays)) return [state, true]
+        const joined = HashMap.set(state.members, member, stays)
+        rosterOf(self).joined(state.members, joined, member)
+        return [{ members: joined }, true]
+      },
+      Leave: ({ payload: { held, member }, self, state }) => {
+        const before = HashMap.get(state.members, member)
+        // Who stays does so when those who held it go; and others may have come to hold it.
+        if (Option.isNone(before) || held && (before.value || holds.has(self.id, member))) return [state, false]
+        return without(self, state, [member], true)
+      },
+      Members: ({ state }) => [state, state.members],
+      Broadcast: ({ payload: { except, payload, tag }, self, state }) => {
+        const round = new Round(lanes, { tag, payload, gone: gone(self.id) }, except)
+        const rest = round.toAll(rosterOf(self).of(state.members))
+        return rest === undefined
+          ? answer(self, state, tag, round)
+          : Effect.flatMap(rest, () => {
+            const next = answer(self, state, tag, round)
+            return Effect.isEffect(next) ? next : Effect.succeed(next)
+          })
+      },
+      Gone: ({ payload, self, state }) => {
+        const left = payload.filter((member) => members.findUnsafe(member) === undefined)
+        for (const member of left) holds.forget(self.id, member)
+        return without(self, state, left, undefined)
+      },
+      Check: ({ self, state }) =>
+        Effect.as(self.fork(check(self, Array.from(rosterOf(self).of(state.members)))), [state] as const),
+      Retire: ({ self, state }) => {
+        if (!HashMap.isEmpty(state.members)) return [state]
+        retiring.add(self)
+        return Effect.as(self.end("nobody is in it"), [state] as const)
+      }
+    }
+  })
+}

@@ -1,0 +1,71 @@
+/**
+ * One broadcast: what became of it, member by member.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Sent } from "../Groups.ts"
+import { type Lanes, type Message, type Run, stride } from "./groupsLanes.ts"
+
+export class Round {
+  private readonly lanes: Lanes
+  private readonly message: Message
+  private readonly except: ReadonlySet<string> | undefined
+  private readonly run: Run | undefined
+  private delivered = 0
+  private waiting = 0
+  private missed = 0
+  /** Those that do not exist. */
+  readonly gone: Array<string> = []
+
+  constructor(lanes: Lanes, message: Message, except: ReadonlyArray<string> | undefined) {
+    this.lanes = lanes
+    this.message = message
+    this.except = except === undefined || except.length === 0 ? undefined : new Set(except)
+    // Where spans are taken, what the members do belongs to the trace of the broadcast.
+    const fiber = Fiber.getCurrent()
+    this.run = fiber?.cache.tracer === undefined ? undefined : Effect.runForkWith(fiber.context)
+  }
+
+  get sent(): Sent {
+    const { delivered, missed, waiting } = this
+    return { delivered, waiting, missed }
+  }
+
+  /** Sends it to all, who must not change meanwhile; with turns for others when they are many. */
+  toAll(members: Iterable<string>): Effect.Effect<void> | undefined {
+    const left = members[Symbol.iterator]()
+    if (!this.toSome(left)) return undefined
+    let more = true
+    return Effect.whileLoop({
+      while: () => more,
+      body: () => Effect.yieldNow,
+      step: () => {
+        more = this.toSome(left)
+      }
+    })
+  }
+
+  /** `false` when nobody is left. */
+  private toSome(left: Iterator<string>): boolean {
+    for (let budget = stride; budget > 0; budget--) {
+      const { done, value: member } = left.next()
+      if (done === true) return false
+      if (this.except?.has(member) === true) continue
+      switch (this.lanes.send(member, this.message, this.run)) {
+        case "delivered":
+          this.delivered++
+          break
+        case "waiting":
+          this.waiting++
+          break
+        case "gone":
+          this.gone.push(member)
+          this.missed++
+          break
+        default:
+          this.missed++
+      }
+    }
+    return true
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * Builds the groups of a kind: registers the kind of their sessions, and gives the service.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import type { SessionKind } from "../../contract/Session.ts"
+import { type CallError, InvalidSessionId, SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
+import { SessionHost } from "../../contract/SessionHost.ts"
+import * as SessionId from "../../contract/SessionId.ts"
+import type { SessionRef } from "../../contract/SessionRef.ts"
+import { SnapshotStore } from "../../contract/SnapshotStore.ts"
+import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import { DeadLetters } from "../../runtime/DeadLetters.ts"
+import { SessionEvents } from "../../runtime/SessionEvents.ts"
+import { Sessions } from "../../runtime/Sessions.ts"
+import type { AnyDefinition, BroadcastOptions, GroupError, Groups, Options, Protocol, Sent, State } from "../Groups.ts"
+import { makeBehavior } from "./groupsBehavior.ts"
+import { Holds } from "./groupsHolds.ts"
+import { Lanes, type Members, stride } from "./groupsLanes.ts"
+import { Round } from "./groupsRound.ts"
+
+type GroupKind = SessionKind<State, Protocol, void, never>
+
+/** How many members are looked up in the store at a time. */
+const lookups = 16
+
+/** How often a group that has just ended is tried again. */
+const attempts = 5
+
+type GroupRef = SessionRef<State, Protocol>
+
+/** What is done where there is no such session. */
+const unlessThere = <A>(
+  effect: Effect.Effect<A, GroupError | SessionNotFound>,
+  otherwise: Effect.Effect<A, GroupError>
+): Effect.Effect<A, GroupError> =>
+  Effect.catch(effect, (error) => error instanceof SessionNotFound ? otherwise : Effect.fail(error))
+
+const nobody: Sent = { delivered: 0, waiting: 0, missed: 0 }
+
+const optional = <I, S>(key: Context.Key<I, S>) => Effect.map(Effect.serviceOption(key), Option.getOrUndefined)
+
+/** Gives those of the ids that no session has any more, without loading what is in the store. */
+const makeAbsent = (members: Members, store: SnapshotStore["Service"] | undefined, now: () => number) => {
+  const isKept = (id: string) =>
+    store === undefined ? Effect.succeed(false) : Effect.match(store.peek({ kind: members.kind, id }), {
+      // Who cannot be looked up is not thrown out for it.
+      onFailure: () => true,
+      onSuccess: Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > now())
+    })
+  const exists = (id: string) => Effect.flatMap(isKept(id), (kept) => kept ? Effect.succeed(true) : members.has(id))
+  return (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
+    Effect.gen(function*() {
+      const away: Array<string> = []
+      for (let i = 0; i < ids.length; i++) {
+        if (members.findUnsafe(ids[i]!) === undefined) away.push(ids[i]!)
+        if (i % stride === stride - 1) yield* Effect.yieldNow
+      }
+      return yield* Effect.filter(away, (id) => Effect.map(exists(id), (there) => !there), { concurrency: lookups })
+    })
+}
+
+export const make = (definition: AnyDefinition, options: Options) =>
+  Effect.gen(function*() {
+    const { checkEvery = "10 minutes", idleTimeout = "1 minute", laneCapacity = 1_000, ...kindOptions } = options
+    const { kind: name } = definition.kind
+    const emptyFor = yield* SessionsConfig.duration(`${name}.idleTimeout`, idleTimeout, { infinite: true })
+    const checkMillis = yield* SessionsConfig.duration(`${name}.checkEvery`, checkEvery, { infinite: true })
+    const capacity = yield* SessionsConfig.wholeNumber(`${name}.laneCapacity`, laneCapacity, 1)
+    const members: Members = yield* definition.members as Context.Key<any, Members>
+    const host = yield* SessionHost
+    const sessions = yield* Sessions
+    const clock = yield* Clock.Clock
+    const config = yield* optional(SessionsConfig.SessionsConfig)
+    const store = yield* optional(SnapshotStore)
+    const events = yield* optional(SessionEvents)
+    const letters = yield* optional(DeadLetters)
+    const context = yield* Effect.context<never>()
+    const run = Effect.runForkWith(context)
+    const now = () => clock.currentTimeMillisUnsafe()
+
+    const holds = new Holds()
+    // They are closed when the groups have ended, which may still broadcast.
+    const lanes = yield* Effect.acquireRelease(
+      Effect.sync(() => new Lanes({ members, capacity, run, now, events, letters })),
+      (lanes) => lanes.close(config?.shutdownGrace ?? Duration.toMillis("10 seconds"))
+    )
+    const absent = makeAbsent(members, store, now)
+    const gone = (group: string) => (member: string) => {
+      run(Effect.ignore(groups.ref(group).cast("Gone", [member])))
+    }
+    const groups = (yield* host.register(
+      definition.kind,
+      makeBehavior(definition, {
+        members,
+        lanes,
+        holds,
+        emptyFor,
+        checkEvery: checkMillis,
+        absent,
+        gone,
+        events,
+        now
+      }),
+      { absoluteTimeout: "Infinity", ...kindOptions, idleTimeout: "Infinity", limitStarts: false },
+      context
+    )) as unknown as GroupKind
+    const service = makeService({ definition, members, groups, sessions, holds, lanes, absent, events, now })
+    return Context.make(definition, service).pipe(Context.add(definition.kind, groups))
+  })
+
+const makeService = (
+  { absent, definition, events, groups, holds, lanes, members, now, sessions }: {
+    readonly definition: AnyDefinition
+    readonly members: Members
+    readonly groups: GroupKind
+    readonly sessions: Sessions["Service"]
+    readonly holds: Holds
+    readonly lanes: Lanes
+    readonly absent: ReturnType<typeof makeAbsent>
+    readonly events: SessionEvents["Service"] | undefined
+    readonly now: () => number
+  }
+): Groups<any> => {
+  /** Asks a group. One that does not exist has no members, unless somebody holds them. */
+  const ask = <A>(
+    group: string,
+    ifNone: A,
+    question: (ref: GroupRef) => Effect.Effect<A, CallError>
+  ): Effect.Effect<A, GroupError> =>
+    Effect.suspend(() => {
+      if (!SessionId.isValid(group)) return Effect.fail(InvalidSessionId.of(group))
+      const isHeld = holds.of(group).length > 0
+      const none = Effect.succeed(ifNone)
+      return unlessThere(
+        question(groups.ref(group)),
+        isHeld ? unlessThere(Effect.flatMap(groups.start(group), question), none) : none
+      )
+    })
+
+  const enter = (
+    group: string,
+    member: string,
+    stays: boolean,
+    left = attempts
+  ): Effect.Effect<void, GroupError | SessionNotFound> => {
+    const again = Effect.suspend(() => enter(group, member, stays, left - 1))
+    const joined = Effect.flatMap(
+      groups.start(group),
+      (ref) => ref.call("Join", { member, stays })
+    )
+    if (left === 0) return Effect.asVoid(joined)
+    return Effect.flatMap(
+      Effect.catchIf(
+        joined,
+        // It ended before it knew of the member: the next one will.
+        (error) => error instanceof SessionNotFound || error instanceof SessionEnded && !error.begun,
+        () => Effect.succeed(false)
+      ),
+      (joined) => joined ? Effect.void : again
+    )
+  }
+
+  const join = (group: string, member: string, stays: boolean) =>
+    Effect.suspend(() =>
+      SessionId.isValid(group)
+        ? Effect.flatMap(
+          exists(member),
+          (found) => found ? enter(group, member, stays) : Effect.fail(notFound(member))
+        )
+        : Effect.fail(InvalidSessionId.of(group))
+    )
+
+  const exists = (member: string) =>
+    members.findUnsafe(member) === undefined ? members.has(member) : Effect.succeed(true)
+
+  const notFound = (member: string) => SessionNotFound.of(members.kind, member)
+
+  /** Nobody waits for it: a group that cannot be reached forgets those that nobody holds when it comes back. */
+  const release = (group: string, member: string, holder: object) =>
+    Effect.suspend(() =>
+      holds.remove(group, member, holder)
+        ? Effect.ignore(groups.ref(group).cast("Leave", { member, held: true }))
+        : Effect.void
+    )
+
+  const all = (group: string) =>
+    ask<State["members"]>(group, HashMap.empty<string, boolean>(), (ref) => ref.call("Members"))
+
+  /** A message that the members do not know is a defect of the program, also when there are no members. */
+  const checked = <A, E>(tag: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    definition.members.protocol.has(tag)
+      ? effect
+      : Effect.die(new TypeError(`session kind ${members.kind} has no message ${tag}`))
+
+  const sendTo = (
+    find: Effect.Effect<ReadonlyArray<{ readonly kind: string; readonly id: string }>>,
+    tag: string,
+    payload: unknown,
+    options: BroadcastOptions | undefined
+  ): Effect.Effect<Sent> =>
+    checked(
+      tag,
+      Effect.uninterruptible(Effect.gen(function*() {
+        const ids = (yield* find).filter(({ kind }) => kind === members.kind).map(({ id }) => id)
+        const round = new Round(lanes, { tag, payload, gone: undefined }, options?.except)
+        const rest = round.toAll(ids)
+        if (rest !== undefined) yield* rest
+        const { sent } = round
+        if (events?.active === true) {
+          const count = sent.delivered
+          events.publish({ _tag: "Broadcast", kind: members.kind, id: "", at: now(), tag, count })
+        }
+        return sent
+      }))
+    )
+
+  return {
+    join: (group, member) => join(group, member, true),
+    joinScoped: (group, member) => {
+      const holder = {}
+      return Effect.asVoid(Effect.acquireRelease(
+        Effect.suspend(() => {
+          holds.add(group, member, holder)
+          return Effect.onError(join(group, member, false), () => release(group, member, holder))
+        }),
+        () => release(group, member, holder)
+      ))
+    },
+    leave: (group, member) =>
+      Effect.suspend(() => {
+        holds.forget(group, member)
+        return ask(group, false, (ref) => ref.call("Leave", { member, held: false }))
+      }),
+    members: (group) =>
+      Effect.gen(function*() {
+        const known = Array.from(HashMap.keys(yield* all(group)))
+        const left = yield* absent(known)
+        if (left.length === 0) return known
+        yield* Effect.ignore(groups.ref(group).cast("Gone", left))
+        const without = new Set(left)
+        return known.filter((member) => !without.has(member))
+      }),
+    has: (group, member) => Effect.map(all(group), HashMap.has(member)),
+    size: (group) => Effect.map(all(group), HashMap.size),
+    group: (group) => groups.start(group),
+    broadcast: (group, tag, ...[payload, options]: [payload?: unknown, options?: BroadcastOptions]) =>
+      checked(
+        tag,
+        ask(group, nobody, (ref) => ref.call("Broadcast", { tag, payload, except: options?.except ?? [] }))
+      ),
+    broadcastToUser: (user, tag, ...[payload, options]: [payload?: unknown, options?: BroadcastOptions]) =>
+      sendTo(sessions.ofUser(user), tag, payload, options),
+    broadcastToAll: (tag, ...[payload, options]: [payload?: unknown, options?: BroadcastOptions]) =>
+      sendTo(members.list, tag, payload, options)
+  }
+}

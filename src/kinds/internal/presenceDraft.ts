@@ -1,0 +1,74 @@
+/**
+ * What one message makes of the state of a topic: the next one, with the steps to it.
+ */
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import type { Change, Device, Devices, State } from "../Presence.ts"
+import { isOne } from "./presenceLists.ts"
+
+export const emptyState: State<unknown> = { present: HashMap.empty(), changes: [], keptUntil: null }
+
+export class PresenceDraft {
+  private readonly before: State<unknown>
+  private present: HashMap.HashMap<string, Devices<unknown>>
+  private readonly changes: Array<Change<unknown>> = []
+  keptUntil: number | null
+
+  constructor(before: State<unknown>) {
+    this.before = before
+    this.present = before.present
+    this.keptUntil = before.keptUntil
+  }
+
+  private devices(key: string): Devices<unknown> | undefined {
+    return Option.getOrUndefined(HashMap.get(this.present, key))
+  }
+
+  /** One that is there. */
+  device(key: string, device: string): Device<unknown> {
+    const devices = this.devices(key)!
+    return isOne(devices) ? devices : HashMap.getUnsafe(devices, device)
+  }
+
+  join(key: string, device: string, since: number, meta: unknown): void {
+    const devices = this.devices(key)
+    this.set(key, devices, { device, since, meta })
+    this.changes.push({ _tag: "Join", key, device, since, meta, first: devices === undefined })
+  }
+
+  update(key: string, device: string, meta: unknown): void {
+    const { since } = this.device(key, device)
+    this.set(key, this.devices(key), { device, since, meta })
+    this.changes.push({ _tag: "Update", key, device, since, meta })
+  }
+
+  leave(key: string, device: string): void {
+    const devices = this.devices(key)!
+    const { meta, since } = this.device(key, device)
+    const last = isOne(devices)
+    this.present = last ? HashMap.remove(this.present, key) : HashMap.set(this.present, key, without(devices, device))
+    this.changes.push({ _tag: "Leave", key, device, since, meta, last })
+  }
+
+  private set(key: string, devices: Devices<unknown> | undefined, device: Device<unknown>): void {
+    this.present = HashMap.set(this.present, key, devices === undefined ? device : within(devices, device))
+  }
+
+  /** The state after the message; the same one when there was no step. */
+  get state(): State<unknown> {
+    const { before, changes, keptUntil, present } = this
+    return changes.length === 0 && keptUntil === before.keptUntil ? before : { present, changes, keptUntil }
+  }
+}
+
+const within = (devices: Devices<unknown>, device: Device<unknown>): Devices<unknown> =>
+  !isOne(devices)
+    ? HashMap.set(devices, device.device, device)
+    : devices.device === device.device
+    ? device
+    : HashMap.make([devices.device, devices], [device.device, device])
+
+const without = (devices: HashMap.HashMap<string, Device<unknown>>, device: string): Devices<unknown> => {
+  const left = HashMap.remove(devices, device)
+  return HashMap.size(left) > 1 ? left : HashMap.values(left).next().value!
+}

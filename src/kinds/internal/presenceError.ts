@@ -1,0 +1,36 @@
+/**
+ * The error of presence.
+ */
+import * as Schema from "effect/Schema"
+import { withoutStack } from "../../contract/internal/withoutStack.ts"
+import type { SessionErrorLike } from "../../contract/SessionError.ts"
+
+/**
+ * A key or a device is not usable as one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidPresence extends Schema.TaggedError<InvalidPresence>()(
+  "InvalidPresence",
+  { field: Schema.Literals(["key", "device"]), message: Schema.String },
+  { httpApiStatus: 400 }
+) implements SessionErrorLike {
+  /** Makes the error for a value, shortening what is quoted of it. */
+  static of(field: "key" | "device", value: unknown): InvalidPresence {
+    const text = String(value)
+    const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
+    return withoutStack(() =>
+      new InvalidPresence({
+        field,
+        message: `${shown} is not a ${field} for presence: it has 1 to 256 characters, none of them a control character`
+      })
+    )
+  }
+  get httpStatus(): 400 {
+    return 400
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}

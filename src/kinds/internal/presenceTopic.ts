@@ -1,0 +1,84 @@
+/**
+ * How a topic handles its messages. All are pure, but for setting the one timer of the topic when nothing was due as soon.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Session from "../../contract/Session.ts"
+import type { Protocol, State } from "../Presence.ts"
+import { emptyState, PresenceDraft } from "./presenceDraft.ts"
+import { PresenceSeats, type Timing } from "./PresenceSeats.ts"
+
+type Turn<Tag extends Protocol["_tag"]> = Session.Turn<
+  State<unknown>,
+  Rpc.Payload<Extract<Protocol, { readonly _tag: Tag }>>,
+  Protocol
+>
+
+type Step<Reply> = readonly [state: State<unknown>, reply: Reply]
+
+export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean) =>
+  Effect.map(Clock.Clock, (clock) => {
+    const now = () => clock.currentTimeMillisUnsafe()
+    const ofTopic = new WeakMap<Session.Self, PresenceSeats>()
+    const begin = (self: Session.Self): PresenceSeats => {
+      const seats = new PresenceSeats(timing, sameMeta)
+      ofTopic.set(self, seats)
+      return seats
+    }
+
+    /** Gives what `out` is, once the timer is set for what is due next. */
+    const timed = <A>(self: Session.Self, seats: PresenceSeats, out: A): A | Effect.Effect<A> => {
+      const { next, timerAt } = seats
+      if (next >= timerAt) return out
+      const at = Math.max(next, now())
+      return Effect.map(self.after(at - now(), "Tick", undefined, { key: "due" }), () => {
+        seats.timerAt = at
+        return out
+      })
+    }
+
+    const handle = <A>(
+      { self, state }: Session.Turn<State<unknown>, unknown, Protocol>,
+      change: (seats: PresenceSeats, draft: PresenceDraft, now: number) => A
+    ): Step<A> | Effect.Effect<Step<A>> => {
+      const seats = ofTopic.get(self)!
+      const draft = new PresenceDraft(state)
+      const reply = change(seats, draft, now())
+      return timed(self, seats, [draft.state, reply])
+    }
+
+    return {
+      init: ({ self }: Session.Start<void, Protocol>): State<unknown> => {
+        begin(self)
+        return emptyState
+      },
+      restore: ({ self, state }: Session.Restore<State<unknown>, Protocol>) => {
+        const seats = begin(self)
+        return timed(self, seats, seats.keep(state, now()))
+      },
+      handlers: {
+        Track: (turn: Turn<"Track">) =>
+          handle(turn, (seats, draft, now) => {
+            const { owner, tracking } = turn.payload
+            seats.track(owner, tracking, now, draft)
+            return draft.device(tracking.key, tracking.device).since
+          }),
+        Untrack: (turn: Turn<"Untrack">) =>
+          handle(turn, (seats, draft, now) => {
+            const { grace, id, owner } = turn.payload
+            seats.untrack(owner, id, grace, now, draft)
+          }),
+        Renew: ({ payload: { count, digest, owner }, self, state }: Turn<"Renew">): Step<boolean> => [
+          state,
+          ofTopic.get(self)!.renew(owner, count, digest, now())
+        ],
+        Sync: (turn: Turn<"Sync">) =>
+          handle(turn, (seats, draft, now) => {
+            const { grace, owner, trackings } = turn.payload
+            seats.sync(owner, trackings, grace, now, draft)
+          }),
+        Tick: (turn: Turn<"Tick">) => handle(turn, (seats, draft, now) => seats.tick(now, draft))
+      }
+    }
+  })
