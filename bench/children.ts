@@ -10,6 +10,7 @@ import { promisify } from "node:util"
 import type { Driver, Figures, Plan, Subject } from "./Subject.ts"
 import { growth } from "./suites/growth.ts"
 import { paths } from "./suites/paths.ts"
+import { realtime } from "./suites/realtime.ts"
 import { sleep } from "./suites/sleep.ts"
 import { store } from "./suites/store.ts"
 import { workload } from "./suites/workload.ts"
@@ -26,6 +27,7 @@ const suites = {
   paths,
   store,
   sleep,
+  realtime,
   edge: alone(async () => (await import("./suites/edge.ts")).edge),
   live: alone(async () => (await import("./suites/live.ts")).live),
   million: alone(async () => (await import("./suites/million.ts")).million),

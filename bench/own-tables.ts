@@ -34,6 +34,32 @@ export const storeSection = (figures: Figures): string => {
   ])
 }
 
+/** The section of the realtime suite. */
+export const realtimeSection = (figures: Figures): string => {
+  const of = (name: string) => figures[name]!
+  const micros = (name: string) => of(name).toFixed(1)
+  return table(["Presence, groups and inboxes", "figure", "aim"], [
+    ["a topic of 10,000 keys: bytes a key, with the Scope that holds it", count(of("present_bytes")), "1,024 or less"],
+    [
+      "µs until one has joined: median, 99th percentile",
+      `${micros("present_join_p50_us")}, ${micros("present_join_p99_us")}`,
+      "-"
+    ],
+    [
+      "µs until one has left: median, 99th percentile",
+      `${micros("present_leave_p50_us")}, ${micros("present_leave_p99_us")}`,
+      "-"
+    ],
+    ["ns of a change for each who follows a topic of 100 keys", count(of("present_small_ns")), "-"],
+    ["the same, of 10,000", count(of("present_large_ns")), "about as many"],
+    ["a broadcast to a group of 10,000 sessions: deliveries a second", count(of("groups_group")), "1,000,000 or more"],
+    ["the same, to all sessions of a kind", count(of("groups_all")), "1,000,000 or more"],
+    ["casts a second to plain sessions", count(of("inbox_cast")), "-"],
+    ["pushes a second into full inboxes", count(of("inbox_push")), "-"],
+    ["pushes over casts", of("inbox_ratio").toFixed(2), "0.50 or more"]
+  ])
+}
+
 /** The section of the edge suite. */
 export const edgeSection = (figures: Figures): string => {
   const of = (name: string) => figures[`edge_${name}`]!

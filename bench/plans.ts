@@ -6,7 +6,7 @@ import type { Plan } from "./Subject.ts"
 export const comparedSuites: ReadonlyArray<SuiteName> = ["workload", "growth", "paths"]
 
 /** What only this library has. */
-const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "edge"]
+const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "realtime", "edge"]
 
 /** A quick run has no time for other servers beside ours, for disks and databases, and for a million. */
 const fullSuites: ReadonlyArray<SuiteName> = [...quickSuites, "live", "million", "snapshots", "writeBehind"]

@@ -3,7 +3,15 @@
  */
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"
-import { edgeSection, liveSection, millionSection, sleepSection, snapshotsSection, storeSection } from "./own-tables.ts"
+import {
+  edgeSection,
+  liveSection,
+  millionSection,
+  realtimeSection,
+  sleepSection,
+  snapshotsSection,
+  storeSection
+} from "./own-tables.ts"
 import type { Plot } from "./plots.ts"
 import type { Figures, Plan } from "./Subject.ts"
 import { type Column, growthCurve, growthSection, pathsSection, verdicts, workloadSection } from "./tables.ts"
@@ -32,6 +40,7 @@ const ownSections: ReadonlyArray<readonly [title: string, present: string, secti
   ["Hibernation", "sleep_bytes", sleepSection],
   ["A million sessions", "million_create", millionSection],
   ["Snapshots", "behind_plain", snapshotsSection],
+  ["Presence, groups and inboxes", "inbox_push", realtimeSection],
   ["The edge", "edge_cookie_us", edgeSection],
   ["Live views", "live_one_live_p50_us", liveSection]
 ]

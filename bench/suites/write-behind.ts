@@ -112,7 +112,9 @@ const takeTurn = Effect.fnUntraced(function*(place: Place, refs: Refs): Effect.f
   const before = written.count
   const rate = yield* drive(refs, effort[place])
   const count = written.count - before
-  while (place !== "plain" && !(yield* areWritten(refs))) yield* Effect.sleep("500 millis")
+  if (place !== "plain") {
+    yield* Effect.repeat(Effect.delay(areWritten(refs), "500 millis"), { until: (all) => all })
+  }
   return { rate, written: count * 1_000 / effort[place] }
 })
 

@@ -142,6 +142,61 @@ describe("a push", () => {
       assert.deepStrictEqual(yield* texts, ["hi"])
     }).pipe(provide()))
 
+  it.effect("fits when its schema says so, and not otherwise", () => {
+    class Point extends Schema.Class<Point>("Point")({ x: Schema.Int }) {}
+    const payloads = {
+      text: Schema.String,
+      short: Schema.String.check(Schema.isMaxLength(3)),
+      flag: Schema.Boolean,
+      amount: Schema.Number,
+      deep: Schema.Struct({ from: Schema.Struct({ name: Schema.String }), left: Schema.Int }),
+      loose: Schema.Struct({ any: Schema.Unknown, when: Schema.optionalKey(Schema.Number) }),
+      open: Schema.Struct({ any: Schema.Unknown }),
+      even: Schema.Struct({ n: Schema.Number }).check(Schema.makeFilter(({ n }) => n % 2 === 0)),
+      record: Schema.Record(Schema.String, Schema.Boolean),
+      mixed: Schema.StructWithRest(Schema.Struct({ a: Schema.String }), [Schema.Record(Schema.String, Schema.String)]),
+      point: Point,
+      date: Schema.DateFromString
+    }
+    class Any extends Inbox.Service<Any>()("Any", { kinds: payloads }) {}
+    const values: ReadonlyArray<unknown> = [
+      undefined,
+      null,
+      "abc",
+      "abcd",
+      1,
+      Number.NaN,
+      true,
+      [],
+      {},
+      { any: undefined },
+      { any: 1, when: "now" },
+      { any: 1, when: 2 },
+      { from: { name: "bob" }, left: 1 },
+      { from: { name: "bob" }, left: 0.5 },
+      { from: { name: 1 }, left: 1 },
+      { from: null, left: 1 },
+      { n: 1 },
+      { n: 2 },
+      { a: "a" },
+      { a: "a", b: 1 },
+      { a: true },
+      { x: 1 },
+      new Point({ x: 1 }),
+      new Date(0)
+    ]
+    return Effect.gen(function*() {
+      const any = yield* Any
+      for (const [kind, schema] of Object.entries(payloads)) {
+        const is = Schema.is(schema as Schema.Schema<unknown>)
+        for (const value of values) {
+          const pushed = yield* Effect.result(any.push("ada", kind as "text", value as string))
+          assert.strictEqual(Result.isSuccess(pushed), is(value), `${kind} ${JSON.stringify(value)}`)
+        }
+      }
+    }).pipe(Effect.provide(TestSessions.layer(Inbox.layer(Any))))
+  })
+
   it.effect("is refused when the inbox has no such notifications", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes

@@ -30,6 +30,8 @@ export interface Tracker {
   /** How often it says that it is there, in milliseconds. */
   readonly interval: number
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  /** Greater than all before. */
+  readonly nextRevision: () => number
 }
 
 /** A tracking of this process, as it is now. */
@@ -66,7 +68,7 @@ const firstPause = 50
 
 export class PresenceHold {
   readonly topic: string
-  private readonly trackings = new Map<number, OwnTracking>()
+  private readonly trackings = new Set<OwnTracking>()
   private readonly tracker: Tracker
   private readonly readers = new Set<PresenceReader>()
   private readonly waiters = new Set<Waiter>()
@@ -100,7 +102,7 @@ export class PresenceHold {
 
   /** Notes a tracking, which the topic is told of by `track`, or together with all others. */
   add(tracking: OwnTracking): void {
-    this.trackings.set(tracking.id, tracking)
+    this.trackings.add(tracking)
     this.digest = (this.digest + mix(tracking.revision)) | 0
   }
 
@@ -120,16 +122,18 @@ export class PresenceHold {
     )
   }
 
-  update(tracking: OwnTracking, meta: unknown, revision: number): void {
-    if (!this.trackings.has(tracking.id)) return
+  update(tracking: OwnTracking, meta: unknown): void {
+    const revision = this.tracker.nextRevision()
+    if (!this.trackings.has(tracking)) return
     this.digest = (this.digest - mix(tracking.revision) + mix(revision)) | 0
     tracking.meta = meta
     tracking.revision = revision
     this.tell("Track", { owner: this.tracker.id, tracking: messageOf(tracking) })
   }
 
-  untrack({ id, revision }: OwnTracking, grace: boolean): void {
-    if (!this.trackings.delete(id)) return
+  untrack(tracking: OwnTracking, grace: boolean): void {
+    const { id, revision } = tracking
+    if (!this.trackings.delete(tracking)) return
     this.digest = (this.digest - mix(revision)) | 0
     this.tell("Untrack", { owner: this.tracker.id, id, grace })
   }
@@ -315,7 +319,7 @@ export class PresenceHold {
     if (link === undefined) return Effect.void
     this.differs = false
     // As they were made or changed, so that the newest of one device counts.
-    const trackings = Array.from(this.trackings.values(), messageOf).sort((a, b) => a.revision - b.revision)
+    const trackings = Array.from(this.trackings, messageOf).sort((a, b) => a.revision - b.revision)
     return Effect.mapError(
       link.ref.call("Sync", { owner, trackings, grace: false }, { timeout: interval }),
       (error) => {

@@ -68,7 +68,7 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
         if (!isUsable(device)) return Effect.fail(InvalidPresence.of("device", device))
         if (this.closed) return Effect.fail(SessionsClosed.of())
         const hold = this.hold(topic)
-        const tracked = new Tracked(this, hold, id, key, device, meta)
+        const tracked = new Tracked(hold, id, key, device, meta)
         hold.add(tracked)
         return Effect.matchCauseEffect(restore(hold.track(tracked)), {
           onFailure: (cause) => {
@@ -165,7 +165,6 @@ const invalidTopic = (topic: string): Effect.Effect<never, InvalidSessionId> =>
   Effect.flatMap(SessionId.fromString(topic), () => Effect.never)
 
 class Tracked implements Presence.Tracked<unknown>, OwnTracking {
-  private readonly tracker: PresenceTracker
   private readonly hold: PresenceHold
   /** Of its own, so that one that left by hand leaves nothing in that of its caller. */
   private scope: Scope.Closeable | undefined = undefined
@@ -176,8 +175,7 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   revision: number
   since: number | null = null
 
-  constructor(tracker: PresenceTracker, hold: PresenceHold, id: number, key: string, device: string, meta: unknown) {
-    this.tracker = tracker
+  constructor(hold: PresenceHold, id: number, key: string, device: string, meta: unknown) {
     this.hold = hold
     this.id = id
     this.key = key
@@ -202,7 +200,7 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   }
 
   update(meta: unknown): Effect.Effect<void> {
-    return Effect.sync(() => this.hold.update(this, meta, this.tracker.nextRevision()))
+    return Effect.sync(() => this.hold.update(this, meta))
   }
 
   get leave(): Effect.Effect<void> {

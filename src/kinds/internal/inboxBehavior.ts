@@ -9,6 +9,7 @@ import { InboxFull, InvalidNotification } from "../../behaviour/InboxError.ts"
 import type * as Session from "../../contract/Session.ts"
 import { SessionEvents } from "../../runtime/SessionEvents.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
+import { guard } from "./guard.ts"
 import { type Bounds, emptyInbox, firstExpiry, fit, fresh, isExpired, type Outcome, push } from "./inboxState.ts"
 
 /** The rules of one kind of notification. */
@@ -86,7 +87,8 @@ export const makeBehavior = ({ kind: { kind: inbox }, kinds }: Definition, setti
       const type = known.get(kind)
       if (type === undefined || !type.fits(payload)) return refuse(kind, type?.schema, payload)
       const { rules } = type
-      const time = now()
+      // When it was told last to do something, which is this.
+      const time = self.lastActiveAt
       const lasts = expireAfter === undefined ? rules.expireAfter : lifetime(expireAfter)
       const outcome = push(
         state,
@@ -202,7 +204,7 @@ class Type {
   constructor(schema: Schema.Top, rules: KindRules) {
     this.schema = schema
     this.rules = rules
-    this.isPayload = Schema.is(schema)
+    this.isPayload = guard(schema)
   }
 
   fits(payload: unknown): boolean {
