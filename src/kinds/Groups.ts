@@ -43,7 +43,7 @@ import type { CallError, InvalidConfig, SessionNotFound, StartError } from "../c
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { Message, PayloadArg, SessionRef, Tag } from "../contract/SessionRef.ts"
 import type { Sessions } from "../runtime/Sessions.ts"
-import { make } from "./internal/groupsService.ts"
+import { make } from "./internal/groups/service.ts"
 
 /**
  * The state of a group: its members by id. `true`: until it leaves; `false`: as long as a Scope holds it.

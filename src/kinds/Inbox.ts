@@ -51,8 +51,8 @@ import {
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
 import * as SessionsConfig from "../policy/SessionsConfig.ts"
-import { type InboxSettings, type KindRules, makeBehavior } from "./internal/inboxBehavior.ts"
-import { makeInboxes } from "./internal/inboxService.ts"
+import { type InboxSettings, type KindRules, makeBehavior } from "./internal/inbox/behavior.ts"
+import { makeInboxes } from "./internal/inbox/service.ts"
 
 // ---------------------------------------------------------------------------------------------------------
 // what is in an inbox

@@ -45,12 +45,12 @@ import type {
 } from "../contract/SessionError.ts"
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import type { InvalidPresence } from "./internal/presenceError.ts"
-import { makeLayer } from "./internal/presenceLayer.ts"
-import * as Lists from "./internal/presenceLists.ts"
-import { makeKind } from "./internal/presenceProtocol.ts"
+import type { InvalidPresence } from "./internal/presence/error.ts"
+import { makeLayer } from "./internal/presence/layer.ts"
+import * as Lists from "./internal/presence/lists.ts"
+import { makeKind } from "./internal/presence/protocol.ts"
 
-export { InvalidPresence } from "./internal/presenceError.ts"
+export { InvalidPresence } from "./internal/presence/error.ts"
 
 // ---------------------------------------------------------------------------------------------------------
 // who is present

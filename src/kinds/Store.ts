@@ -31,8 +31,8 @@ import { ActionStopped, InvalidAction, UnknownAction, VersionGone } from "../beh
 import * as Session from "../contract/Session.ts"
 import type { CallError, CastError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import { isKnown, targetsOf } from "./internal/routing.ts"
-import { type Fired, makeBehavior } from "./internal/storeBehavior.ts"
+import { type Fired, makeBehavior } from "./internal/store/behavior.ts"
+import { isKnown, targetsOf } from "./internal/store/routing.ts"
 
 /**
  * The state of a store: its slices by the names of its reducers.

@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { Sent } from "../Groups.ts"
-import { type Lanes, type Message, type Run, stride } from "./groupsLanes.ts"
+import type { Sent } from "../../Groups.ts"
+import { type Lanes, type Message, type Run, stride } from "./Lanes.ts"
 
 export class Round {
   private readonly lanes: Lanes

@@ -1,9 +1,9 @@
 /**
  * Which reducers an action reaches, and what they make of the state. Pure.
  */
-import type { Action } from "../../behaviour/Action.ts"
-import { strip } from "../../behaviour/Action.ts"
-import type * as Reducer from "../../behaviour/Reducer.ts"
+import type { Action } from "../../../behaviour/Action.ts"
+import { strip } from "../../../behaviour/Action.ts"
+import type * as Reducer from "../../../behaviour/Reducer.ts"
 
 export type Slices = Readonly<Record<string, unknown>>
 

@@ -4,8 +4,8 @@
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import * as Session from "../../contract/Session.ts"
-import type * as Presence from "../Presence.ts"
+import * as Session from "../../../contract/Session.ts"
+import type * as Presence from "../../Presence.ts"
 
 /** Steps are of the moment: what is kept of a topic has none. */
 const changesOf = (device: Schema.Struct.Fields) =>

@@ -3,7 +3,7 @@
  * other in memory, and a broadcast that goes through them as they lie is twice as fast as one in the order of their hashes.
  */
 import * as HashMap from "effect/HashMap"
-import type { State } from "../Groups.ts"
+import type { State } from "../../Groups.ts"
 
 type Members = State["members"]
 

@@ -4,8 +4,8 @@
  * it, and what is told from then on comes after it.
  */
 import * as Queue from "effect/Queue"
-import type { Change, Event, State } from "../Presence.ts"
-import { list } from "./presenceLists.ts"
+import type { Change, Event, State } from "../../Presence.ts"
+import { list } from "./lists.ts"
 
 export type Item = Change<unknown> | PresenceReader
 

@@ -7,21 +7,30 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import type { SessionKind } from "../../contract/Session.ts"
-import { type CallError, InvalidSessionId, SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
-import { SessionHost } from "../../contract/SessionHost.ts"
-import * as SessionId from "../../contract/SessionId.ts"
-import type { SessionRef } from "../../contract/SessionRef.ts"
-import { SnapshotStore } from "../../contract/SnapshotStore.ts"
-import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import { DeadLetters } from "../../runtime/DeadLetters.ts"
-import { SessionEvents } from "../../runtime/SessionEvents.ts"
-import { Sessions } from "../../runtime/Sessions.ts"
-import type { AnyDefinition, BroadcastOptions, GroupError, Groups, Options, Protocol, Sent, State } from "../Groups.ts"
-import { makeBehavior } from "./groupsBehavior.ts"
-import { Holds } from "./groupsHolds.ts"
-import { Lanes, type Members, stride } from "./groupsLanes.ts"
-import { Round } from "./groupsRound.ts"
+import type { SessionKind } from "../../../contract/Session.ts"
+import { type CallError, InvalidSessionId, SessionEnded, SessionNotFound } from "../../../contract/SessionError.ts"
+import { SessionHost } from "../../../contract/SessionHost.ts"
+import * as SessionId from "../../../contract/SessionId.ts"
+import type { SessionRef } from "../../../contract/SessionRef.ts"
+import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
+import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
+import { DeadLetters } from "../../../runtime/DeadLetters.ts"
+import { SessionEvents } from "../../../runtime/SessionEvents.ts"
+import { Sessions } from "../../../runtime/Sessions.ts"
+import type {
+  AnyDefinition,
+  BroadcastOptions,
+  GroupError,
+  Groups,
+  Options,
+  Protocol,
+  Sent,
+  State
+} from "../../Groups.ts"
+import { makeBehavior } from "./behavior.ts"
+import { Holds } from "./Holds.ts"
+import { Lanes, type Members, stride } from "./Lanes.ts"
+import { Round } from "./Round.ts"
 
 type GroupKind = SessionKind<State, Protocol, void, never>
 

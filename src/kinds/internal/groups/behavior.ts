@@ -4,13 +4,13 @@
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import type * as Session from "../../contract/Session.ts"
-import type { SessionEvents } from "../../runtime/SessionEvents.ts"
-import type { AnyDefinition, Protocol, State } from "../Groups.ts"
-import type { Holds } from "./groupsHolds.ts"
-import type { Lanes, Members } from "./groupsLanes.ts"
-import { Roster } from "./groupsRoster.ts"
-import { Round } from "./groupsRound.ts"
+import type * as Session from "../../../contract/Session.ts"
+import type { SessionEvents } from "../../../runtime/SessionEvents.ts"
+import type { AnyDefinition, Protocol, State } from "../../Groups.ts"
+import type { Holds } from "./Holds.ts"
+import type { Lanes, Members } from "./Lanes.ts"
+import { Roster } from "./Roster.ts"
+import { Round } from "./Round.ts"
 
 interface Options {
   readonly members: Members

@@ -5,12 +5,12 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { InboxFull, InvalidNotification } from "../../behaviour/InboxError.ts"
-import type * as Session from "../../contract/Session.ts"
-import { SessionEvents } from "../../runtime/SessionEvents.ts"
+import { InboxFull, InvalidNotification } from "../../../behaviour/InboxError.ts"
+import type * as Session from "../../../contract/Session.ts"
+import { SessionEvents } from "../../../runtime/SessionEvents.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
 import { guard } from "./guard.ts"
-import { type Bounds, emptyInbox, firstExpiry, fit, fresh, isExpired, type Outcome, push } from "./inboxState.ts"
+import { type Bounds, emptyInbox, firstExpiry, fit, fresh, isExpired, type Outcome, push } from "./state.ts"
 
 /** The rules of one kind of notification. */
 export interface KindRules {

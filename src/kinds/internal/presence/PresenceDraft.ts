@@ -3,8 +3,8 @@
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import type { Change, Device, Devices, State } from "../Presence.ts"
-import { isOne } from "./presenceLists.ts"
+import type { Change, Device, Devices, State } from "../../Presence.ts"
+import { isOne } from "./lists.ts"
 
 export const emptyState: State<unknown> = { present: HashMap.empty(), changes: [], keptUntil: null }
 

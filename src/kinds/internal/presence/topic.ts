@@ -4,9 +4,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Rpc from "effect/rpc/Rpc"
-import type * as Session from "../../contract/Session.ts"
-import type { Protocol, State } from "../Presence.ts"
-import { emptyState, PresenceDraft } from "./presenceDraft.ts"
+import type * as Session from "../../../contract/Session.ts"
+import type { Protocol, State } from "../../Presence.ts"
+import { emptyState, PresenceDraft } from "./PresenceDraft.ts"
 import { PresenceSeats, type Timing } from "./PresenceSeats.ts"
 
 type Turn<Tag extends Protocol["_tag"]> = Session.Turn<

@@ -3,9 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { Action } from "../../behaviour/Action.ts"
-import { History } from "../../behaviour/History.ts"
-import type { Timer } from "../../contract/Session.ts"
+import type { Action } from "../../../behaviour/Action.ts"
+import { History } from "../../../behaviour/History.ts"
+import type { Timer } from "../../../contract/Session.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {

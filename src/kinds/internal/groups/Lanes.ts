@@ -11,11 +11,11 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import * as Option from "effect/Option"
-import * as EndReason from "../../contract/EndReason.ts"
-import type { SessionKind } from "../../contract/Session.ts"
-import { type CastError, MailboxFull, SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
-import type { DeadLetters } from "../../runtime/DeadLetters.ts"
-import type { SessionEvents } from "../../runtime/SessionEvents.ts"
+import * as EndReason from "../../../contract/EndReason.ts"
+import type { SessionKind } from "../../../contract/Session.ts"
+import { type CastError, MailboxFull, SessionEnded, SessionNotFound } from "../../../contract/SessionError.ts"
+import type { DeadLetters } from "../../../runtime/DeadLetters.ts"
+import type { SessionEvents } from "../../../runtime/SessionEvents.ts"
 
 export type Members = SessionKind<any, any, any, any>
 

@@ -3,7 +3,7 @@
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import type { Device, Devices, Event, Present, State } from "../Presence.ts"
+import type { Device, Devices, Event, Present, State } from "../../Presence.ts"
 
 /** Those that came in the same millisecond are in the order of their names. */
 const byAge = (a: Device<unknown>, b: Device<unknown>): number =>

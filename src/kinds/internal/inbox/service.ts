@@ -6,20 +6,13 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { isSafe } from "../../contract/Retry.ts"
-import type { SessionKind } from "../../contract/Session.ts"
-import { InvalidSessionId, type SessionNotFound } from "../../contract/SessionError.ts"
-import * as SessionId from "../../contract/SessionId.ts"
+import { isSafe } from "../../../contract/Retry.ts"
+import type { SessionKind } from "../../../contract/Session.ts"
+import { InvalidSessionId, type SessionNotFound } from "../../../contract/SessionError.ts"
+import * as SessionId from "../../../contract/SessionId.ts"
+import { type ClearRequest, type Filter, type ListRequest, matches, type PushRequest, unreadCount } from "./behavior.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
-import {
-  type ClearRequest,
-  type Filter,
-  type ListRequest,
-  matches,
-  type PushRequest,
-  unreadCount
-} from "./inboxBehavior.ts"
-import { isExpired } from "./inboxState.ts"
+import { isExpired } from "./state.ts"
 
 interface PushOptions {
   readonly key?: string | undefined

@@ -8,11 +8,11 @@
  * what was held again meanwhile is passed over; of leases there are as many as processes.
  */
 import * as HashMap from "effect/HashMap"
-import type { State, Tracking } from "../Presence.ts"
+import type { State, Tracking } from "../../Presence.ts"
+import { mix } from "./digest.ts"
+import { namesOf } from "./lists.ts"
 import { PresenceByDevice } from "./PresenceByDevice.ts"
-import { mix } from "./presenceDigest.ts"
-import type { PresenceDraft } from "./presenceDraft.ts"
-import { namesOf } from "./presenceLists.ts"
+import type { PresenceDraft } from "./PresenceDraft.ts"
 
 /** A device that is present. */
 interface Seat {
