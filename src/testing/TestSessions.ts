@@ -20,9 +20,11 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as EndReason from "../contract/EndReason.ts"
 import type { InvalidConfig } from "../contract/SessionError.ts"
@@ -131,6 +133,25 @@ export const elapse = (duration: Duration.Input): Effect.Effect<void, never, Ses
 export const settle: Effect.Effect<void> = Effect.forEach(Array.from({ length: 20 }), () => Effect.yieldNow, {
   discard: true
 })
+
+/**
+ * Collects what a stream gives, in the background: `seen` has what came so far, and joining `fiber` gives how the stream
+ * ended. What the stream begins with is there when it returns.
+ *
+ * @since 0.1.0
+ * @category helpers
+ */
+export const collect = <A, E, R>(
+  stream: Stream.Stream<A, E, R>
+): Effect.Effect<{ readonly seen: ReadonlyArray<A>; readonly fiber: Fiber.Fiber<Exit.Exit<void, E>> }, never, R> =>
+  Effect.gen(function*() {
+    const seen: Array<A> = []
+    const fiber = yield* Effect.forkChild(
+      Effect.exit(Stream.runForEach(stream, (value) => Effect.sync(() => seen.push(value))))
+    )
+    yield* settle
+    return { seen, fiber }
+  })
 
 /**
  * The dead letters so far.

@@ -5,10 +5,10 @@ import { Live, Session } from "effect-sessions"
 import { Connections, CookieKeys, CrossOrigin, HttpSession } from "effect-sessions/http"
 import { Admission, LiveHttp, LiveSocket, LiveViews } from "effect-sessions/live"
 import { TestSessions } from "effect-sessions/testing"
-import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServer } from "effect/http"
 import * as Rpc from "effect/rpc/Rpc"
 import { TestClock } from "effect/testing"
-import { type Peer, Room } from "./liveServer.ts"
+import { type Peer, Room, visitRoutes } from "./liveServer.ts"
 import { Nodes, until } from "./socketServer.ts"
 
 /** What a browser's cookie is for. */
@@ -86,23 +86,6 @@ const late = Admission.whileConnected(
   ({ session }) => Effect.andThen(enter(session.id), Effect.fail(new Forbidden({ message: "full" })))
 )
 
-const visits = Layer.mergeAll(
-  HttpRouter.add(
-    "POST",
-    "/start",
-    Effect.gen(function*() {
-      return HttpServerResponse.text((yield* (yield* Visitor).start()).id)
-    }).pipe(Effect.orDie)
-  ),
-  HttpRouter.add(
-    "POST",
-    "/rotate",
-    Effect.gen(function*() {
-      return HttpServerResponse.text((yield* (yield* Visitor).rotate()).id)
-    }).pipe(Effect.orDie)
-  )
-).pipe(Layer.provide(HttpSession.middleware(Visitor).layer))
-
 const quiet = { heartbeat: "10 hours" } as const
 
 const routes = Layer.mergeAll(
@@ -111,7 +94,7 @@ const routes = Layer.mergeAll(
   LiveSocket.layer(DeskLive, { ...quiet, path: "/early", session: early }),
   LiveSocket.layer(DeskLive, { ...quiet, path: "/late", session: late }),
   LiveHttp.layer(DeskLive, { ...quiet, path: "/events", session: noted }),
-  visits
+  visitRoutes(Visitor)
 ).pipe(Layer.provide(LiveViews.layer(DeskLive, { select: { sum: (sum) => sum } })))
 
 const kinds = Layer.merge(

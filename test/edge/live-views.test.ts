@@ -116,20 +116,9 @@ const look = (name: Name, after?: Live.Position, id = "a") =>
     return { log, mounted, next: () => mounted.next(), leave: Scope.close(scope, Exit.void) }
   })
 
-/** Collects what a stream gives in the background. */
-const collect = <A, E>(stream: Stream.Stream<A, E>) =>
-  Effect.gen(function*() {
-    const seen: Array<A> = []
-    const fiber = yield* Effect.forkChild(
-      Effect.exit(Stream.runForEach(stream, (value) => Effect.sync(() => seen.push(value))))
-    )
-    yield* TestSessions.settle
-    return { seen, fiber }
-  })
-
 const follow = (name: Name, after?: Live.Position) =>
   Effect.gen(function*() {
-    return yield* collect((yield* BoardLive).stream((yield* Board).ref("a"), name, { after }))
+    return yield* TestSessions.collect((yield* BoardLive).stream((yield* Board).ref("a"), name, { after }))
   })
 
 const positionOf = ({ epoch, version }: Live.Position): Live.Position => ({ epoch, version })

@@ -100,22 +100,28 @@ const carts = ({ gate, kind }: Setup) =>
 // the server
 // ---------------------------------------------------------------------------------------------------------
 
-const visits = Layer.mergeAll(
-  HttpRouter.add(
-    "POST",
-    "/start",
-    Effect.gen(function*() {
-      return HttpServerResponse.text((yield* (yield* Visitor).start()).id)
-    }).pipe(Effect.orDie)
-  ),
-  HttpRouter.add(
-    "POST",
-    "/rotate",
-    Effect.gen(function*() {
-      return HttpServerResponse.text((yield* (yield* Visitor).rotate()).id)
-    }).pipe(Effect.orDie)
-  )
-).pipe(Layer.provide(HttpSession.middleware(Visitor).layer))
+/** Routes that start a visitor's session, and give it another cookie. */
+export const visitRoutes = <Self, Id extends string, K extends HttpSession.AnyKind>(
+  visitor: HttpSession.ServiceClass<Self, Id, K>
+) =>
+  Layer.mergeAll(
+    HttpRouter.add(
+      "POST",
+      "/start",
+      Effect.gen(function*() {
+        return HttpServerResponse.text(
+          (yield* (yield* visitor).start(...([] as unknown as Session.StartArg<K["args"]["Type"]>))).id
+        )
+      }).pipe(Effect.orDie)
+    ),
+    HttpRouter.add(
+      "POST",
+      "/rotate",
+      Effect.gen(function*() {
+        return HttpServerResponse.text((yield* (yield* visitor).rotate()).id)
+      }).pipe(Effect.orDie)
+    )
+  ).pipe(Layer.provide(HttpSession.middleware(visitor).layer))
 
 const routes = ({ http, socket, views }: Setup) => {
   const byToken = Admission.token({ kind: Cart })
@@ -128,7 +134,7 @@ const routes = ({ http, socket, views }: Setup) => {
     LiveHttp.layer(CartLive, { ...quiet, path: "/events", session: byCookie, ...http }),
     LiveSocket.layer(ShelfLive, { ...quiet, path: "/shelf", session: Admission.token({ kind: Shelf }) }),
     LiveHttp.layer(ShelfLive, { ...quiet, path: "/shelf-sse", session: Admission.token({ kind: Shelf }) }),
-    visits
+    visitRoutes(Visitor)
   ).pipe(
     Layer.provide([
       LiveViews.layer(CartLive, { select, ...views }),

@@ -45,14 +45,10 @@ const texts = Effect.flatMap(Inboxes, (inboxes) => Effect.map(inboxes.list("ada"
 
 /** Collects what a stream gives in the background. */
 const collect = <A, E>(stream: Stream.Stream<A, E>) =>
-  Effect.gen(function*() {
-    const seen: Array<A> = []
-    const fiber = yield* Effect.forkChild(
-      Effect.exit(Stream.runForEach(stream, (value) => Effect.sync(() => seen.push(value))))
-    )
-    yield* TestSessions.settle
-    return { fiber, seen, texts: () => seen.map((value) => textOf(value as never)) }
-  })
+  Effect.map(
+    TestSessions.collect(stream),
+    ({ fiber, seen }) => ({ fiber, seen, texts: () => seen.map((value) => textOf(value as never)) })
+  )
 
 const session = Effect.flatMap(Inboxes.kind, (sessions) => Effect.map(sessions.start("ada"), (ref) => ref))
 

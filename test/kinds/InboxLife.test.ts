@@ -36,21 +36,10 @@ const texts = Effect.flatMap(
   (inboxes) => Effect.map(inboxes.list("ada"), (all) => all.map(({ payload }) => payload))
 )
 
-/** Collects what a stream gives in the background. */
-const collect = <A, E>(stream: Stream.Stream<A, E>) =>
-  Effect.gen(function*() {
-    const seen: Array<A> = []
-    const fiber = yield* Effect.forkChild(
-      Effect.exit(Stream.runForEach(stream, (value) => Effect.sync(() => seen.push(value))))
-    )
-    yield* TestSessions.settle
-    return { fiber, seen }
-  })
-
 /** Follows ada's messages. */
 const follow = (options?: Inbox.SubscribeOptions<"message">) =>
   Effect.gen(function*() {
-    return yield* collect(
+    return yield* TestSessions.collect(
       Stream.map((yield* Inboxes).subscribe("ada", { kinds: ["message"], ...options }), ({ payload }) => payload)
     )
   })
@@ -115,8 +104,10 @@ describe("a subscription", () => {
   it.effect("gives the kinds that are asked for, or all", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
-      const all = yield* collect(Stream.map(inboxes.subscribe("ada"), ({ kind }) => kind))
-      const pings = yield* collect(Stream.map(inboxes.subscribe("ada", { kinds: ["ping"] }), ({ kind }) => kind))
+      const all = yield* TestSessions.collect(Stream.map(inboxes.subscribe("ada"), ({ kind }) => kind))
+      const pings = yield* TestSessions.collect(
+        Stream.map(inboxes.subscribe("ada", { kinds: ["ping"] }), ({ kind }) => kind)
+      )
       yield* push("a")
       yield* inboxes.push("ada", "ping")
       yield* TestSessions.settle
@@ -151,7 +142,7 @@ describe("a subscription", () => {
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       yield* push("first")
-      const { seen } = yield* collect(
+      const { seen } = yield* TestSessions.collect(
         Stream.mapEffect(
           inboxes.subscribe("ada"),
           ({ payload }) => Effect.as(Effect.sleep("1 second"), payload)
@@ -180,7 +171,7 @@ describe("a subscription", () => {
       const inboxes = yield* Inboxes
       const sessions = yield* Inboxes.kind
       const { seen } = yield* follow()
-      const counts = yield* collect(inboxes.unreadCounts("ada"))
+      const counts = yield* TestSessions.collect(inboxes.unreadCounts("ada"))
       const expected: Array<string> = []
       for (let i = 0; i < 60; i++) {
         yield* push(`${i}`)
@@ -214,7 +205,7 @@ describe("a subscription", () => {
         yield* push("a")
         return {
           ended: yield* follow(),
-          counts: yield* collect((yield* Inboxes).unreadCounts("ada"))
+          counts: yield* TestSessions.collect((yield* Inboxes).unreadCounts("ada"))
         }
       }).pipe(Effect.provide(context))
       yield* Scope.close(scope, Exit.void)
@@ -259,8 +250,8 @@ describe("the number of unread ones", () => {
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       yield* push("a")
-      const all = yield* collect(inboxes.unreadCounts("ada"))
-      const pings = yield* collect(inboxes.unreadCounts("ada", { kinds: ["ping"] }))
+      const all = yield* TestSessions.collect(inboxes.unreadCounts("ada"))
+      const pings = yield* TestSessions.collect(inboxes.unreadCounts("ada", { kinds: ["ping"] }))
       yield* push("b")
       yield* inboxes.push("ada", "ping", undefined, { expireAfter: "1 second" })
       yield* TestSessions.settle
@@ -467,8 +458,8 @@ describe("live views of an inbox", () => {
       const inboxes = yield* Inboxes
       const views = yield* Bell
       const ref = yield* inboxes.open("ada")
-      const bell = yield* collect(views.stream(ref, "unread"))
-      const all = yield* collect(views.stream(ref, "notifications"))
+      const bell = yield* TestSessions.collect(views.stream(ref, "unread"))
+      const all = yield* TestSessions.collect(views.stream(ref, "notifications"))
       yield* inboxes.push("ada", "order", { n: 1, due }, { expireAfter: "1 second" })
       yield* TestSessions.settle
       assert.deepNestedInclude(all.seen.at(-1), { "patch[0].op": "add", "patch[0].value.payload.n": 1 })

@@ -26,23 +26,12 @@ const provide = Effect.provide(TestSessions.layer(Board.toLayer(Board.behavior({
   }
 }))))
 
-/** Collects what a stream gives in the background. */
-const collect = <A, E>(stream: Stream.Stream<A, E>) =>
-  Effect.gen(function*() {
-    const seen: Array<A> = []
-    const fiber = yield* Effect.forkChild(
-      Effect.exit(Stream.runForEach(stream, (value) => Effect.sync(() => seen.push(value))))
-    )
-    yield* TestSessions.settle
-    return { seen, fiber }
-  })
-
 describe("changes", () => {
   it.effect("gives the value at once, then only what changed of the selection", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const titles = yield* collect(ref.changes((state) => state.title))
-      const all = yield* collect(ref.changes())
+      const titles = yield* TestSessions.collect(ref.changes((state) => state.title))
+      const all = yield* TestSessions.collect(ref.changes())
       for (const title of ["x", "x", "y"]) {
         yield* ref.call("Rename", title)
         yield* ref.call("Count")
@@ -72,7 +61,7 @@ describe("changes", () => {
   it.effect("a reader that missed a change and its opposite is not told", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const counts = yield* collect(ref.changes((state) => state.n))
+      const counts = yield* TestSessions.collect(ref.changes((state) => state.n))
       for (const n of [1, 0]) yield* ref.call("Burst", n)
       yield* TestSessions.settle
       for (const n of [1, 0, 2]) yield* ref.call("Burst", n)
@@ -83,7 +72,7 @@ describe("changes", () => {
   it.effect("the equivalence can be given", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const parity = yield* collect(
+      const parity = yield* TestSessions.collect(
         ref.changes((state) => ({ n: state.n }), { equivalence: (a, b) => a.n % 2 === b.n % 2 })
       )
       for (const n of [2, 4, 5, 7, 8]) {
@@ -96,11 +85,11 @@ describe("changes", () => {
   it.effect("a selector that throws ends its own stream only", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const bad = yield* collect(ref.changes((state) => {
+      const bad = yield* TestSessions.collect(ref.changes((state) => {
         if (state.n > 0) throw new Error("bad selector")
         return state.n
       }))
-      const good = yield* collect(ref.changes((state) => state.n))
+      const good = yield* TestSessions.collect(ref.changes((state) => state.n))
       yield* ref.call("Count")
       yield* TestSessions.settle
       assert.isTrue((yield* Fiber.join(bad.fiber))._tag === "Failure")
@@ -110,7 +99,7 @@ describe("changes", () => {
   it.effect("goes on over a crash", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const counts = yield* collect(ref.changes((state) => state.n))
+      const counts = yield* TestSessions.collect(ref.changes((state) => state.n))
       yield* Effect.flip(ref.call("Die"))
       yield* ref.call("Count")
       yield* TestSessions.settle
@@ -126,7 +115,7 @@ describe("changes", () => {
   it.effect("a watcher that goes is removed by itself", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
-      const watchers = yield* Effect.forEach([1, 2, 3], () => collect(ref.changes()))
+      const watchers = yield* Effect.forEach([1, 2, 3], () => TestSessions.collect(ref.changes()))
       assert.strictEqual((yield* ref.info).watchers, 3)
       yield* Effect.forEach(watchers, ({ fiber }) => Fiber.interrupt(fiber))
       assert.strictEqual((yield* ref.info).watchers, 0)
@@ -145,7 +134,7 @@ describe("subscriptionRef", () => {
       const two = yield* ref.subscriptionRef
       assert.strictEqual(one, two)
       assert.strictEqual((yield* SubscriptionRef.get(one)).n, 1)
-      const counts = yield* collect(Stream.map(SubscriptionRef.changes(one), (state) => state.n))
+      const counts = yield* TestSessions.collect(Stream.map(SubscriptionRef.changes(one), (state) => state.n))
       yield* ref.call("Count")
       yield* ref.call("Count")
       yield* TestSessions.settle
