@@ -8,7 +8,10 @@ export const UserId = Schema.String.check(Schema.isPattern(/^[A-Za-z][\w-]{0,31}
 export const Account = Schema.Struct({ id: UserId, name: Schema.String })
 export type Account = typeof Account.Type
 
-const account = (id: string): Account => ({ id, name: id.charAt(0).toUpperCase() + id.slice(1) })
+/** What people call the user of this id. */
+export const nameOf = (id: string): string => id.charAt(0).toUpperCase() + id.slice(1)
+
+const account = (id: string): Account => ({ id, name: nameOf(id) })
 
 /** Remembers accounts as long as the program runs; some regulars are known from the start. */
 export class Accounts extends Context.Service<Accounts, {

@@ -43,7 +43,7 @@ export interface Product {
   readonly unit: string
   /** In cents. */
   readonly price: number
-  /** How many there are. */
+  /** How many there are when the shop opens. */
   readonly stock: number
 }
 

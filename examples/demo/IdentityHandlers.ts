@@ -7,19 +7,11 @@ import { Devices } from "effect-sessions/http"
 import { JwtSigner } from "effect-sessions/socket"
 import { HttpApiBuilder } from "effect/http-api"
 import { Accounts } from "./Accounts.ts"
+import { Inboxes } from "./Inboxes.ts"
 import { Member } from "./Member.ts"
 import { ShopApi } from "./ShopApi.ts"
 import * as ShopError from "./ShopError.ts"
-import { visit, Visitor } from "./Visitor.ts"
-
-/** The visit and the user whose it is. */
-const loggedIn = Effect.gen(function*() {
-  const visit = yield* (yield* Visitor).get
-  const { user } = yield* visit.info
-  return user === undefined ? yield* notLoggedIn : { visit, user }
-}).pipe(Effect.catchTag(["NoSession", "SessionNotFound"], () => notLoggedIn))
-
-const notLoggedIn = Effect.suspend(() => Effect.fail(new ShopError.NotLoggedIn({ message: "please log in first" })))
+import { loggedIn, visit, Visitor } from "./Visitor.ts"
 
 export const IdentityHandlers = HttpApiBuilder.group(
   ShopApi,
@@ -27,6 +19,7 @@ export const IdentityHandlers = HttpApiBuilder.group(
   Effect.fn(function*(handlers) {
     const accounts = yield* Accounts
     const members = yield* Member
+    const inboxes = yield* Inboxes
     const tokens = yield* JwtSigner
     const sessions = Effect.provideService(Sessions, yield* Sessions)
 
@@ -44,6 +37,8 @@ export const IdentityHandlers = HttpApiBuilder.group(
             yield* Effect.ignore(members.ref(previous).cast("Left", { device }))
           }
           yield* Effect.ignore(members.ref(user).cast("Joined", { device }))
+          // From now on others can write to this user, however long that one stays away.
+          yield* Effect.ignore(inboxes.open(user))
           return { user, token: yield* tokens.sign({ sub: user, sid: yield* visitor.binding }) }
         },
         Effect.catchIf(SessionError.isCallError, ShopError.fromCall),

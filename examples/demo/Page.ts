@@ -53,6 +53,8 @@ const product = ([sku, { name, price, unit }]: (typeof Catalogue.all)[number]): 
         <button type="button" data-do="add" aria-label="Add ${name}">Add</button>
       </li>`
 
+const option = ([sku, { name }]: (typeof Catalogue.all)[number]): string => `<option value="${sku}">${name}</option>`
+
 /** Lets the page run its own script and style, talk to the shop, and nothing else. */
 const contentSecurityPolicy = [
   "default-src 'none'",
@@ -86,13 +88,14 @@ const asset = (path: `/${string}`, contentType: string, text: string, more: Reco
 }
 
 export const layer = Layer.unwrap(Effect.gen(function*() {
-  const [code, css, template] = yield* Effect.all([script, read("style.css"), read("index.html")], {
-    concurrency: "unbounded"
-  })
-  const html = template.replace("<!-- products -->", () => Catalogue.all.map(product).join("\n      "))
+  const files = [script, read("index.html"), read("style.css"), read("people.css")]
+  const [code = "", template = "", ...styles] = yield* Effect.all(files, { concurrency: "unbounded" })
+  const html = template
+    .replace("<!-- products -->", () => Catalogue.all.map(product).join("\n      "))
+    .replace("<!-- options -->", () => Catalogue.all.map(option).join("\n            "))
   return Layer.mergeAll(
     asset("/", "text/html; charset=utf-8", html, { "content-security-policy": contentSecurityPolicy }),
     asset("/app.js", "text/javascript; charset=utf-8", code),
-    asset("/style.css", "text/css; charset=utf-8", css)
+    asset("/style.css", "text/css; charset=utf-8", styles.join("\n"))
   )
 }))

@@ -9,6 +9,7 @@ import { Config, Console, Effect, Fiber, Layer, Schema } from "effect"
 import { EndReason, Sessions } from "effect-sessions"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer, type Server } from "node:http"
+import { Visit } from "./Visit.ts"
 
 /** 0 is any free one. */
 const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
@@ -53,7 +54,8 @@ const closing = (server: Server) =>
     yield* Effect.addFinalizer(() =>
       Effect.gen(function*() {
         const closed = yield* Effect.forkChild(close(server))
-        const count = yield* sessions.endAll({ reason: EndReason.shutdown })
+        const count = (yield* sessions.count).kinds[Visit.kind] ?? 0
+        yield* sessions.endAll({ reason: EndReason.shutdown })
         yield* Effect.timeoutOption(Fiber.join(closed), patience)
         server.closeAllConnections()
         yield* Console.log(`The corner shop is closed, ${count} ${count === 1 ? "visit" : "visits"} ended.`)

@@ -8,22 +8,25 @@ import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import { Accounts } from "./Accounts.ts"
 import { CartHandlers } from "./CartHandlers.ts"
+import { CounterHandlers } from "./CounterHandlers.ts"
 import { IdentityHandlers } from "./IdentityHandlers.ts"
 import { KeepAlive } from "./KeepAlive.ts"
-import { MemberLayer } from "./Member.ts"
+import * as Kinds from "./Kinds.ts"
 import * as MemberSocket from "./MemberSocket.ts"
 import * as Page from "./Page.ts"
+import { PeopleHandlers } from "./PeopleHandlers.ts"
 import * as ReadableErrors from "./ReadableErrors.ts"
+import { Senders } from "./Senders.ts"
 import { ShopApi } from "./ShopApi.ts"
 import { ShopHandlers } from "./ShopHandlers.ts"
 import * as ShopViews from "./ShopViews.ts"
 import * as Storage from "./Storage.ts"
 import { StoreHandlers } from "./StoreHandlers.ts"
-import { VisitLayer } from "./Visit.ts"
 import * as Visitor from "./Visitor.ts"
+import { Warehouse } from "./Warehouse.ts"
 
 const Api = HttpApiBuilder.layer(ShopApi, { openapiPath: "/openapi.json" }).pipe(
-  Layer.provide([CartHandlers, StoreHandlers, IdentityHandlers, ShopHandlers]),
+  Layer.provide([CartHandlers, StoreHandlers, IdentityHandlers, PeopleHandlers, CounterHandlers, ShopHandlers]),
   Layer.provide([Visitor.VisitorCookie.layer, KeepAlive.layer, ReadableErrors.ReadableErrors.layer])
 )
 
@@ -37,12 +40,15 @@ const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 /** Larger requests are refused before they are read. */
 const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibibytes(64))
 
+/** A page has up to four sockets, and users have it open more than once. */
+const connections = Connections.layer({ perOwner: 60 })
+
 /** Needs the sessions of the program, which hosts the visits. */
-export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.socket, Page.layer, Health, Metrics).pipe(
+export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.sockets, Page.layer, Health, Metrics).pipe(
   Layer.provide(Layer.merge(ReadableErrors.layer, CrossOrigin.protect)),
-  Layer.provide(ShopViews.views),
-  Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), Connections.layer()]),
-  Layer.provideMerge(Layer.provideMerge(MemberLayer, VisitLayer)),
-  Layer.provide(Accounts.layer),
+  Layer.provide([ShopViews.views, Senders.layer]),
+  Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), connections]),
+  Layer.provideMerge(Kinds.layer),
+  Layer.provide([Accounts.layer, Warehouse.layer]),
   Layer.provide(Storage.layer)
 )

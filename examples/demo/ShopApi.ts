@@ -1,42 +1,25 @@
 /**
  * The HTTP API of the shop: endpoints, payloads, answers and errors, as schemas.
  *
- * Nothing here says how anything is done: see CartHandlers.ts, StoreHandlers.ts,
- * IdentityHandlers.ts and ShopHandlers.ts. The same definition gives the
- * server its validation, `/openapi.json` its contents, and a TypeScript client its types.
+ * Nothing here says how anything is done: see the files named …Handlers.ts. The same definition gives the server its
+ * validation, `/openapi.json` its contents, and a TypeScript client its types. What is about other people is in
+ * PeopleApi.ts, and what is the operator's in CounterApi.ts.
  */
 import { Context, Schema } from "effect"
-import { SessionError, StoreError } from "effect-sessions"
+import { StoreError } from "effect-sessions"
 import { LiveHttp } from "effect-sessions/live"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { UserId } from "./Accounts.ts"
+import { about, Done, openToAll, startErrors, Time } from "./ApiParts.ts"
 import { Addition, CartState, NotInCart, QuantityLimit, Totals } from "./Cart.ts"
 import { CartEvent } from "./CartEvent.ts"
+import { counter } from "./CounterApi.ts"
 import { KeepAlive } from "./KeepAlive.ts"
+import { people } from "./PeopleApi.ts"
 import { InvalidRequest, ReadableErrors } from "./ReadableErrors.ts"
 import { CartUnavailable, NoSuchDevice, NotLoggedIn, RateExceeded } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
 import { VisitorCookie } from "./Visitor.ts"
-
-/** Why a visitor who is new may not come in now. Those who have a cart never see these. */
-const startErrors = [
-  RateExceeded,
-  SessionError.SessionLimitReached,
-  SessionError.SessionsClosed,
-  CartUnavailable
-] as const
-
-/** What an endpoint is for, as `/openapi.json` and `/docs` tell it. */
-const about = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
-
-/** The cookie is not required: who brings none is a new visitor, and is given one. */
-const openToAll = OpenApi.annotations({
-  transform: (operation) => ({ ...operation, security: [{}, ...operation["security"]] })
-})
-
-const Time = Schema.DateTimeUtcFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
-
-const Done = HttpApiSchema.NoContent.annotate({ description: "Done" })
 
 /** A visitor's session. */
 export const CartSession = Schema.Struct({
@@ -214,7 +197,7 @@ const shop = HttpApiGroup.make("shop")
   .annotate(OpenApi.Description, "The shop as a whole.")
 
 export class ShopApi extends HttpApi.make("corner-shop")
-  .add(cart, store, identity, shop)
+  .add(cart, store, identity, people, counter, shop)
   .prefix("/api")
   .middleware(ReadableErrors)
   .annotateMerge(OpenApi.annotations({

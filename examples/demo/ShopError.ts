@@ -5,12 +5,12 @@
  * What is here adds a header, or leaves out what is not for visitors: ids of sessions, defects of handlers.
  */
 import { Effect, Schema } from "effect"
-import { SessionError } from "effect-sessions"
+import { type Inbox, SessionError } from "effect-sessions"
 import { TooManyConnections } from "effect-sessions/http"
 import { HttpApiSchema } from "effect/http-api"
 
 /** One visitor sends more than `SESSIONS_MESSAGE_RATE` allows. */
-class TooManyMessages extends Schema.TaggedError<TooManyMessages>()("TooManyMessages", {
+export class TooManyMessages extends Schema.TaggedError<TooManyMessages>()("TooManyMessages", {
   message: Schema.String,
   /** Milliseconds. */
   retryAfter: Schema.Number
@@ -63,6 +63,21 @@ export const fromCall = (error: SessionError.CallError): Effect.Effect<never, To
 const noAnswer = () => new CartUnavailable({ message: "your cart did not answer, please try again" })
 
 export const unavailable = Effect.suspend(() => Effect.fail(noAnswer()))
+
+/** An inbox did not answer. */
+export class InboxUnavailable extends Schema.TaggedError<InboxUnavailable>()(
+  "InboxUnavailable",
+  { message: Schema.String },
+  { httpApiStatus: 503 }
+) {}
+
+/** What a visitor is told when an inbox cannot be reached. */
+export const fromInbox = (error: Inbox.PushError): Effect.Effect<never, TooManyMessages | InboxUnavailable> =>
+  Effect.fail(
+    error._tag === "MessageRateExceeded"
+      ? new TooManyMessages({ message: "too much is going on in this inbox", retryAfter: error.retryAfter })
+      : new InboxUnavailable({ message: "the inbox did not answer, please try again" })
+  )
 
 /** The visitor has no name yet. */
 export class NotLoggedIn extends Schema.TaggedError<NotLoggedIn>()(

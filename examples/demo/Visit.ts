@@ -8,6 +8,7 @@ import { Effect, Schema } from "effect"
 import { Reducer, Store } from "effect-sessions"
 import { cart, rules } from "./Cart.ts"
 import * as Catalogue from "./Catalogue.ts"
+import { Warehouse } from "./Warehouse.ts"
 
 const user = Reducer.make("user", {
   prefix: "user",
@@ -51,11 +52,12 @@ const catalog = Reducer.make("catalog", {
   concurrency: "latest",
   async: {
     check: Effect.fnUntraced(function*({ dispatch, payload: { sku } }) {
+      const warehouse = yield* Warehouse
       for (let percent = 10; percent <= 100; percent += 10) {
         yield* Effect.sleep("80 millis")
         yield* dispatch("catalog.progress", { percent })
       }
-      yield* dispatch("catalog.checked", { sku, left: Catalogue.get(sku).stock })
+      yield* dispatch("catalog.checked", { sku, left: yield* warehouse.left(sku) })
     })
   }
 })

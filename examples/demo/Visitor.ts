@@ -6,7 +6,7 @@ import { SessionError, SnapshotStore } from "effect-sessions"
 import { CookieKeys, HttpSession } from "effect-sessions/http"
 import { HttpApiMiddleware } from "effect/http-api"
 import { createHash, randomBytes } from "node:crypto"
-import { unavailable } from "./ShopError.ts"
+import { NotLoggedIn, unavailable } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
 
 /** The visit of the visitor whose request this is. */
@@ -62,3 +62,12 @@ export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
   Effect.catchTag("StartFailed", Effect.die),
   Effect.catchIf(SessionError.isLoadError, () => unavailable)
 )
+
+/** The visit and the user whose it is. */
+export const loggedIn = Effect.gen(function*() {
+  const visit = yield* (yield* Visitor).get
+  const { user } = yield* visit.info
+  return user === undefined ? yield* notLoggedIn : { visit, user }
+}).pipe(Effect.catchTag(["NoSession", "SessionNotFound"], () => notLoggedIn))
+
+const notLoggedIn = Effect.suspend(() => Effect.fail(new NotLoggedIn({ message: "please log in first" })))

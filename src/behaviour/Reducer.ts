@@ -103,6 +103,16 @@ export type Dispatchable<R> = R extends Reducer<string, infer Prefix, any, infer
   }
   : never
 
+/**
+ * The services that the work of a reducer needs.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type WorkServices<W> = {
+  readonly [K in keyof W]: W[K] extends (work: any) => Effect.Effect<any, any, infer R> ? R : never
+}[keyof W]
+
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/
 
 /**
@@ -126,7 +136,7 @@ export const make = <
   State extends Schema.Top,
   const A extends Actions,
   const Prefix extends string = "",
-  R = never
+  W = {}
 >(name: Name, options: {
   readonly prefix?: Prefix | undefined
   readonly state: State
@@ -137,12 +147,16 @@ export const make = <
     | undefined
   readonly catchAll?: ((state: State["Type"], action: Action) => State["Type"]) | undefined
   readonly async?:
-    | { readonly [K in keyof A]?: (work: Work<State["Type"], A[K]["Type"]>) => Effect.Effect<unknown, unknown, R> }
+    | (
+      & W
+      & { readonly [K in keyof A]?: (work: Work<State["Type"], A[K]["Type"]>) => Effect.Effect<unknown, unknown, any> }
+      & { readonly [K in Exclude<keyof W, keyof A>]: never }
+    )
     | undefined
   readonly concurrency?: Concurrency | undefined
   readonly throttle?: { readonly [K in keyof A]?: Pause } | undefined
   readonly debounce?: { readonly [K in keyof A]?: Pause } | undefined
-}): Reducer<Name, Prefix, State, A, R> => {
+}): Reducer<Name, Prefix, State, A, WorkServices<W>> => {
   const invalid = (text: string): never => {
     throw new TypeError(`reducer ${name}: ${text}`)
   }

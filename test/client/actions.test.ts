@@ -54,6 +54,16 @@ const clears = (...list: ReadonlyArray<number | readonly [number, boolean]>) =>
   )
 
 describe("actions", () => {
+  it.effect("are not sent on a socket that is closing, but over the next one", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      server.socket.readyState = 2
+      yield* castAll(client, 2)
+      assert.deepStrictEqual(server.socket.actions(), [])
+      yield* reconnect(server)
+      assert.deepStrictEqual(server.socket.actions(), clears([1, true], [2, true]))
+    }))
+
   it.effect("are encoded by their schemas, and so are their answers", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()

@@ -59,7 +59,12 @@ export const visitor = (options: Options = {}): Effect.Effect<Visitor, never, Ch
       ({ context }) => Effect.promise(() => context.close())
     )
     yield* Effect.addFinalizer(() =>
-      Effect.sync(() => assert.deepStrictEqual(visitor.complaints.filter((text) => !options.expects?.test(text)), []))
+      Effect.sync(() =>
+        assert.deepStrictEqual(
+          visitor.complaints.filter((text) => !options.expects?.test(text)),
+          []
+        )
+      )
     )
     return visitor
   })
@@ -106,13 +111,16 @@ export const cartOf = (visitor: Visitor, url: string): Effect.Effect<ReadonlyArr
 
 export class Tab {
   readonly page: Page
-  /** How many WebSockets it has opened. */
-  sockets = 0
+  /** How many WebSockets it has opened, by path. */
+  readonly sockets = new Map<string, number>()
 
   constructor(page: Page) {
     this.page = page
     page.setDefaultTimeout(9_000)
-    page.on("websocket", () => this.sockets++)
+    page.on("websocket", (socket) => {
+      const { pathname } = new URL(socket.url())
+      this.sockets.set(pathname, (this.sockets.get(pathname) ?? 0) + 1)
+    })
   }
 
   readonly click = (selector: string) => Effect.promise(() => this.page.click(selector))

@@ -58,7 +58,8 @@ export const paleTexts = (least: number): ReadonlyArray<string> => {
 /** What can be used by keyboard, in the order of the page. */
 export const usable = (): ReadonlyArray<string> => {
   const { document } = globalThis as any
-  return Array.from(document.querySelectorAll("a[href], button:enabled, input:enabled")).flatMap((element: any) =>
+  const all = ["a[href]", ...["button", "input", "select", "textarea"].map((tag) => `${tag}:enabled`)].join()
+  return Array.from(document.querySelectorAll(all)).flatMap((element: any) =>
     element.checkVisibility({ visibilityProperty: true }) ? [element.outerHTML] : []
   )
 }

@@ -254,7 +254,10 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true, time
         yield* left.add("tea")
         yield* right.seesCart("tea 2")
         yield* Effect.forEach([left, right], (tab) => tab.seesNo("#door"))
-        assert.isAtMost(Math.max(left.sockets, right.sockets), 5)
+        for (const { sockets } of [left, right]) {
+          assert.sameMembers([...sockets.keys()], ["/live", "/live/shoppers", "/live/hearing", "/live/inbox"])
+          for (const [path, count] of sockets) assert.isAtMost(count, 5, path)
+        }
       }))
 
     it.effect("says at the door that the visit has expired, and lets in again", () =>

@@ -96,6 +96,11 @@ describe("the shop", () => {
         "/api/logout",
         "/api/devices",
         "/api/devices/{id}",
+        "/api/notifications",
+        "/api/notifications/read",
+        "/api/presence",
+        "/api/broadcast",
+        "/api/stock/{sku}",
         "/api/sessions"
       ])
     }))

@@ -30,11 +30,18 @@ const request = (method: string, path: string, body?: unknown): Effect.Effect<un
     )
   )
 
-const get = <A, I>(path: string, schema: Schema.Codec<A, I>): Effect.Effect<A, Refusal> =>
+const ask = <A, I>(
+  method: string,
+  path: string,
+  schema: Schema.Codec<A, I>,
+  body?: unknown
+): Effect.Effect<A, Refusal> =>
   Effect.flatMap(
-    request("GET", path),
+    request(method, path, body),
     (answer) => Effect.orDie(Schema.decodeUnknownEffect(schema)(answer))
   )
+
+const get = <A, I>(path: string, schema: Schema.Codec<A, I>) => ask("GET", path, schema)
 
 const Time = Schema.DateFromString
 
@@ -74,3 +81,15 @@ export type Device = typeof Device.Type
 export const devices = get("/api/devices", Schema.Array(Device))
 
 export const endDevice = (id: string) => request("DELETE", `/api/devices/${encodeURIComponent(id)}`)
+
+/** Leaves a message in a user's inbox. */
+export const write = (user: string, text: string) =>
+  request("POST", "/api/notifications", { user, kind: "message", text })
+
+/** Says something to all who are in the shop, and gives how many visits heard it. */
+export const announce = (text: string) =>
+  ask("POST", "/api/broadcast", Schema.Struct({ delivered: Schema.Int }), { text })
+
+/** Changes a stock, and gives how many users were told. */
+export const restock = (sku: string, left: number) =>
+  ask("PUT", `/api/stock/${sku}`, Schema.Struct({ left: Schema.Int, notified: Schema.Int }), { left })

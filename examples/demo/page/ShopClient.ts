@@ -1,33 +1,53 @@
 /**
- * The page's connection to the visit: views to show, actions to send.
+ * The page's connections: to the visit, with views to show and actions to send, and beside it to all that is live in the
+ * shop.
  */
-import { Effect, Option, Stream, SubscriptionRef } from "effect"
+import { type Context, Effect, Layer, Option, Stream, SubscriptionRef } from "effect"
 import { type Live, LiveClient } from "effect-sessions/client"
-import { ShopLive } from "../ShopLive.ts"
+import { HearingLive, InboxLive, ShopLive, ShoppersLive } from "../ShopLive.ts"
 import { anyOf } from "./dom.ts"
 
-type Shop = typeof ShopLive
+/** The server that the page came from. A shop can be asked for signs of life more often than the whole world can. */
+const at = (path: string): LiveClient.Options => ({
+  url: `${location.origin.replace(/^http/, "ws")}${path}`,
+  reconnect: { max: "10 seconds" },
+  heartbeat: "10 seconds"
+})
 
-export class ShopClient extends LiveClient.Service<ShopClient>()("ShopClient", ShopLive) {
-  /** The server that the page came from. A shop can be asked for signs of life more often than the whole world can. */
-  static readonly live = this.layer({
-    url: `${location.origin.replace(/^http/, "ws")}/live`,
-    reconnect: { max: "10 seconds" },
-    heartbeat: "10 seconds"
-  })
-}
+/** The visit. */
+export class ShopClient extends LiveClient.Service<ShopClient>()("ShopClient", ShopLive) {}
 
-/** The values of a view, newest first, also of the next visit when this one has ended. */
-export const view = <const N extends Live.ViewName<Shop>>(
-  name: N
-): Stream.Stream<Live.View<Shop, N>, never, ShopClient> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const { state } = yield* (yield* ShopClient).mount(name)
-    return SubscriptionRef.changes(state).pipe(
-      Stream.filter(Option.isSome),
-      Stream.map(({ value }) => value)
-    )
-  }))
+/** Who is in the shop. */
+export class ShoppersClient extends LiveClient.Service<ShoppersClient>()("ShoppersClient", ShoppersLive) {}
+
+/** What the shop says to this visit. */
+export class HearingClient extends LiveClient.Service<HearingClient>()("HearingClient", HearingLive) {}
+
+/** The visitor's notifications. Refused to those who have not logged in. */
+export class InboxClient extends LiveClient.Service<InboxClient>()("InboxClient", InboxLive) {}
+
+export const live = Layer.mergeAll(
+  ShopClient.layer(at("/live")),
+  ShoppersClient.layer(at("/live/shoppers")),
+  HearingClient.layer(at("/live/hearing")),
+  InboxClient.layer(at("/live/inbox"))
+)
+
+/** The values of a client's views, newest first, also of the next session when one has ended. */
+const viewsOf =
+  <Self, D extends Live.Any>(client: Context.Key<Self, LiveClient.LiveClient<D>>) =>
+  <const N extends Live.ViewName<D>>(name: N): Stream.Stream<Live.View<D, N>, never, Self> =>
+    Stream.unwrap(Effect.gen(function*() {
+      const { state } = yield* (yield* client).mount(name)
+      return SubscriptionRef.changes(state).pipe(
+        Stream.filter(Option.isSome),
+        Stream.map(({ value }) => value)
+      )
+    }))
+
+export const view = viewsOf(ShopClient)
+export const shoppersView = viewsOf(ShoppersClient)
+export const hearingView = viewsOf(HearingClient)
 
 /** Something has changed in the visit. */
 export const changes = anyOf<ShopClient>(view("cart"), view("user"), view("catalog"))

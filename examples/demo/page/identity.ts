@@ -2,11 +2,12 @@
  * Who the visitor is, and on which devices.
  */
 import { Effect, Stream } from "effect"
+import { describe } from "../UserAgent.ts"
 import * as Api from "./Api.ts"
 import { anyOf, events, find, on, rows, together } from "./dom.ts"
 import { notice } from "./notice.ts"
 import { type ShopClient, statuses, view } from "./ShopClient.ts"
-import { count, device, timeOfDay } from "./words.ts"
+import { count, timeOfDay } from "./words.ts"
 
 const panel = find("#identity")
 const nameBox = find<HTMLInputElement>("#user")
@@ -15,13 +16,13 @@ const showDevices = rows<Api.Device>(find("#devices"), "#device", {
   key: ({ id }) => id,
   show: (row, { address, agent, connections, current, startedAt }) => {
     row.toggleAttribute("data-current", current)
-    find("[data-show=agent]", row).textContent = device(agent)
+    find("[data-show=agent]", row).textContent = describe(agent)
     find("[data-show=about]", row).textContent = [
       current ? "this device" : address ?? "from somewhere",
       `since ${timeOfDay(startedAt)}`,
-      count(connections, "open tab")
+      count(connections, "connection")
     ].join(" · ")
-    find("button", row).ariaLabel = current ? "Log out here" : `Log out ${device(agent)}, ${address ?? ""}`
+    find("button", row).ariaLabel = current ? "Log out here" : `Log out ${describe(agent)}, ${address ?? ""}`
   }
 })
 
@@ -35,6 +36,8 @@ const show = (devices: ReadonlyArray<Api.Device> | undefined) =>
 
 /** Who has no name is on no device. Not so who has travelled to before the login. */
 let member = false
+
+export const isMember = (): boolean => member
 
 const refresh = Effect.suspend(() => member ? Effect.flatMap(Api.devices, show) : show(undefined)).pipe(
   Effect.catch(({ reason }) => reason === "NotLoggedIn" ? show(undefined) : Effect.void)

@@ -1,29 +1,51 @@
 /**
- * The page of the corner shop: a visit to come in for, a client that keeps its views up to date, and the parts of the
+ * The page of the corner shop: a visit to come in for, clients that keep their views up to date, and the parts of the
  * page, which show the views and send actions.
  */
 import { Cause, Effect, Layer } from "effect"
+import { announcements } from "./announcements.ts"
 import * as Api from "./Api.ts"
+import { bell } from "./bell.ts"
 import { cart } from "./cart.ts"
+import { companions } from "./companions.ts"
 import { connection } from "./connection.ts"
 import { together } from "./dom.ts"
 import { drill } from "./drill.ts"
 import { identity } from "./identity.ts"
+import { letter } from "./letter.ts"
 import { lifetime } from "./lifetime.ts"
 import { notice } from "./notice.ts"
+import { operator } from "./operator.ts"
+import { people } from "./people.ts"
 import { search } from "./search.ts"
 import { shelf } from "./shelf.ts"
-import { ShopClient } from "./ShopClient.ts"
+import * as Clients from "./ShopClient.ts"
 import { timeTravel } from "./travel.ts"
 import { visit } from "./visit.ts"
 
-const page = together(visit, connection, shelf, search, cart, lifetime, identity, timeTravel, drill)
+const page = together(
+  visit,
+  connection,
+  companions,
+  shelf,
+  search,
+  cart,
+  lifetime,
+  identity,
+  timeTravel,
+  drill,
+  announcements,
+  bell,
+  people,
+  letter,
+  operator
+)
 
-/** The cookie first: the socket is opened by it. What is wrong with it, the door tells. */
-const client = Layer.unwrap(Effect.as(Effect.ignore(Api.visit), ShopClient.live))
+/** The cookie first: the sockets are opened by it. What is wrong with it, the door tells. */
+const clients = Layer.unwrap(Effect.as(Effect.ignore(Api.visit), Clients.live))
 
 page.pipe(
-  Effect.provide(client),
+  Effect.provide(clients),
   Effect.tapCause((cause) => notice(`This page broke down, please load it again. ${Cause.pretty(cause)}`)),
   Effect.runFork
 )

@@ -3,9 +3,9 @@
  */
 import { Effect, Stream } from "effect"
 import * as Api from "./Api.ts"
-import { events, find, on, together } from "./dom.ts"
+import { anyOf, events, find, on, together } from "./dom.ts"
 import { notice } from "./notice.ts"
-import { changes } from "./ShopClient.ts"
+import { changes, type ShopClient, statuses } from "./ShopClient.ts"
 import { timeOfDay } from "./words.ts"
 
 const slider = find<HTMLInputElement>("#travel")
@@ -76,7 +76,11 @@ const travel = Effect.suspend(() => {
 )
 
 export const timeTravel = together(
-  Stream.runForEach(Stream.debounce(changes, "250 millis"), () => refresh),
+  // Who was cut off could not ask.
+  anyOf<ShopClient>(changes, Stream.filter(statuses, ({ _tag }) => _tag === "Open")).pipe(
+    Stream.debounce("250 millis"),
+    Stream.runForEach(() => refresh)
+  ),
   on(slider, "input", () => Effect.sync(label)),
   // One request at a time; where the visitor was in between does not matter.
   events(slider, "input").pipe(

@@ -9,6 +9,11 @@ export const count = (n: number, one: string, more = `${one}s`): string => `${n}
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
 
+const clockface = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" })
+
+/** For what is not worth a look at the seconds. */
+export const hour = (date: Date): string => clockface.format(date)
+
 export const timeOfDay = (date: Date): string => clock.format(date)
 
 /** Milliseconds as `4 min` or, when they are few, as `1:42`. */
@@ -17,22 +22,4 @@ export const remaining = (millis: number): string => {
   if (seconds >= 3_600) return `${Math.floor(seconds / 3_600)} h ${Math.floor(seconds % 3_600 / 60)} min`
   if (seconds >= 120) return `${Math.floor(seconds / 60)} min`
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`
-}
-
-/** A user agent as `Chrome on Linux`. */
-export const device = (agent: string | null): string => {
-  if (agent === null) return "Something unknown"
-  const first = (names: ReadonlyArray<readonly [RegExp, string]>) => names.find(([sign]) => sign.test(agent))?.[1]
-  const browser = first([[/Edg/, "Edge"], [/OPR/, "Opera"], [/Firefox/, "Firefox"], [/Chrome/, "Chrome"], [
-    /Safari/,
-    "Safari"
-  ]])
-  const system = first([
-    [/Android/, "Android"],
-    [/iPhone|iPad/, "iOS"],
-    [/Windows/, "Windows"],
-    [/Mac/, "a Mac"],
-    [/Linux/, "Linux"]
-  ])
-  return browser === undefined ? agent.split(/[/ ]/)[0]! : system === undefined ? browser : `${browser} on ${system}`
 }

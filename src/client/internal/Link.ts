@@ -139,7 +139,8 @@ export class Link {
   }
 
   send(frame: string): void {
-    if (this.phase === "open") this.socket!.send(frame)
+    // One that is closing takes nothing any more, and complains; what it did not take is sent again over the next.
+    if (this.phase === "open" && this.socket!.readyState === 1) this.socket!.send(frame)
   }
 
   /** The server has answered: from here on a loss begins with the shortest pause. */

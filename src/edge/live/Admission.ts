@@ -106,23 +106,23 @@ export const token = <K extends HttpSession.AnyKind, B extends HttpSession.AnyKi
 export const through = <RFrom, K extends Session.Any, R>(
   admission: Admission<string, RFrom>,
   kind: K,
-  to: (client: Admitted) => Effect.Effect<SessionRef<Session.State<K>, any>, Refused, R>
+  to: (client: Admitted, request: HttpServerRequest) => Effect.Effect<SessionRef<Session.State<K>, any>, Refused, R>
 ): Admission<K["kind"], RFrom | R> => ({
   kind: kind.kind,
   make: Effect.gen(function*() {
     const { connect, find } = yield* admission.make
     const context = yield* Effect.context<R>()
-    const goOn = (from: Admitted): Effect.Effect<Admitted, Refused> =>
-      Effect.map(Effect.provideContext(to(from), context), (session) => ({ ...from, session }))
+    const goOn = (from: Admitted, request: HttpServerRequest): Effect.Effect<Admitted, Refused> =>
+      Effect.map(Effect.provideContext(to(from, request), context), (session) => ({ ...from, session }))
     return {
-      find: (request) => Effect.flatMap(find(request), goOn),
+      find: (request) => Effect.flatMap(find(request), (from) => goOn(from, request)),
       connect: Effect.fnUntraced(function*(request, fate) {
         const from = yield* connect(request, fate)
         yield* from.session.watch({
           // It goes with the server too, which is no fault of the client.
           ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked()
         })
-        const admitted = yield* goOn(from)
+        const admitted = yield* goOn(from, request)
         yield* admitted.session.attach
         return admitted
       })
@@ -132,7 +132,8 @@ export const through = <RFrom, K extends Session.Any, R>(
 
 /**
  * Does something for each client that has come, for as long as it is connected: what is acquired there is released when it
- * goes. It runs before the client is told anything.
+ * goes. It runs before the client is told anything. Whose session it is may change while the client is connected: a login
+ * by the same client does not cut the connection.
  *
  * ```ts
  * const seen = Admission.whileConnected(Admission.cookie(Visitor), ({ session }) =>
@@ -144,7 +145,7 @@ export const through = <RFrom, K extends Session.Any, R>(
  */
 export const whileConnected = <Kind extends string, RFrom, R>(
   admission: Admission<Kind, RFrom>,
-  run: (client: Admitted) => Effect.Effect<void, Refused, R>
+  run: (client: Admitted, request: HttpServerRequest) => Effect.Effect<void, Refused, R>
 ): Admission<Kind, RFrom | Exclude<R, Scope.Scope>> => ({
   ...admission,
   make: Effect.gen(function*() {
@@ -156,7 +157,7 @@ export const whileConnected = <Kind extends string, RFrom, R>(
         Effect.tap(
           connect(request, fate),
           (client) =>
-            Effect.updateContext(run(client), (own: Context.Context<Scope.Scope>) =>
+            Effect.updateContext(run(client, request), (own: Context.Context<Scope.Scope>) =>
               Context.merge(context, own) as Context.Context<R>)
         )
     }
