@@ -10,6 +10,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     environment: "node",
     pool: "threads",
+    // Browsers, servers and databases of the tests are waited for more than they are busy.
+    maxWorkers: "100%",
     testTimeout: 10_000,
     hookTimeout: 30_000
   }
