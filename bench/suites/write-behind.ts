@@ -22,8 +22,6 @@ class Plain extends Session.Service<Plain>()("Plain", { state: State, protocol }
 class InMemory extends Session.Service<InMemory>()("InMemory", { state: State, protocol }) {}
 class InFiles extends Session.Service<InFiles>()("InFiles", { state: State, protocol }) {}
 
-type Users = (typeof Plain | typeof InMemory | typeof InFiles)["Service"]
-
 const behavior = {
   init: () => ({ user_id: 42, count: 0, theme: "dark" }),
   handlers: {
@@ -77,9 +75,24 @@ const lead = 1_200
 /** How long each is timed, in milliseconds: those in files for several times as long as writing all of them takes. */
 const effort = { plain: 1_000, memory: 2_000, files: 8_000 } as const
 
-const refsOf = (users: Users) => Effect.forEach(makeIds(sessionsCount), (id) => users.start(id))
+type Ref = Effect.Success<ReturnType<(typeof Plain)["Service"]["start"]>>
 
-type Refs = Effect.Success<ReturnType<typeof refsOf>>
+type Refs = ReadonlyArray<Ref>
+
+/**
+ * Sessions of all three, started in turn. Those that start without waiting for anything lie side by side in memory when
+ * nothing else happens meanwhile, which makes messages to them a fifth faster, and is so in no program.
+ */
+const startAll = Effect.gen(function*() {
+  const kinds = { plain: yield* Plain, memory: yield* InMemory, files: yield* InFiles }
+  const refs = { plain: [] as Array<Ref>, memory: [] as Array<Ref>, files: [] as Array<Ref> }
+  for (const id of makeIds(sessionsCount)) {
+    refs.plain.push(yield* kinds.plain.start(id))
+    refs.memory.push(yield* kinds.memory.start(id))
+    refs.files.push(yield* kinds.files.start(id))
+  }
+  return refs
+})
 
 /** Sends messages to all in turn for so long, and gives how many a second. */
 const drive = Effect.fnUntraced(function*(refs: Refs, millis: number) {
@@ -119,11 +132,7 @@ const takeTurn = Effect.fnUntraced(function*(place: Place, refs: Refs): Effect.f
 })
 
 const measure = Effect.gen(function*() {
-  const refs = {
-    plain: yield* refsOf(yield* Plain),
-    memory: yield* refsOf(yield* InMemory),
-    files: yield* refsOf(yield* InFiles)
-  }
+  const refs = yield* startAll
   const found: Record<Place, Array<Turn & { readonly takes: number }>> = { plain: [], memory: [], files: [] }
   let plain = yield* takeTurn("plain", refs.plain)
   for (let round = 0; round < rounds; round++) {

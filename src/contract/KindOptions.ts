@@ -65,7 +65,8 @@ export interface Rate {
  * - `"everyChange"`: before the message is answered; a crash loses nothing that a message was answered. What watchers see
  *   may not be written yet.
  *
- * A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.
+ * Under `{ debounce }`, a writer that has so much to write that it takes longer than a sixth of that time rests six times as
+ * long as it wrote. A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.
  *
  * @since 0.1.0
  * @category models

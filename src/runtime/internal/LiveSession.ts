@@ -69,6 +69,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   state: unknown = undefined
   epoch: number
   version = 0
+  /** Is there something of it that is to be written to the store? */
+  isDirty = false
   /** What the store has of it, if its kind is kept. */
   readonly saved: Saved | undefined
   /** How many messages it has begun to handle. */

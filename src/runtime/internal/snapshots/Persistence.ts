@@ -31,9 +31,9 @@ const batchSize = 256
 
 /**
  * How much longer than it has written a writer rests under write-behind, if the debounce is not longer anyway: a store for
- * which there is too much is written less often, and takes a fifth of the time at most.
+ * which there is too much is written less often, and takes a seventh of the time at most.
  */
-const restFactor = 4
+const restFactor = 6
 
 /** How often what the store says of expiry is looked after at least, in milliseconds. */
 const longestTendInterval = 60_000
@@ -73,6 +73,10 @@ export interface PersistenceOptions {
 
 export class Persistence extends Deadline {
   private readonly options: PersistenceOptions
+  /** Does an answer wait until what it did is written? */
+  readonly isWriteAhead: boolean
+  /** How long a change waits for others, in milliseconds. */
+  private readonly debounce: number
   /** Whether changes are a reason to write: each of them, or after so many. */
   private readonly changesPerSave: number
   private readonly hub: Hub
@@ -119,7 +123,9 @@ export class Persistence extends Deadline {
     this.run = run
     this.sessions = sessions
     this.options = options
-    const { save } = options
+    const { debounce, save } = options
+    this.debounce = debounce
+    this.isWriteAhead = save === "everyChange"
     this.changesPerSave = typeof save === "object" && "every" in save
       ? save.every
       : save === "atEnd" || save === "atHibernation"
@@ -219,21 +225,16 @@ export class Persistence extends Deadline {
   // what is to be saved
   // -------------------------------------------------------------------------------------------------------
 
-  /** Does an answer wait until what it did is written? */
-  get isWriteAhead(): boolean {
-    return this.options.save === "everyChange"
-  }
-
   /** The session has changed. */
   changed(session: LiveSession): void {
-    const { changesPerSave, options: { debounce } } = this
+    const { changesPerSave, debounce } = this
+    // The usual case under write-behind: it will be written soon.
+    if (session.isDirty && debounce > 0) return
     if (changesPerSave > 1) {
       // After a reset it counts from 0 again.
       const last = Math.max(0, session.saved!.version)
       if (changesPerSave === Infinity || (session.version - last < changesPerSave && session.version >= last)) return
     }
-    // The usual case under write-behind: it will be written soon.
-    if (debounce > 0 && session.saved!.isDirty) return
     this.mark(session, debounce)
   }
 
@@ -269,12 +270,12 @@ export class Persistence extends Deadline {
   }
 
   private add(session: LiveSession): void {
-    session.saved!.isDirty = true
+    session.isDirty = true
     this.dirty.add(session)
   }
 
   private unmark(session: LiveSession): void {
-    session.saved!.isDirty = false
+    session.isDirty = false
     this.dirty.delete(session)
   }
 
@@ -347,7 +348,7 @@ export class Persistence extends Deadline {
       this.restsUntil = now + restFactor * (now - began)
       if (this.lasts.size + this.dirty.size === 0 || this.closed) return
       if (this.failures > 0) this.retryLater()
-      else this.flushIn(this.lasts.size > 0 ? 0 : this.options.debounce)
+      else this.flushIn(this.lasts.size > 0 ? 0 : this.debounce)
     })
   }
 

@@ -4,6 +4,4 @@ export class Saved {
   version = -1
   /** When it expires, as far as the store knows, in milliseconds since 1970; `Infinity`: never, or it is not there. */
   expiry = Infinity
-  /** Is there something of it that is to be written? */
-  isDirty = false
 }
