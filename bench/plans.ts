@@ -6,10 +6,10 @@ import type { Plan } from "./Subject.ts"
 export const comparedSuites: ReadonlyArray<SuiteName> = ["workload", "growth", "paths"]
 
 /** What only this library has. */
-const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "realtime", "edge"]
+const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "edge"]
 
 /** A quick run has no time for other servers beside ours, for disks and databases, and for a million. */
-const fullSuites: ReadonlyArray<SuiteName> = [...quickSuites, "live", "million", "snapshots", "writeBehind"]
+const fullSuites: ReadonlyArray<SuiteName> = [...quickSuites, "realtime", "live", "million", "snapshots", "writeBehind"]
 
 export const ownSuites = (full: boolean): ReadonlyArray<SuiteName> => full ? fullSuites : quickSuites
 
