@@ -40,18 +40,23 @@ export class Wire {
     this.sockets.add(from)
     from.on("data", (bytes) => {
       if (!isHeard()) return
-      if (this.speed === undefined) to.write(bytes)
-      else {
-        const now = performance.now()
-        this.busyUntil = Math.max(now, this.busyUntil) + bytes.length / this.speed.rate * 1_000
-        setTimeout(() => to.write(bytes), this.busyUntil + this.speed.latency - now)
-      }
+      this.inTime(bytes.length, () => to.write(bytes))
     })
     from.on("error", () => {})
     from.on("close", () => {
       this.sockets.delete(from)
-      to.destroy()
+      if (this.state === "cut") to.destroy()
+      // What was said before is still on its way.
+      else this.inTime(0, () => to.destroySoon())
     })
+  }
+
+  /** Does something when so many bytes, and those before them, are through. */
+  private inTime(length: number, act: () => void): void {
+    if (this.speed === undefined) return act()
+    const now = performance.now()
+    this.busyUntil = Math.max(now, this.busyUntil) + length / this.speed.rate * 1_000
+    setTimeout(act, this.busyUntil + this.speed.latency - now)
   }
 
   static readonly to = (shop: string): Effect.Effect<Wire, never, Scope.Scope> =>
