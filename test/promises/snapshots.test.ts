@@ -282,6 +282,56 @@ describe("Snapshots: when a session is saved", () => {
       yield* one.close
     }))
 
+  it.effect("the end or the hibernation of one is no reason to write what others still debounce", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const one = yield* process(
+        store,
+        kind({ hibernateAfter: "3 seconds", snapshots: { save: { debounce: "10 seconds" } } })
+      )
+      const [ref] = [yield* one.counters.start("a"), yield* one.counters.start("b"), yield* one.counters.start("c")]
+      yield* TestClock.adjust("11 seconds")
+      store.saves.length = 0
+      // "c" hibernates, "b" ends, and "a" goes on changing.
+      yield* one.counters.ref("c").call("Add", 1)
+      for (let i = 0; i < 8; i++) {
+        yield* ref.call("Add", 1)
+        yield* TestClock.adjust("1 second")
+        if (i === 5) yield* one.counters.end("b", { reason: EndReason.shutdown })
+      }
+      yield* settle
+      assert.deepStrictEqual(store.saves.flat().map(({ id }) => id), ["c", "b"])
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.deepStrictEqual(store.saves.flat().map(({ id }) => id), ["c", "b", "a"])
+      assert.strictEqual(yield* keptState(store), 8)
+      yield* one.close
+    }))
+
+  it.effect("a writer that takes long rests six times as long under debounce, and not otherwise", () =>
+    Effect.gen(function*() {
+      const writes = Effect.fnUntraced(function*(save: KindOptions.SavePolicy) {
+        const store = yield* makeStore
+        const one = yield* process(store, kind({ snapshots: { save } }))
+        const ref = yield* one.counters.start("a")
+        yield* TestClock.adjust("1 minute")
+        store.saves.length = 0
+        store.before = Effect.sleep("1 second")
+        for (let i = 0; i < 60; i++) {
+          yield* ref.cast("Add", 1)
+          yield* TestClock.adjust("1 second")
+        }
+        const { length } = store.saves
+        store.before = Effect.void
+        yield* one.close
+        return length
+      })
+      // A second until it is written and six of rest; and one after the other.
+      const rested = yield* writes({ debounce: "1 second" })
+      assert.isTrue(rested >= 7 && rested <= 9, `${rested}`)
+      assert.isAbove(yield* writes({ every: 1 }), 50)
+    }))
+
   it.effect("many sessions are written in batches of at most 256", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

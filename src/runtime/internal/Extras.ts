@@ -26,8 +26,6 @@ export class Extras {
   watchers: Watchers | undefined = undefined
   connections: Connections | undefined = undefined
   answers: Answers | undefined = undefined
-  /** The epoch since which what was remembered went from one incarnation to the next; `undefined`: its own. */
-  remembersSince: number | undefined = undefined
   timers: Map<unknown, SelfTimer> | undefined = undefined
   /** The times of the crashes that still count. */
   recentCrashes: Array<number> | undefined = undefined

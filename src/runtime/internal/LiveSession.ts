@@ -217,7 +217,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */
   get remembersSince(): number {
-    return this.extras?.answers?.since ?? this.extras?.remembersSince ?? this.epoch
+    return this.extras?.answers?.since ?? this.saved?.remembersSince ?? this.epoch
   }
 
   more(): Extras {

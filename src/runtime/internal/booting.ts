@@ -37,7 +37,7 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   if (Object.keys(metadata).length > 0) session.more().metadata = metadata
   if (user !== null) session.setUser(user)
   if (idleTimeout !== null) session.idleTimeout = idleTimeout
-  session.more().remembersSince = remembersSince ?? Infinity
+  session.saved!.remembersSince = remembersSince ?? Infinity
   if (clients.length > 0) session.answers.recall(clients)
   hub.expiry.add(session)
   hub.expiryAlarm.arm()

@@ -96,5 +96,5 @@ const leave = (session: LiveSession): void => {
   if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
   hub.live--
   session.extras = undefined
-  if (alarmAt < Infinity) runtime.persistence!.left(alarmAt)
+  if (alarmAt < Infinity) runtime.persistence!.hasLeft(alarmAt)
 }

@@ -87,7 +87,9 @@ export class Persistence extends Deadline {
   private readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** Those in memory. */
   private readonly sessions: ReadonlyMap<string, LiveSession>
-  private readonly dirty = new Set<LiveSession>()
+  /** Those that are to be written now, and those that are when the debounce is over. */
+  private dirty = new Set<LiveSession>()
+  private debounced = new Set<LiveSession>()
   private readonly lasts = new Map<string, Last>()
   /** Those who wait for the next write of a session, and for the one that is under way. */
   private readonly waiters = new Map<LiveSession, Array<Waiter>>()
@@ -96,6 +98,7 @@ export class Persistence extends Deadline {
   private readonly settling = new Map<string, Deferred.Deferred<void>>()
   private readonly breaker = new Breaker(() => this.now())
   private writer: Fiber.Fiber<void> | undefined
+  /** When what is debounced, or the next attempt, is due. */
   private dueAt = Infinity
   private restsUntil = 0
   /** How many sessions were ever taken to be written. */
@@ -253,7 +256,7 @@ export class Persistence extends Deadline {
       if (snapshot === undefined) return this.answer(session, false)
       this.lasts.set(id, { _tag: "save", session, snapshot })
     }
-    this.flushIn(0)
+    this.write()
   }
 
   /** It is not this process that has to save it: what it knows of it is worth nothing, or is written. */
@@ -265,18 +268,31 @@ export class Persistence extends Deadline {
   private mark(session: LiveSession, delay: number): void {
     // What happens to it while it ends is not kept.
     if (session.isOver) return
-    this.add(session)
-    this.flushIn(delay)
+    if (delay > 0) {
+      session.isDirty = true
+      this.debounced.add(session)
+      this.writeLater()
+    } else {
+      this.hurry(session)
+      this.write()
+    }
   }
 
-  private add(session: LiveSession): void {
+  private hurry(session: LiveSession): void {
     session.isDirty = true
+    this.debounced.delete(session)
     this.dirty.add(session)
   }
 
   private unmark(session: LiveSession): void {
     session.isDirty = false
     this.dirty.delete(session)
+    this.debounced.delete(session)
+  }
+
+  /** How many writes are to be made. */
+  private get left(): number {
+    return this.lasts.size + this.dirty.size + this.debounced.size
   }
 
   /** Calls back when all is written that is to be kept of the session now: the next write has it. */
@@ -288,14 +304,14 @@ export class Persistence extends Deadline {
 
   /** Is there something of it that is not written? */
   pends(session: LiveSession): boolean {
-    return this.dirty.has(session) || this.underWay.has(session)
+    return session.isDirty || this.underWay.has(session)
   }
 
   /**
    * Calls back when what there is of the session now is in the store, whose last state is on its way or to be written.
    */
   whenSaved(session: LiveSession, resume: Waiter): void {
-    const underWay = this.dirty.has(session) ? undefined : this.underWay.get(session)
+    const underWay = session.isDirty ? undefined : this.underWay.get(session)
     if (underWay === undefined) this.whenWritten(session, resume)
     else underWay.push(resume)
   }
@@ -308,7 +324,7 @@ export class Persistence extends Deadline {
   }
 
   /** It left memory, with this alarm. */
-  left(alarmAt: number): void {
+  hasLeft(alarmAt: number): void {
     this.alarms.note(alarmAt)
   }
 
@@ -324,21 +340,30 @@ export class Persistence extends Deadline {
   // writing
   // -------------------------------------------------------------------------------------------------------
 
-  private flushIn(delay: number): void {
-    // While the store fails, it is tried again in its time.
-    if (this.writer !== undefined || this.closed || (this.failures > 0 && this.dueAt < Infinity)) return
-    const now = this.now()
-    const at = delay === 0 ? now : Math.max(now + delay, this.restsUntil)
-    if (at >= this.dueAt) return
-    this.dueAt = at
-    this.hub.timers.cancel(this)
-    if (delay === 0) this.due()
-    else this.hub.timers.set(this, at)
+  /** Writes what is debounced when that is over, and a writer that took long has rested. */
+  private writeLater(): void {
+    if (this.writer !== undefined || this.closed || this.dueAt < Infinity) return
+    this.dueAt = Math.max(this.now() + this.debounce, this.restsUntil)
+    this.hub.timers.set(this, this.dueAt)
   }
 
+  /** Whatever is debounced is to be written now. */
   due(): void {
     this.dueAt = Infinity
-    if (this.writer !== undefined || this.closed) return
+    if (this.dirty.size === 0) {
+      const { dirty } = this
+      this.dirty = this.debounced
+      this.debounced = dirty
+    } else {
+      for (const session of this.debounced) this.dirty.add(session)
+      this.debounced.clear()
+    }
+    this.write()
+  }
+
+  private write(): void {
+    // While the store fails, it is tried again in its time.
+    if (this.writer !== undefined || this.closed || (this.failures > 0 && this.dueAt < Infinity)) return
     const began = this.now()
     // Whatever else changes in this turn goes with it.
     const writer = this.writer = this.run(Effect.andThen(Effect.yieldNow, this.flush))
@@ -346,13 +371,15 @@ export class Persistence extends Deadline {
       this.writer = undefined
       const now = this.now()
       this.restsUntil = now + restFactor * (now - began)
-      if (this.lasts.size + this.dirty.size === 0 || this.closed) return
-      if (this.failures > 0) this.retryLater()
-      else this.flushIn(this.lasts.size > 0 ? 0 : this.debounce)
+      if (this.left === 0 || this.closed) return
+      if (this.failures > 0) return this.retryLater()
+      if (this.debounced.size > 0) this.writeLater()
+      if (this.lasts.size + this.dirty.size > 0) this.write()
     })
   }
 
   private retryLater(): void {
+    this.hub.timers.cancel(this)
     this.dueAt = this.now() + pauseAfter(this.failures)
     this.hub.timers.set(this, this.dueAt)
   }
@@ -418,7 +445,7 @@ export class Persistence extends Deadline {
           this.recovered(sessions.map(({ session }) => session))
           for (const { id, last } of gone) {
             if (this.lasts.get(id) === last) this.lasts.delete(id)
-            if (last._tag === "save" && last.snapshot.alarmAt !== null) this.left(last.snapshot.alarmAt)
+            if (last._tag === "save" && last.snapshot.alarmAt !== null) this.hasLeft(last.snapshot.alarmAt)
             this.answer(last.session, true)
             this.settle(id)
           }
@@ -444,7 +471,7 @@ export class Persistence extends Deadline {
     const later = this.waiters.get(session)
     const all = later === undefined ? waiters : [...waiters, ...later]
     if (all.length > 0) this.waiters.set(session, all)
-    if (!session.isOver) this.add(session)
+    if (!session.isOver) this.hurry(session)
     // One that left or was lost meanwhile is written by nobody any more.
     else if (this.lasts.get(session.id)?.session !== session) this.answer(session, false)
   }
@@ -458,7 +485,7 @@ export class Persistence extends Deadline {
     if (this.failures === 0) return
     const { hub, kind } = this
     this.failures = 0
-    const count = this.lasts.size + new Set([...this.dirty, ...written]).size
+    const count = this.lasts.size + new Set([...this.dirty, ...this.debounced, ...written]).size
     if (hub.events.active) hub.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: hub.now(), count })
   }
 
@@ -532,7 +559,7 @@ export class Persistence extends Deadline {
       this.closed = true
       this.hub.timers.cancel(this)
       this.writer?.interruptUnsafe()
-      const left = this.lasts.size + this.dirty.size
+      const { left } = this
       for (const session of Array.from(this.waiters.keys())) this.answer(session, false)
       for (const [id] of this.settling) {
         this.lasts.delete(id)
@@ -544,7 +571,7 @@ export class Persistence extends Deadline {
 
   private get writeAll(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      while (this.lasts.size + this.dirty.size > 0) {
+      while (this.left > 0) {
         if (this.writer === undefined && this.failures === 0) this.due()
         // While the store fails, it is tried again in its time.
         if (this.writer === undefined) yield* Effect.sleep(Math.max(1, this.dueAt - this.now()))

@@ -4,4 +4,6 @@ export class Saved {
   version = -1
   /** When it expires, as far as the store knows, in milliseconds since 1970; `Infinity`: never, or it is not there. */
   expiry = Infinity
+  /** The epoch since which what it remembers of clients went from one incarnation to the next; `undefined`: its own. */
+  remembersSince: number | undefined = undefined
 }
