@@ -17,7 +17,8 @@ import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import * as TimingWheel from "./internal/TimingWheel.ts"
 
 /**
- * What the tracker knows of one session. Times are milliseconds since 1970.
+ * What the tracker knows of one session. Times are milliseconds of a monotonic clock: only their differences mean
+ * something.
  *
  * @since 0.1.0
  * @category models

@@ -26,6 +26,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import { MonotonicClock } from "../contract/internal/MonotonicClock.ts"
 import type { InvalidConfig } from "../contract/SessionError.ts"
 import type { SessionSummary } from "../contract/SessionSummary.ts"
 import * as SessionsConfig from "../policy/SessionsConfig.ts"
@@ -184,6 +185,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, InvalidConfig, 
     const events = yield* SessionEvents
     const { record } = yield* AnalyticsSink
     const clock = yield* Clock.Clock
+    const time = new MonotonicClock(clock)
     const context = yield* Effect.context<never>()
     const run = Effect.runForkWith(context)
     const kinds = options.kinds === undefined ? undefined : new Set(options.kinds)
@@ -208,7 +210,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, InvalidConfig, 
     yield* Effect.addFinalizer(() => Effect.sync(tell))
     yield* events.listen((event) => {
       if (kinds?.has(event.kind) === false) return
-      const summary = lives.note(event)
+      const summary = lives.note(event, time.now())
       if (summary === undefined) return
       measure(summary)
       outbox.add(summary)

@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { MonotonicClock } from "../contract/internal/MonotonicClock.ts"
 import { StartRateExceeded } from "../contract/SessionError.ts"
 import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import { SlidingWindow } from "../policy/SlidingWindow.ts"
@@ -75,7 +76,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
     StartLimiter,
     Effect.gen(function*() {
       const { startRate, startRatePerAddress } = yield* SessionsConfig
-      const clock = yield* Clock.Clock
+      const clock = new MonotonicClock(yield* Clock.Clock)
       const all = startRate && new SlidingWindow(startRate.limit, startRate.window)
       // In the order of the latest start, so that the quiet ones are found at the front.
       const byAddress = new Map<string, { readonly window: SlidingWindow; last: number }>()
@@ -95,7 +96,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
       return {
         check: (request) =>
           Effect.suspend(() => {
-            const now = clock.currentTimeMillisUnsafe()
+            const now = clock.now()
             const wait = all === undefined ? 0 : all.wait(now)
             if (wait > 0) return Effect.fail(StartRateExceeded.of(all!.limit, all!.windowMillis, wait))
             if (startRatePerAddress !== undefined && request.address !== undefined) {
@@ -114,7 +115,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
           }),
         status: Effect.sync(() => {
           if (all === undefined) return { limit: Infinity, window: 0, current: 0, utilisation: 0, retryAfter: 0 }
-          const now = clock.currentTimeMillisUnsafe()
+          const now = clock.now()
           const current = all.count(now)
           return {
             limit: all.limit,
@@ -126,7 +127,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
         }),
         addresses: Effect.sync(() => {
           if (startRatePerAddress !== undefined) {
-            forgetQuiet(clock.currentTimeMillisUnsafe(), startRatePerAddress.window)
+            forgetQuiet(clock.now(), startRatePerAddress.window)
           }
           return byAddress.size
         })

@@ -76,7 +76,7 @@ export class Link {
     if (phase === "stopped") {
       this.attempt = 0
       this.handler.status({ _tag: "Connecting" })
-    } else this.reconnecting(this.timers.now())
+    } else this.reconnecting(0)
     this.connect()
   }
 
@@ -153,19 +153,19 @@ export class Link {
   /** Gives up what there is, and comes back after a pause; `atOnce`, unless the connection was too short for that. */
   retry(atOnce = false): void {
     if (this.phase === "closed") return
-    const now = this.timers.now()
     const { base, max, random } = this.options
-    const lasted = this.establishedAt === undefined ? 0 : now - this.establishedAt
+    const lasted = this.establishedAt === undefined ? 0 : this.timers.now() - this.establishedAt
     this.leave(givenUp, "")
     this.phase = "waiting"
-    if (this.attempt === 0) this.since = now
+    if (this.attempt === 0) this.since = this.timers.date()
     const pause = atOnce && lasted >= base ? 0 : random() * Math.min(max, base * 2 ** this.attempt)
     this.attempt++
-    this.reconnecting(now + pause)
+    this.reconnecting(pause)
     this.cancel = this.timers.after(pause, () => this.connect())
   }
 
-  private reconnecting(at: number): void {
+  private reconnecting(pause: number): void {
+    const at = this.timers.date() + pause
     this.handler.status({ _tag: "Reconnecting", attempt: this.attempt, at, since: this.since })
   }
 

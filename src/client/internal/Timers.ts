@@ -5,19 +5,27 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 
 export class Timers {
   private readonly clock: Clock.Clock
+  private readonly time: MonotonicClock
   private readonly fork: (effect: Effect.Effect<unknown, unknown>) => Fiber.Fiber<unknown, unknown>
   private readonly fibers = new Set<Fiber.Fiber<unknown, unknown>>()
 
   constructor(context: Context.Context<never>) {
     this.clock = Context.get(context, Clock.Clock)
+    this.time = new MonotonicClock(this.clock)
     this.fork = Effect.runForkWith(context)
   }
 
-  /** Milliseconds since 1970. */
+  /** Milliseconds of the monotonic clock, for durations. */
   now(): number {
+    return this.time.now()
+  }
+
+  /** Milliseconds since 1970, to be shown. */
+  date(): number {
     return this.clock.currentTimeMillisUnsafe()
   }
 

@@ -23,6 +23,7 @@ import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Live from "../../contract/Live.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
@@ -94,8 +95,10 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
   const admission = yield* options.session.make
   const allows = yield* allowing(options.allow)
   const clock = yield* Clock.Clock
+  const time = new MonotonicClock(clock)
   const route = {
-    now: () => clock.currentTimeMillisUnsafe(),
+    now: () => time.now(),
+    date: () => clock.currentTimeMillisUnsafe(),
     messageRate,
     window,
     views,

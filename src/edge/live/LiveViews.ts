@@ -26,6 +26,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { EndReason } from "../../contract/EndReason.ts"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type * as Live from "../../contract/Live.ts"
 import { SessionGone, Unknown, type ViewError } from "../../contract/LiveError.ts"
 import type * as Session from "../../contract/Session.ts"
@@ -76,8 +77,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
   const { kind: { kind }, views } = definition
   const history = yield* SessionsConfig.wholeNumber("live.history", options.history ?? 64, 1)
   const resumeWindow = yield* SessionsConfig.duration("live.resumeWindow", options.resumeWindow ?? "1 minute")
-  const clock = yield* Clock.Clock
-  const now = () => clock.currentTimeMillisUnsafe()
+  const clock = new MonotonicClock(yield* Clock.Clock)
   const run = Effect.runForkWith(yield* Effect.context<never>())
 
   const rooms = new Map(
@@ -94,7 +94,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     Effect.sync(() => {
       for (const channel of idle) {
         // Closed and forgotten in one go, so that nobody finds it in between.
-        if (channel.idleSince + resumeWindow <= now()) run(Scope.close(channel.scope, Exit.void))
+        if (channel.idleSince + resumeWindow <= clock.now()) run(Scope.close(channel.scope, Exit.void))
       }
     })
   )))
@@ -164,7 +164,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
   /** Keeps it for a while if nobody looks at it. */
   const rest = (channel: Channel): void => {
     if (!channel.isUnused || channel.isOver) return
-    channel.idleSince = now()
+    channel.idleSince = clock.now()
     idle.add(channel)
   }
 

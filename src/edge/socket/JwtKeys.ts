@@ -12,6 +12,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
@@ -190,6 +191,7 @@ export class JwtKeys extends Context.Service<JwtKeys, {
         const keepFor = yield* duration("keepFor", options.keepFor ?? "1 hour")
         const timeout = yield* duration("timeout", options.timeout ?? "5 seconds")
         const client = HttpClient.filterStatusOk(yield* HttpClient.HttpClient)
+        const clock = new MonotonicClock(yield* Clock.Clock)
         const loading = yield* FiberHandle.make<void, never>()
 
         let held: { readonly set: Jose.LocalJWKSet; readonly at: number } | undefined
@@ -202,7 +204,7 @@ export class JwtKeys extends Context.Service<JwtKeys, {
           Effect.timeout(timeout),
           Effect.exit,
           Effect.flatMap(Effect.fnUntraced(function*(exit) {
-            const at = yield* Clock.currentTimeMillis
+            const at = clock.now()
             nextFetchAt = at + cooldown
             failing = exit._tag === "Failure"
             if (exit._tag === "Success") held = { set: exit.value, at }
@@ -220,11 +222,11 @@ export class JwtKeys extends Context.Service<JwtKeys, {
         return {
           algorithms,
           find: Effect.fnUntraced(function*(header) {
-            let now = yield* Clock.currentTimeMillis
+            let now = clock.now()
             const fresh = yield* lookUp(header, cacheFor, now)
             if (fresh.length > 0) return fresh
             if (now >= nextFetchAt) yield* refresh
-            now = yield* Clock.currentTimeMillis
+            now = clock.now()
             const found = yield* lookUp(header, failing ? Math.max(keepFor, cacheFor) : Infinity, now)
             return found.length === 0 && failing ? yield* KeysUnavailable.of(Math.max(0, nextFetchAt - now)) : found
           })

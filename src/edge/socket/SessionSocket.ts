@@ -37,6 +37,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
@@ -129,9 +130,9 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   const maxFrameSize = yield* SessionsConfig.wholeNumber("socket.maxFrameSize", options.maxFrameSize ?? 65_536, 1)
   const admission = yield* TokenAdmission.make(options)
   const run = Effect.runForkWith(yield* Effect.context<R>())
-  const clock = yield* Clock.Clock
+  const clock = new MonotonicClock(yield* Clock.Clock)
   const route = {
-    now: () => clock.currentTimeMillisUnsafe(),
+    now: () => clock.now(),
     messageRate,
     stateFrame: stateFrames(options.view ?? encoder(options.kind.state)),
     declaredError: declaredErrors(options.kind.error)

@@ -2,6 +2,8 @@
  * What all sessions of one `Sessions` Layer share.
  */
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { SessionsConfig } from "../../policy/SessionsConfig.ts"
 import type { DeadLetters } from "../DeadLetters.ts"
 import type { Expiry } from "../Expiry.ts"
@@ -11,11 +13,12 @@ import type { StartLimiter } from "../StartLimiter.ts"
 import { ExpiryAlarm } from "./ExpiryAlarm.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
-import type { Timers } from "./Timers.ts"
+import { Timers } from "./Timers.ts"
 import type { WakeUps } from "./WakeUps.ts"
 
 export class Hub {
   readonly clock: Clock.Clock
+  private readonly time: MonotonicClock
   readonly config: SessionsConfig["Service"]
   readonly expiry: Expiry["Service"]
   readonly timers: Timers
@@ -39,7 +42,7 @@ export class Hub {
     readonly clock: Clock.Clock
     readonly config: SessionsConfig["Service"]
     readonly expiry: Expiry["Service"]
-    readonly timers: Timers
+    readonly context: Context.Context<never>
     readonly wakeUps: WakeUps
     readonly events: SessionEvents["Service"]
     readonly letters: DeadLetters["Service"]
@@ -47,10 +50,11 @@ export class Hub {
     readonly messageLimiter: MessageLimiter["Service"]
   }) {
     this.clock = services.clock
+    this.time = new MonotonicClock(services.clock)
     this.config = services.config
     this.expiry = services.expiry
-    this.timers = services.timers
-    this.expiryAlarm = new ExpiryAlarm(services.expiry, services.timers)
+    this.timers = new Timers(this.time, services.clock, services.context)
+    this.expiryAlarm = new ExpiryAlarm(services.expiry, this.timers)
     this.wakeUps = services.wakeUps
     this.events = services.events
     this.letters = services.letters
@@ -58,8 +62,19 @@ export class Hub {
     this.messageLimiter = services.messageLimiter
   }
 
+  /** Milliseconds of a clock that never goes back nor jumps: for whatever takes time. */
   now(): number {
+    return this.time.now()
+  }
+
+  /** Milliseconds since 1970: for what is shown and stored. */
+  date(): number {
     return this.clock.currentTimeMillisUnsafe()
+  }
+
+  /** The date of a time of `now`, which was asked for not long ago. */
+  dateOf(time: number): number {
+    return this.time.dateOf(time)
   }
 
   /** Sessions that are not ended and have not expired. */
@@ -78,9 +93,9 @@ export class Hub {
     return this.live >= this.config.maxSessions
   }
 
-  /** The number of a new incarnation: grows always, and with the clock, so that it grows over restarts too. */
-  nextEpoch(now: number): number {
-    return this.lastEpoch = Math.max(this.lastEpoch + 1, now)
+  /** The number of a new incarnation: grows always, and with the date, so that it grows over restarts too. */
+  nextEpoch(date: number): number {
+    return this.lastEpoch = Math.max(this.lastEpoch + 1, date)
   }
 
   /** An epoch that was given elsewhere: those that are given here are higher. */

@@ -164,7 +164,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       return Effect.succeed(Effect.tap(opened, () =>
         Effect.sync(() => {
           if (!hub.events.active) return
-          hub.events.publish({ _tag: "Restore", kind, id, at: hub.now(), duration: hub.now() - began })
+          hub.events.publish({ _tag: "Restore", kind, id, at: hub.date(), duration: hub.now() - began })
         })))
     })
   }
@@ -231,20 +231,20 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return Effect.tapError(
       Effect.tap(
         check,
-        () => Effect.sync(() => hub.events.publish({ _tag: "RateLimitCheck", kind, id, at: hub.now() }))
+        () => Effect.sync(() => hub.events.publish({ _tag: "RateLimitCheck", kind, id, at: hub.date() }))
       ),
       (error) =>
         Effect.sync(() => {
           const { retryAfter } = error
-          hub.events.publish({ _tag: "RateLimitExceeded", kind, id, at: hub.now(), limit: "starts", retryAfter })
-          hub.events.publish({ _tag: "StartError", kind, id, at: hub.now(), error })
+          hub.events.publish({ _tag: "RateLimitExceeded", kind, id, at: hub.date(), limit: "starts", retryAfter })
+          hub.events.publish({ _tag: "StartError", kind, id, at: hub.date(), error })
         })
     )
   }
 
   private refused<E>(id: string, error: E): Effect.Effect<never, E> {
     const { hub, name: kind } = this.runtime
-    if (hub.events.active) hub.events.publish({ _tag: "StartError", kind, id: String(id), at: hub.now(), error })
+    if (hub.events.active) hub.events.publish({ _tag: "StartError", kind, id: String(id), at: hub.date(), error })
     return Effect.fail(error)
   }
 
@@ -367,7 +367,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
         if (++seen % stride === 0) yield* Effect.yieldNow
       }
       if (hub.events.active) {
-        hub.events.publish({ _tag: "Broadcast", kind, id: "", at: hub.now(), tag, count })
+        hub.events.publish({ _tag: "Broadcast", kind, id: "", at: hub.date(), tag, count })
       }
       return count
     })

@@ -8,8 +8,9 @@ const minute = 60_000
 
 export class Life {
   private readonly observedAt: number
+  private readonly began: number
   private readonly pause: number
-  private lastAt: number
+  private last: number
   private activeTime = 0
   private pausedTime = 0
   private pauses = 0
@@ -21,17 +22,21 @@ export class Life {
   private connections = 0
   crashes = 0
 
-  constructor(observedAt: number, pause: number) {
+  /**
+   * @param observedAt since when it is watched, as a date
+   * @param now that time on the monotonic clock, as are all others here
+   */
+  constructor(observedAt: number, now: number, pause: number) {
     this.observedAt = observedAt
-    this.lastAt = observedAt
+    this.began = this.last = now
     this.pause = pause
   }
 
   /** A message was handled. */
-  message(at: number): void {
-    this.active(at)
+  message(now: number): void {
+    this.active(now)
     this.messages++
-    const minuteNow = Math.floor((at - this.observedAt) / minute)
+    const minuteNow = Math.floor((now - this.began) / minute)
     if (minuteNow !== this.minute) {
       this.minute = minuteNow
       this.inMinute = 0
@@ -40,14 +45,14 @@ export class Life {
   }
 
   /** A client connected. */
-  connection(at: number): void {
-    this.active(at)
+  connection(now: number): void {
+    this.active(now)
     this.connections++
   }
 
-  private active(at: number): void {
-    const gap = Math.max(0, at - this.lastAt)
-    this.lastAt = at
+  private active(now: number): void {
+    const gap = Math.max(0, now - this.last)
+    this.last = now
     if (gap < this.pause) this.activeTime += gap
     else {
       this.pauses++
@@ -56,9 +61,9 @@ export class Life {
     }
   }
 
-  end({ at, duration, id, kind, reason, user }: Of<"Stop">): SessionSummary {
+  end({ at, duration, id, kind, reason, user }: Of<"Stop">, now: number): SessionSummary {
     const { busiestMinute, connections, crashes, longestPause, messages, observedAt, pauses } = this
-    const rest = Math.max(0, at - this.lastAt)
+    const rest = Math.max(0, now - this.last)
     const activeTime = this.activeTime + (rest < this.pause ? rest : 0)
     return {
       kind,

@@ -64,7 +64,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   readonly runtime: Kind
   readonly id: string
+  /** Milliseconds since 1970. */
   readonly startedAt: number
+  /** When that was on the monotonic clock. */
+  readonly began: number
   status: Status = starting
   state: unknown = undefined
   epoch: number
@@ -102,9 +105,12 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   ) {
     this.runtime = runtime
     this.id = id
-    this.startedAt = loaded?.kept?.startedAt ?? now
-    this.lastActiveAt = loaded?.kept?.lastActiveAt ?? now
-    this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(now)
+    const date = runtime.hub.dateOf(now)
+    const kept = loaded?.kept
+    this.startedAt = kept?.startedAt ?? date
+    this.began = kept === undefined ? now : now - kept.age
+    this.lastActiveAt = kept === undefined ? now : now - kept.idle
+    this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(date)
     this.mailbox = runtime.makeMailbox()
     this.saved = runtime.persistence === undefined ? undefined : new Saved()
   }
@@ -127,7 +133,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   get absoluteDeadline(): number {
     const { absoluteTimeout } = this.runtime
-    return absoluteTimeout === Infinity ? Infinity : this.startedAt + absoluteTimeout
+    return absoluteTimeout === Infinity ? Infinity : this.began + absoluteTimeout
   }
 
   get hub(): Hub {
@@ -186,6 +192,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   info(): SessionInfo {
+    const { hub } = this
     return {
       kind: this.kind,
       id: this.id,
@@ -198,8 +205,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       epoch: this.epoch,
       version: this.version,
       startedAt: this.startedAt,
-      lastActiveAt: this.lastActiveAt,
-      expiresAt: finite(this.hub.expiry.expiresAt(this)),
+      lastActiveAt: hub.dateOf(this.lastActiveAt),
+      expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(this))),
       mailbox: Queue.sizeUnsafe(this.mailbox),
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,

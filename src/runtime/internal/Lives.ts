@@ -18,29 +18,29 @@ export class Lives {
   }
 
   /** Notes what happened to a session. Gives its summary when it has ended. */
-  note(event: SessionEvent): SessionSummary | undefined {
+  note(event: SessionEvent, now: number): SessionSummary | undefined {
     switch (event._tag) {
       case "Call":
       case "Cast":
-        this.of(event.kind, event.id, event.at).message(event.at)
+        this.of(event.kind, event.id, event.at, now).message(now)
         return undefined
       case "Connect":
-        this.of(event.kind, event.id, event.at).connection(event.at)
+        this.of(event.kind, event.id, event.at, now).connection(now)
         return undefined
       case "Crash":
-        this.of(event.kind, event.id, event.at).crashes++
+        this.of(event.kind, event.id, event.at, now).crashes++
         return undefined
       case "Start":
-        this.live(event.kind).set(event.id, new Life(event.at - event.duration, this.pause))
+        this.live(event.kind).set(event.id, new Life(event.at - event.duration, now - event.duration, this.pause))
         return undefined
       case "Restore":
-        this.of(event.kind, event.id, event.at)
+        this.of(event.kind, event.id, event.at, now)
         return undefined
       case "Passivate":
-        this.leave(event.kind, event.id, event.at)
+        this.leave(event.kind, event.id, event.at, now)
         return undefined
       case "Stop": {
-        const summary = this.of(event.kind, event.id, event.at).end(event)
+        const summary = this.of(event.kind, event.id, event.at, now).end(event, now)
         this.live(event.kind).delete(event.id)
         return summary
       }
@@ -56,20 +56,20 @@ export class Lives {
   }
 
   /** The life of a session, which begins to be watched now if it was not before. */
-  private of(kind: string, id: string, at: number): Life {
+  private of(kind: string, id: string, at: number, now: number): Life {
     const lives = this.live(kind)
     let life = lives.get(id)
     if (life === undefined) {
       const name = key(kind, id)
-      life = this.away.get(name) ?? new Life(at, this.pause)
+      life = this.away.get(name) ?? new Life(at, now, this.pause)
       this.away.delete(name)
       lives.set(id, life)
     }
     return life
   }
 
-  private leave(kind: string, id: string, at: number): void {
-    const life = this.of(kind, id, at)
+  private leave(kind: string, id: string, at: number, now: number): void {
+    const life = this.of(kind, id, at, now)
     this.live(kind).delete(id)
     this.away.set(key(kind, id), life)
     if (this.away.size > this.remembered) {

@@ -34,7 +34,7 @@ export class SessionSelf implements Self {
     return this.session.startedAt
   }
   get lastActiveAt(): number {
-    return this.session.lastActiveAt
+    return this.session.hub.dateOf(this.session.lastActiveAt)
   }
   get user(): string | undefined {
     return this.session.user

@@ -8,6 +8,7 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import { type Entry, TimingWheel } from "./TimingWheel.ts"
 
 /** Something that happens at a time. `due` must not throw. */
@@ -19,13 +20,15 @@ export abstract class Deadline implements Entry {
 
 export class Timers {
   private readonly wheel = new TimingWheel<Deadline>(1)
+  private readonly time: MonotonicClock
   private readonly clock: Clock.Clock
   private readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   private sleeper: Fiber.Fiber<void> | undefined
   private wakesAt = Infinity
   private closed = false
 
-  constructor(clock: Clock.Clock, context: Context.Context<never>) {
+  constructor(time: MonotonicClock, clock: Clock.Clock, context: Context.Context<never>) {
+    this.time = time
     this.clock = clock
     this.runFork = Effect.runForkWith(context)
   }
@@ -34,7 +37,7 @@ export class Timers {
     return this.wheel.size
   }
 
-  /** Calls `entry.due` at `deadline` (milliseconds since 1970), or soon when that is past. */
+  /** Calls `entry.due` at `deadline`, a time of the monotonic clock, or soon when that is past. */
   set(entry: Deadline, deadline: number): void {
     if (this.closed || deadline === Infinity) return
     this.wheel.insert(entry, deadline)
@@ -56,14 +59,16 @@ export class Timers {
   private arm(): void {
     this.sleeper?.interruptUnsafe()
     this.wakesAt = this.wheel.next()
-    const pause = Duration.millis(Math.max(0, this.wakesAt - this.clock.currentTimeMillisUnsafe()))
-    this.sleeper = this.runFork(Effect.map(this.clock.sleep(pause), () => this.wake()))
+    const pause = this.wakesAt - this.time.now()
+    // A TestClock does not wait for nothing: what is due must not come before whoever set it is ready.
+    const sleep = pause > 0 ? this.clock.sleep(Duration.millis(pause)) : Effect.yieldNow
+    this.sleeper = this.runFork(Effect.map(sleep, () => this.wake()))
   }
 
   private wake(): void {
     this.sleeper = undefined
     this.wakesAt = Infinity
-    const now = this.clock.currentTimeMillisUnsafe()
+    const now = this.time.now()
     this.wheel.advance(now, (entry) => entry.due(now))
     if (!this.closed && this.sleeper === undefined && this.wheel.next() !== Infinity) this.arm()
   }

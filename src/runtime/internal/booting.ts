@@ -41,13 +41,10 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   if (clients.length > 0) session.answers.recall(clients)
   hub.expiry.add(session)
   hub.expiryAlarm.arm()
-  session.saved!.expiry = hub.expiry.expiresAt(session)
+  session.saved!.expiry = hub.dateOf(hub.expiry.expiresAt(session))
   // Before the hook runs, which may set them anew.
-  const now = hub.now()
-  for (const { at, every, key, payload, tag } of timers) {
-    session.keepTimer(
-      new SelfTimer(session, runtime.route(tag), payload, Math.max(0, at - now), every, key ?? undefined)
-    )
+  for (const { delay, every, key, payload, tag } of timers) {
+    session.keepTimer(new SelfTimer(session, runtime.route(tag), payload, delay, every, key ?? undefined))
   }
   session.follow(runtime.runFork(Effect.suspend(() => bootFrom(session, kept.state))))
 }
@@ -100,7 +97,7 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
     // One from the store has started before.
     if (!restored) {
       counters.started++
-      if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.startedAt })
+      if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.began })
     }
     tellStarted(session, Exit.succeed(session.ref))
   }
@@ -188,7 +185,7 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
       extras.claimed ??= session.epoch
       extras.versionsBefore += session.version + 1
     }
-    session.epoch = session.hub.nextEpoch(session.hub.now())
+    session.epoch = session.hub.nextEpoch(session.hub.date())
     // Until there is a new state, the one that there is belongs to the incarnation before.
     session.version = -1
     const again = Effect.suspend(() => boot(session, args))

@@ -27,7 +27,7 @@ export const crashed = (
   extras.crashes++
   runtime.counters.crashes++
   runtime.counters.deadLetters++
-  hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: now })
+  hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: hub.date() })
   const decision = Supervision.decide(runtime.supervision, extras.recentCrashes ??= [], now)
   const pause = decision._tag === "stop" ? 0 : decision.pauseMillis
   noteHandled(session, envelope, "failure")

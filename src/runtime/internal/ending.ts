@@ -100,7 +100,7 @@ const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): vo
   else {
     envelope.status = settled
     runtime.counters.deadLetters++
-    hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: hub.now() })
+    hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: hub.date() })
   }
   note(session, { _tag: "CommunicationError", tag, error })
 }
@@ -176,7 +176,7 @@ const finish = (session: LiveSession): void => {
       note(session, {
         _tag: "Stop",
         reason,
-        duration: hub.now() - session.startedAt,
+        duration: hub.now() - session.began,
         messages: session.handled,
         connections: extras?.connections?.total ?? 0,
         ...(extras?.user === undefined ? {} : { user: extras.user })

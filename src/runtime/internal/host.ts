@@ -32,7 +32,6 @@ import { showHub, showKind } from "./kindMetrics.ts"
 import { KindSessions } from "./KindSessions.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { monotonicMillis } from "./notes.ts"
-import { Timers } from "./Timers.ts"
 import { WakeUps } from "./WakeUps.ts"
 
 /** After how many sessions a sweep gives others a turn. */
@@ -51,7 +50,7 @@ export const make: Effect.Effect<
     clock,
     config: yield* SessionsConfig,
     expiry: yield* Expiry,
-    timers: new Timers(clock, context),
+    context,
     wakeUps: new WakeUps(yield* Scheduler.Scheduler),
     events: yield* SessionEvents,
     letters: yield* DeadLetters,
@@ -233,7 +232,7 @@ const makeSweep = (hub: Hub): Effect.Effect<number> =>
     }
     if (hub.events.active) {
       const duration = monotonicMillis(hub) - began
-      hub.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: hub.now(), count, duration })
+      hub.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: hub.date(), count, duration })
     }
     if (count > 0) yield* Effect.logInfo(`swept ${count} expired ${count === 1 ? "session" : "sessions"}`)
     return count

@@ -12,7 +12,7 @@ type Body = SessionEvent extends infer E ? E extends SessionEvent ? Omit<E, "kin
 export const note = (session: LiveSession, body: Body): void => {
   const { hub } = session
   if (hub.events.active) {
-    hub.events.publish({ ...body, kind: session.kind, id: session.id, at: hub.now() } as SessionEvent)
+    hub.events.publish({ ...body, kind: session.kind, id: session.id, at: hub.date() } as SessionEvent)
   }
 }
 

@@ -98,8 +98,8 @@ export class SelfTimer extends Deadline implements Timer {
 
   /** What is kept of it in a snapshot. */
   get kept() {
-    const { interval, key, next, payload, route } = this
-    return { key: typeof key === "string" ? key : null, tag: route.tag, payload, at: next, every: interval }
+    const { interval, key, next, payload, route, session: { hub } } = this
+    return { key: typeof key === "string" ? key : null, tag: route.tag, payload, at: hub.dateOf(next), every: interval }
   }
 
   due(now: number): void {

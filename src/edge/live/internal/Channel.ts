@@ -48,7 +48,7 @@ export class Channel implements Watcher<any> {
   reason: EndReason | undefined = undefined
   /** Ends the watching of the session. */
   readonly scope: Scope.Closeable
-  /** From when on nobody has looked at it, in milliseconds since 1970. */
+  /** From when on nobody has looked at it, by the monotonic clock. */
   idleSince = Infinity
 
   constructor(lens: Lens, scope: Scope.Closeable) {

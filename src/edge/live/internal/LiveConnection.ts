@@ -23,6 +23,8 @@ import type { Commands } from "./Commands.ts"
 
 /** What a connection's route does for it. */
 export interface LiveRoute extends SocketRoute {
+  /** Milliseconds since 1970. */
+  readonly date: () => number
   readonly views: Live.Views<any, string>
   readonly commands: Commands
   /** How many chunks of a view may be unacknowledged. */
@@ -153,7 +155,7 @@ export class LiveConnection extends SocketConnection {
       Effect.map(({ epoch, expiresAt, remembers }) => ({
         epoch,
         window: remembers,
-        expiresIn: expiresAt === undefined ? null : Math.max(0, expiresAt - this.live.now())
+        expiresIn: expiresAt === undefined ? null : Math.max(0, expiresAt - this.live.date())
       })),
       Effect.mapError(() => SessionGone.of(null))
     )

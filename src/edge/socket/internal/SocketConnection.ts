@@ -9,6 +9,7 @@ import { SlidingWindow } from "../../../policy/SlidingWindow.ts"
 
 /** What a socket's route does for it. */
 export interface SocketRoute {
+  /** Milliseconds of the monotonic clock. */
   readonly now: () => number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
 }
@@ -30,7 +31,7 @@ export abstract class SocketConnection {
   private alive = true
   /** How it is to be closed, once known. */
   private closing: { readonly code: number; readonly frame: string | undefined; readonly text: string } | undefined
-  /** When it was closed, in milliseconds since 1970. */
+  /** When it was closed. */
   private closedAt = 0
 
   constructor(route: SocketRoute, closed: () => void) {

@@ -54,6 +54,7 @@ export interface Timing {
 export class PresenceSeats {
   private readonly timing: Timing
   private readonly sameMeta: (a: unknown, b: unknown) => boolean
+  private readonly dateOf: (time: number) => number
   private readonly seats = new PresenceByDevice<Seat>()
   private readonly owners = new Map<string, Owner>()
   /** In the order in which they end, the first at `firstGrace`; some may be over. */
@@ -66,9 +67,11 @@ export class PresenceSeats {
   /** When the timer of the topic is due. */
   timerAt = Infinity
 
-  constructor(timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean) {
+  /** @param dateOf gives the date of a time: times are those of a monotonic clock, and what is shown and kept are dates */
+  constructor(timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean, dateOf: (time: number) => number) {
     this.timing = timing
     this.sameMeta = sameMeta
+    this.dateOf = dateOf
   }
 
   /** When something is due next. */
@@ -83,13 +86,14 @@ export class PresenceSeats {
    */
   keep(state: State<unknown>, now: number): State<unknown> {
     if (HashMap.isEmpty(state.present)) return state
-    this.keptUntil = Math.min(state.keptUntil ?? Infinity, now + this.timing.lease)
+    const left = (state.keptUntil ?? Infinity) - this.dateOf(now)
+    this.keptUntil = now + Math.min(left, this.timing.lease)
     for (const [key, devices] of state.present) {
       for (const device of namesOf(devices)) {
         this.seats.add({ key, device, holders: 0, respite: kept })
       }
     }
-    return { ...state, keptUntil: this.keptUntil }
+    return { ...state, keptUntil: this.dateOf(this.keptUntil) }
   }
 
   /** The owner is there. */
@@ -121,7 +125,7 @@ export class PresenceSeats {
     if (holder !== undefined && holder.revision >= revision) return
     let seat = this.seats.get(key, device)
     if (seat === undefined) {
-      draft.join(key, device, since ?? now, meta)
+      draft.join(key, device, since ?? this.dateOf(now), meta)
       seat = { key, device, holders: 0, respite: undefined }
       this.seats.add(seat)
     } else if (!this.sameMeta(draft.device(key, device).meta, meta)) {

@@ -4,6 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Rpc from "effect/rpc/Rpc"
+import { MonotonicClock } from "../../../contract/internal/MonotonicClock.ts"
 import type * as Session from "../../../contract/Session.ts"
 import type { Protocol, State } from "../../Presence.ts"
 import { emptyState, PresenceDraft } from "./PresenceDraft.ts"
@@ -19,10 +20,10 @@ type Step<Reply> = readonly [state: State<unknown>, reply: Reply]
 
 export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean) =>
   Effect.map(Clock.Clock, (clock) => {
-    const now = () => clock.currentTimeMillisUnsafe()
+    const time = new MonotonicClock(clock)
     const ofTopic = new WeakMap<Session.Self, PresenceSeats>()
     const begin = (self: Session.Self): PresenceSeats => {
-      const seats = new PresenceSeats(timing, sameMeta)
+      const seats = new PresenceSeats(timing, sameMeta, (at) => time.dateOf(at))
       ofTopic.set(self, seats)
       return seats
     }
@@ -31,8 +32,9 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
     const timed = <A>(self: Session.Self, seats: PresenceSeats, out: A): A | Effect.Effect<A> => {
       const { next, timerAt } = seats
       if (next >= timerAt) return out
-      const at = Math.max(next, now())
-      return Effect.map(self.after(at - now(), "Tick", undefined, { key: "due" }), () => {
+      const now = time.now()
+      const at = Math.max(next, now)
+      return Effect.map(self.after(at - now, "Tick", undefined, { key: "due" }), () => {
         seats.timerAt = at
         return out
       })
@@ -44,7 +46,7 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
     ): Step<A> | Effect.Effect<Step<A>> => {
       const seats = ofTopic.get(self)!
       const draft = new PresenceDraft(state)
-      const reply = change(seats, draft, now())
+      const reply = change(seats, draft, time.now())
       return timed(self, seats, [draft.state, reply])
     }
 
@@ -55,7 +57,7 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
       },
       restore: ({ self, state }: Session.Restore<State<unknown>, Protocol>) => {
         const seats = begin(self)
-        return timed(self, seats, seats.keep(state, now()))
+        return timed(self, seats, seats.keep(state, time.now()))
       },
       handlers: {
         Track: (turn: Turn<"Track">) =>
@@ -71,7 +73,7 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
           }),
         Renew: ({ payload: { count, digest, owner }, self, state }: Turn<"Renew">): Step<boolean> => [
           state,
-          ofTopic.get(self)!.renew(owner, count, digest, now())
+          ofTopic.get(self)!.renew(owner, count, digest, time.now())
         ],
         Sync: (turn: Turn<"Sync">) =>
           handle(turn, (seats, draft, now) => {

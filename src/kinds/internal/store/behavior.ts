@@ -13,6 +13,7 @@ import { make as makeAction } from "../../../behaviour/Action.ts"
 import type { Middleware, Next } from "../../../behaviour/Middleware.ts"
 import type * as Reducer from "../../../behaviour/Reducer.ts"
 import { VersionGone } from "../../../behaviour/StoreError.ts"
+import { MonotonicClock } from "../../../contract/internal/MonotonicClock.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionEvents } from "../../../runtime/SessionEvents.ts"
 import { StoreBroadcasts } from "../../StoreBroadcasts.ts"
@@ -72,7 +73,8 @@ export const makeBehavior = (
     }
     const cells = new WeakMap<Session.Self, StoreCell>()
     const cellOf = (self: Session.Self) => cells.get(self)!
-    const now = () => clock.currentTimeMillisUnsafe()
+    const date = () => clock.currentTimeMillisUnsafe()
+    const time = new MonotonicClock(clock)
     const initial: Slices = Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.initial]))
     const observers = reducers.filter((reducer) => reducer.catchAll !== undefined)
     const planOf = (action: Action): Plan => {
@@ -119,9 +121,10 @@ export const makeBehavior = (
         const throttle = reducer.throttle[short]
         if (throttle === undefined) return true
         const key = `${reducer.name} ${action.type}`
+        const now = time.now()
         const handledAt = cell.handledAt.get(key)
-        if (handledAt !== undefined && now() < handledAt + throttle) return false
-        cell.handledAt.set(key, now())
+        if (handledAt !== undefined && now < handledAt + throttle) return false
+        cell.handledAt.set(key, now)
         return true
       })
       return { later, open: open.length === targets.length ? targets : open }
@@ -138,11 +141,11 @@ export const makeBehavior = (
       else if (changed) {
         const traceId = Fiber.getCurrent()?.cache.span?.traceId
         // What a timer fired was not noted as activity.
-        const at = Math.max(self.lastActiveAt, partly ? now() : 0)
+        const at = Math.max(self.lastActiveAt, partly ? date() : 0)
         cell.record(action, after, at, traceId, partly ? { targets, observers } : undefined)
       }
       if (events?.active === true) {
-        events.publish({ _tag: "Dispatch", kind, id: self.id, at: now(), type: action.type, changed })
+        events.publish({ _tag: "Dispatch", kind, id: self.id, at: date(), type: action.type, changed })
       }
       if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: after })
     }

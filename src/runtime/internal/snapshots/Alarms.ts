@@ -2,7 +2,6 @@
  * Wakes the sessions of a kind that are in the store only when their alarms are due.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,7 +21,8 @@ const page = 256
 export interface AlarmsOptions {
   readonly kind: string
   readonly store: SnapshotStore["Service"]
-  readonly clock: Clock.Clock
+  /** The date: alarms are stored by it. */
+  readonly now: () => number
   /** Does nobody else look after it? A session in memory looks after its alarms itself. */
   readonly isAway: (id: string) => boolean
   /** Starts a session whose alarm is due. */
@@ -43,7 +43,7 @@ export class Alarms {
   }
 
   private now(): number {
-    return this.options.clock.currentTimeMillisUnsafe()
+    return this.options.now()
   }
 
   /** A session that has an alarm left memory. */

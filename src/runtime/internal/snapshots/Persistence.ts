@@ -7,7 +7,6 @@
  * While writes fail, one batch at a time is tried, after pauses that grow.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,6 +24,7 @@ import { Alarms } from "./Alarms.ts"
 import { Breaker } from "./Breaker.ts"
 import { pauseAfter } from "./pauses.ts"
 import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
+import { SweepDate } from "./SweepDate.ts"
 
 /** How many are written at a time. */
 const batchSize = 256
@@ -83,7 +83,6 @@ export class Persistence extends Deadline {
   private readonly kind: string
   private readonly store: SnapshotStore["Service"]
   private readonly codec: SnapshotCodec
-  private readonly clock: Clock.Clock
   private readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** Those in memory. */
   private readonly sessions: ReadonlyMap<string, LiveSession>
@@ -97,6 +96,7 @@ export class Persistence extends Deadline {
   /** Those who wait until nothing is left to be written for a session that is gone, by its id. */
   private readonly settling = new Map<string, Deferred.Deferred<void>>()
   private readonly breaker = new Breaker(() => this.now())
+  private readonly sweepDate = new SweepDate(2 * longestTendInterval)
   private writer: Fiber.Fiber<void> | undefined
   /** When what is debounced, or the next attempt, is due. */
   private dueAt = Infinity
@@ -121,7 +121,6 @@ export class Persistence extends Deadline {
     super()
     this.kind = definition.kind
     this.hub = hub
-    this.clock = hub.clock
     this.store = store
     this.run = run
     this.sessions = sessions
@@ -138,7 +137,7 @@ export class Persistence extends Deadline {
     this.alarms = new Alarms({
       kind: this.kind,
       store,
-      clock: this.clock,
+      now: () => hub.date(),
       isAway: (id) => !sessions.has(id) && !this.lasts.has(id),
       activate,
       failed: (error, retryIn) => this.tell("", error, retryIn)
@@ -146,7 +145,7 @@ export class Persistence extends Deadline {
   }
 
   private now(): number {
-    return this.clock.currentTimeMillisUnsafe()
+    return this.hub.now()
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -161,7 +160,7 @@ export class Persistence extends Deadline {
         this.settled(id),
         Effect.map(
           this.store.peek({ kind: this.kind, id }),
-          Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > this.now())
+          Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > this.hub.date())
         )
       )
     )
@@ -175,15 +174,15 @@ export class Persistence extends Deadline {
         id,
         Effect.andThen(
           this.settled(id),
-          Effect.suspend(() => store.claim({ kind, id }, this.hub.nextEpoch(this.now())))
+          Effect.suspend(() => store.claim({ kind, id }, this.hub.nextEpoch(this.hub.date())))
         )
       )
       this.hub.noteEpoch(epoch)
       if (Option.isNone(snapshot)) return { epoch, kept: undefined }
       const { expiresAt, format } = snapshot.value
-      if (expiresAt !== null && expiresAt <= this.now()) return { epoch, kept: undefined }
+      if (expiresAt !== null && expiresAt <= this.hub.date()) return { epoch, kept: undefined }
       const read = yield* Effect.result(Effect.try({
-        try: () => this.codec.decode(snapshot.value),
+        try: () => this.codec.decode(snapshot.value, this.hub.date()),
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
       if (read._tag === "Success") return { epoch, kept: read.success }
@@ -221,7 +220,7 @@ export class Persistence extends Deadline {
 
   private tell(id: string, error: unknown, retryIn: number): void {
     const { hub, kind } = this
-    if (hub.events.active) hub.events.publish({ _tag: "SnapshotError", kind, id, at: hub.now(), error, retryIn })
+    if (hub.events.active) hub.events.publish({ _tag: "SnapshotError", kind, id, at: hub.date(), error, retryIn })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -486,12 +485,12 @@ export class Persistence extends Deadline {
     const { hub, kind } = this
     this.failures = 0
     const count = this.lasts.size + new Set([...this.dirty, ...this.debounced, ...written]).size
-    if (hub.events.active) hub.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: hub.now(), count })
+    if (hub.events.active) hub.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: hub.date(), count })
   }
 
   private encode(session: LiveSession): Snapshot | undefined {
     try {
-      return this.codec.encode(session, this.now())
+      return this.codec.encode(session)
     } catch (defect) {
       // Its state does not fit its schema. What was written last stays.
       this.tell(session.id, defect, 0)
@@ -527,21 +526,24 @@ export class Persistence extends Deadline {
    */
   get tend(): Effect.Effect<void> {
     const interval = Math.min(longestTendInterval, this.options.idleTimeout / 4)
+    const tolerance = Math.min(1_000, interval / 4)
     return Effect.forever(
       Effect.andThen(
         Effect.sleep(interval),
         Effect.suspend(() => {
-          const soon = this.now() + 2 * interval
+          const { hub } = this
+          const soon = hub.date() + 2 * interval
           if (this.options.save !== "atEnd") {
             for (const session of this.sessions.values()) {
               const { expiry } = session.saved!
-              if (expiry < soon && this.hub.expiry.expiresAt(session) > expiry) {
+              // Dates made of the monotonic clock differ a little from one reading to the next.
+              if (expiry < soon && hub.dateOf(hub.expiry.expiresAt(session)) > expiry + tolerance) {
                 this.mark(session, 0)
               }
             }
           }
           return Effect.catchCause(
-            this.store.sweep(this.now()),
+            this.store.sweep(this.sweepDate.next(hub.now(), hub.date())),
             (cause) => Effect.sync(() => this.tell("", Cause.squash(cause), interval))
           )
         })

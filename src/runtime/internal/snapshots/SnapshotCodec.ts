@@ -30,8 +30,8 @@ export interface KeptClient {
   readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
 }
 
-/** What a snapshot brings back. */
-export interface Kept {
+/** What the text of a snapshot says. Times are milliseconds since 1970. */
+interface Text {
   readonly state: unknown
   readonly startedAt: number
   readonly lastActiveAt: number
@@ -44,6 +44,15 @@ export interface Kept {
   readonly remembersSince?: number | null
   /** The arguments of its start, if a reset needs them. */
   readonly args?: unknown
+}
+
+/** What a snapshot brings back, and how long ago that was, in milliseconds. */
+export interface Kept extends Omit<Text, "lastActiveAt" | "timers"> {
+  /** Since its start. */
+  readonly age: number
+  /** Since it was active. */
+  readonly idle: number
+  readonly timers: ReadonlyArray<Omit<KeptTimer, "at"> & { readonly delay: number }>
 }
 
 const Body = Schema.Struct({
@@ -124,17 +133,19 @@ export class SnapshotCodec {
   }
 
   /** The session as it is now. Throws when its state does not fit its schema. */
-  encode(session: LiveSession, savedAt: number): Snapshot {
+  encode(session: LiveSession): Snapshot {
+    // The dates of what is kept of it are by the clock as it is now.
+    const savedAt = session.hub.dateOf(session.hub.now())
     const { claimed: epoch, extras, hub, id, kind, version, versionsBefore } = session
     const timers: Array<KeptTimer> = []
     for (const timer of extras?.timers?.values() ?? []) {
       const { at, every, key, payload, tag } = timer.kept
       timers.push({ key, tag, payload: this.messages.get(tag)!.encodePayload(payload), at, every })
     }
-    const body: Kept = {
+    const body: Text = {
       state: this.encodeState(session.state),
       startedAt: session.startedAt,
-      lastActiveAt: session.lastActiveAt,
+      lastActiveAt: hub.dateOf(session.lastActiveAt),
       idleTimeout: extras?.idleTimeout === undefined ? null : finite(extras.idleTimeout),
       user: session.user ?? null,
       metadata: session.metadata,
@@ -151,18 +162,28 @@ export class SnapshotCodec {
       format: this.format,
       body: JSON.stringify(body),
       savedAt,
-      expiresAt: finite(hub.expiry.expiresAt(session)),
+      expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(session))),
       alarmAt: timers.length === 0 ? null : Math.min(...timers.map(({ at }) => at))
     }
   }
 
-  /** What a snapshot says. Throws when it cannot be read. */
-  decode({ body, format }: Snapshot): Kept {
-    const kept = this.decodeBody(JSON.parse(body))
+  /** What a snapshot says at this date. Throws when it cannot be read. */
+  decode({ body, format, savedAt }: Snapshot, date: number): Kept {
+    const { lastActiveAt, timers, ...kept } = this.decodeBody(JSON.parse(body))
+    // It cannot have been written later than now: if it seems so, the clock of the machine was put back.
+    const now = Math.max(date, savedAt)
     return {
       ...kept,
+      age: Math.max(0, now - kept.startedAt),
+      idle: Math.max(0, now - lastActiveAt),
       state: this.migrate(kept.state, format),
-      timers: kept.timers.map((timer) => ({ ...timer, payload: this.message(timer.tag).decodePayload(timer.payload) })),
+      timers: timers.map(({ at, every, key, payload, tag }) => ({
+        key,
+        tag,
+        payload: this.message(tag).decodePayload(payload),
+        every,
+        delay: Math.max(0, at - now)
+      })),
       clients: kept.clients.map((client) => ({
         ...client,
         answers: client.answers.map((answer) => ({ ...answer, exit: this.decodeExit(answer.tag, answer.exit) }))
