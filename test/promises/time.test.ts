@@ -241,6 +241,7 @@ describe("A step of the clock of the machine", () => {
 class Box extends Store.Service<Box>()("Box", {
   reducers: [
     Reducer.make("box", {
+      prefix: "box",
       state: Schema.Int,
       initial: 0,
       actions: { add: Schema.Void, late: Schema.Void },
