@@ -107,6 +107,8 @@ export interface SessionInfo<State = unknown> {
   readonly lastActiveAt: number
   /** Milliseconds since 1970; `undefined` when it never expires. */
   readonly expiresAt: number | undefined
+  /** When it ends whatever its activity, in milliseconds since 1970; `undefined` when it may stay for ever. */
+  readonly endsAt: number | undefined
   /** Messages that wait in the mailbox. */
   readonly mailbox: number
   /** Crashes since the session started. */
@@ -131,8 +133,21 @@ export interface SessionInfo<State = unknown> {
 export interface Watcher<in State> {
   /** The state has changed. Each change is told, in order. */
   readonly changed?: (state: State, version: number, epoch: number) => void
+  /** Its user or its metadata have changed, or were set anew: what depended on them is to be looked at again. */
+  readonly identified?: (identity: Identity) => void
   /** The session has ended; nothing comes after it. */
   readonly ended: (reason: EndReason) => void
+}
+
+/**
+ * Whose a session is, and what is noted about it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Identity {
+  readonly user: string | undefined
+  readonly metadata: Readonly<Record<string, unknown>>
 }
 
 /**
@@ -251,6 +266,15 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
 
   /** Adds to the metadata. */
   setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, SessionNotFound>
+
+  /**
+   * Adds to the metadata, and names the user if `change` has one (`undefined`: nobody), as long as the metadata still has
+   * the `expected` values; gives whether it has. It is one step: of two that expect the same, one finds it changed.
+   */
+  compareAndSet(
+    expected: Readonly<Record<string, unknown>>,
+    change: Partial<Identity>
+  ): Effect.Effect<boolean, SessionNotFound>
 
   /**
    * A client is connected to the session for as long as the Scope lives. Counts as activity. When the last one goes,

@@ -240,11 +240,12 @@ describe("Lifetime", () => {
       const ref = yield* (yield* Counter).start("a")
       yield* TestSessions.elapse("10 minutes")
       yield* ref.touch
-      const { expiresAt, lastActiveAt, startedAt } = yield* ref.info
-      assert.deepStrictEqual({ expiresAt, lastActiveAt, startedAt }, {
+      const { endsAt, expiresAt, lastActiveAt, startedAt } = yield* ref.info
+      assert.deepStrictEqual({ endsAt, expiresAt, lastActiveAt, startedAt }, {
         startedAt: 0,
         lastActiveAt: 600_000,
-        expiresAt: 2_400_000
+        expiresAt: 2_400_000,
+        endsAt: 7_200_000
       })
       yield* (yield* Counter).start("forever", { idleTimeout: "Infinity" })
     }).pipe(provide))

@@ -186,6 +186,7 @@ describe("Sessions.find, get and inspect", () => {
         startedAt: 10_000,
         lastActiveAt: 30_000,
         expiresAt: 30_000 + 3_600_000,
+        endsAt: undefined,
         mailbox: 0,
         crashes: 0,
         watchers: 0,

@@ -20,6 +20,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
@@ -28,7 +29,7 @@ import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { CurrentSession } from "../../contract/Session.ts"
-import type { SessionInfo, Watcher } from "../../contract/SessionRef.ts"
+import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
 import { Answers } from "./Answers.ts"
 import { Connections } from "./Connections.ts"
@@ -173,16 +174,30 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   setMetadata(metadata: Readonly<Record<string, unknown>>): void {
-    const extras = this.more()
-    extras.metadata = { ...extras.metadata, ...metadata }
-    this.keepsChanged()
+    this.identify({ metadata })
   }
 
   setUser(user: string | undefined): void {
+    this.identify({ user })
+  }
+
+  compareAndSet(expected: Readonly<Record<string, unknown>>, change: Partial<Identity>): boolean {
+    const { metadata } = this
+    if (!Object.keys(expected).every((key) => Equal.equals(metadata[key], expected[key]))) return false
+    this.identify(change)
+    return true
+  }
+
+  private identify(change: Partial<Identity>): void {
     if (this.status === ended) return
-    this.hub.assign(this, this.user, user)
-    this.more().user = user
+    const extras = this.more()
+    if (change.metadata !== undefined) extras.metadata = { ...extras.metadata, ...change.metadata }
+    if ("user" in change) {
+      this.hub.assign(this, extras.user, change.user)
+      extras.user = change.user
+    }
     this.keepsChanged()
+    extras.watchers?.identified({ user: extras.user, metadata: extras.metadata })
   }
 
   setIdleTimeout(timeout: number, now: number): void {
@@ -207,6 +222,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       startedAt: this.startedAt,
       lastActiveAt: hub.dateOf(this.lastActiveAt),
       expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(this))),
+      endsAt: finite(hub.dateOf(this.absoluteDeadline)),
       mailbox: Queue.sizeUnsafe(this.mailbox),
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,

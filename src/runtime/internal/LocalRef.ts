@@ -15,6 +15,7 @@ import { CallTimeout, isLoadError, type LoadError, SessionEnded, SessionNotFound
 import type {
   CallOptions,
   EndOptions,
+  Identity,
   OnceOptions,
   SessionInfo,
   SessionRef,
@@ -192,6 +193,13 @@ export class LocalRef implements SessionRef<any, any> {
     return this.change((session) => session.setMetadata(metadata))
   }
 
+  compareAndSet(
+    expected: Readonly<Record<string, unknown>>,
+    change: Partial<Identity>
+  ): Effect.Effect<boolean, SessionNotFound> {
+    return this.change((session) => session.compareAndSet(expected, change))
+  }
+
   get attach(): Effect.Effect<void, SessionNotFound, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       this.change((session, now) => session.attach(now)),
@@ -264,6 +272,15 @@ const guarded = (session: LiveSession, watcher: Watcher<any>): Watcher<any> => {
       changed: (state, version, epoch) => {
         try {
           watcher.changed?.(state, version, epoch)
+        } catch (defect) {
+          failed(defect)
+        }
+      }
+    }),
+    ...(watcher.identified !== undefined && {
+      identified: (identity) => {
+        try {
+          watcher.identified?.(identity)
         } catch (defect) {
           failed(defect)
         }

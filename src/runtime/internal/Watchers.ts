@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "../../contract/EndReason.ts"
-import type { Watcher } from "../../contract/SessionRef.ts"
+import type { Identity, Watcher } from "../../contract/SessionRef.ts"
 
 export class Watchers {
   private readonly set = new Set<Watcher<any>>()
@@ -52,6 +52,10 @@ export class Watchers {
       PubSub.publishUnsafe(this.ref.pubsub, state)
     }
     for (const watcher of this.set) watcher.changed?.(state, version, epoch)
+  }
+
+  identified(identity: Identity): void {
+    for (const watcher of this.set) watcher.identified?.(identity)
   }
 
   ended(reason: EndReason): void {
