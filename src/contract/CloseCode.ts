@@ -72,6 +72,35 @@ export const serviceRestart = 1012
 export const tryAgainLater = 1013
 
 /**
+ * The code that can be sent for this one. Not all numbers can: those below 1000 and above 4999, those that nobody has
+ * defined, and those that only say on one's own side that no code has come (1005, 1006, 1015). Of these `1005` is `normal`,
+ * and all others are `internalError`.
+ *
+ * @since 0.1.0
+ * @category codes
+ */
+export const sendable = (code: number): number => {
+  if (!Number.isInteger(code)) return internalError
+  if ((code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006)) return code
+  if (code >= 3000 && code <= 4999) return code
+  return code === 1005 ? normal : internalError
+}
+
+/** What a close frame has room for besides its code, in bytes. */
+const reasonBytes = new Uint8Array(123)
+
+/**
+ * The reason of a close as it can be sent: at most 123 bytes of UTF-8, cut between two characters.
+ *
+ * @since 0.1.0
+ * @category codes
+ */
+export const sendableReason = (reason: string): string => {
+  const text = String(reason)
+  return text.length <= 41 ? text : text.slice(0, new TextEncoder().encodeInto(text, reasonBytes).read)
+}
+
+/**
  * The code for the end of a session. One that stopped with an error of its kind (`declared`), such as an unknown user,
  * closes with `policyViolation`.
  *

@@ -33,7 +33,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { EndReason } from "./EndReason.ts"
 import type { Operation } from "./JsonPatch.ts"
-import { ActionError, ViewError } from "./LiveError.ts"
+import { ActionError, ViewError, type ViewFailed } from "./LiveError.ts"
 import type * as Session from "./Session.ts"
 import type { SessionRef } from "./SessionRef.ts"
 
@@ -302,6 +302,8 @@ export interface Viewer {
   readonly changed: () => void
   /** The session has ended; nothing comes after it. */
   readonly ended: (reason: EndReason) => void
+  /** The view could not be made, which is logged; nothing comes after it. */
+  readonly failed?: ((error: ViewFailed) => void) | undefined
 }
 
 /**
@@ -328,7 +330,7 @@ export interface Mounted {
 export interface Views<in out State, in out N extends string> {
   /**
    * Follows a view: a snapshot, or what came after the position of someone who comes back, then patches, conflated to
-   * what the reader can take. Ends with `SessionGone` and the reason. Unmounted with the stream.
+   * what the reader can take. Ends with `SessionGone` and the reason, or with `ViewFailed`. Unmounted with the stream.
    */
   stream(ref: SessionRef<State, any>, view: N, options?: MountOptions): Stream.Stream<Event, ViewError>
 
@@ -378,6 +380,16 @@ export const view = Rpc.make("live.view", {
   error: ViewError,
   stream: true
 })
+
+/**
+ * The header of a `hello` with which a client asks for long messages in parts: each is a frame of its own, that begins with
+ * `+`, the last one with `=`; what follows that sign, put together, is the message. So a client that is told of a frame only
+ * when all of it is there knows that it is on its way.
+ *
+ * @since 0.1.0
+ * @category rpcs
+ */
+export const partsHeader = "live-parts"
 
 /**
  * The headers of a request that make it an action which is handled once: see `SessionRef.callOnce`. `Busy`, `Forbidden`,

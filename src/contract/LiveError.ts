@@ -78,6 +78,29 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()(
 }
 
 /**
+ * The view could not be made: its selector has thrown, or its schema does not encode what it gave. The session goes on, as do
+ * its other views. Mounting it again helps as soon as the state is another one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ViewFailed extends Schema.TaggedError<ViewFailed>()(
+  "ViewFailed",
+  { name: Schema.String, message: Schema.String },
+  { httpApiStatus: 500 }
+) implements SessionErrorLike {
+  static of(name: string): ViewFailed {
+    return new ViewFailed({ name, message: `${name} could not be made` })
+  }
+  get httpStatus(): 500 {
+    return 500
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
  * An action does not fit its schema. It had no effect.
  *
  * @since 0.1.0
@@ -168,7 +191,7 @@ export class Unanswered extends Schema.TaggedError<Unanswered>()(
  * @since 0.1.0
  * @category models
  */
-export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden])
+export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden, ViewFailed])
 
 /**
  * What the mount of a view can fail with, and end with.

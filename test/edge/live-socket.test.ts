@@ -408,7 +408,9 @@ describe("views", () => {
         const [socket] = room.nodes.sockets
         const size = 16 * 1024 * 1024
         yield* peer.ask("Big", size)
-        yield* until(Effect.sync(() => socket!.writableLength > 1_000_000))
+        // All that the system takes is written, and no more than a part beyond it.
+        yield* until(Effect.sync(() => socket!.writableLength > 16_000))
+        assert.isBelow(socket!.writableLength, 17_000)
         yield* say("news")
         peer.socket.resume()
         assert.strictEqual((yield* peer.answer).success.length, size)
@@ -453,7 +455,7 @@ describe("views", () => {
         })
     ))
 
-  it.effect("whose selector throws are told a defect without its words, and others go on", () =>
+  it.effect("whose selector throws end with ViewFailed without its words, and others go on", () =>
     room({
       views: {
         select: {
@@ -470,7 +472,7 @@ describe("views", () => {
         yield* peer.event
         yield* peer.view("total")
         const refusal = yield* peer.answer
-        assert.strictEqual(refusal._tag, "Die")
+        assert.deepInclude(refusal, { _tag: "ViewFailed", name: "total" })
         assert.notInclude(JSON.stringify(refusal), "swordfish")
         yield* say("x")
         assert.deepInclude(yield* peer.event, { version: 1 })

@@ -108,10 +108,11 @@ const watchers = Effect.flatMap(Board, (boards) => Effect.map(boards.ref("a").in
 const look = (name: Name, after?: Live.Position, id = "a") =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const log: Array<"changed" | EndReason.EndReason["_tag"]> = []
+    const log: Array<"changed" | "ViewFailed" | EndReason.EndReason["_tag"]> = []
     const mounted = yield* (yield* BoardLive).mount((yield* Board).ref(id), name, {
       changed: () => log.push("changed"),
-      ended: (reason) => log.push(reason._tag)
+      ended: (reason) => log.push(reason._tag),
+      failed: ({ _tag }) => log.push(_tag)
     }, { after }).pipe(Scope.provide(scope))
     return { log, mounted, next: () => mounted.next(), leave: Scope.close(scope, Exit.void) }
   })
@@ -610,7 +611,7 @@ describe("values", () => {
 describe("a selector that throws", () => {
   const quiet = Effect.provide(Logger.layer([]))
 
-  it.effect("harms neither the session nor other views, and its own goes on when it can again", () =>
+  it.effect("ends its own view with ViewFailed, once, and harms neither the session nor other views", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const odd = yield* look("odd")
@@ -621,22 +622,23 @@ describe("a selector that throws", () => {
       yield* set({ n: 1 })
       assert.deepInclude(n.next(), { _tag: "patch", version: 1 })
       assert.isUndefined(odd.next())
-      assert.deepStrictEqual(odd.log, [])
+      assert.deepStrictEqual(odd.log, ["ViewFailed"])
+      const failure = yield* Effect.flip(Effect.flatten(Fiber.join(stream.fiber)))
+      assert.deepInclude(failure, { _tag: "ViewFailed", name: "odd" })
       yield* set({ n: 2 })
       yield* TestSessions.settle
-      for (const event of [odd.next(), stream.seen.at(-1)]) {
-        assert.deepInclude(event, { _tag: "patch", from: 0, version: 2 })
-      }
+      assert.deepStrictEqual(odd.log, ["ViewFailed"])
+      const again = yield* look("odd")
+      assert.deepInclude(again.next(), { _tag: "snapshot", version: 2, state: 2 })
       assert.deepInclude(n.next(), { _tag: "patch", from: 1, version: 2 })
       assert.deepInclude(yield* ref.info, { status: "running", crashes: 0 })
     }).pipe(provide(), quiet))
 
-  it.effect("as it is mounted is a defect of that mount only, and leaves no watch behind", () =>
+  it.effect("as it is mounted fails that mount only, with ViewFailed, and leaves no watch behind", () =>
     Effect.gen(function*() {
       yield* board
       yield* set({ n: 1 })
-      const exit = yield* Effect.exit(look("odd"))
-      assert.isTrue(Exit.isFailure(exit) && exit.cause.reasons.every(({ _tag }) => _tag === "Die"))
+      assert.deepInclude(yield* Effect.flip(look("odd")), { _tag: "ViewFailed", name: "odd" })
       yield* TestSessions.elapse("2 minutes")
       assert.strictEqual(yield* watchers, 0)
       yield* set({ n: 2 })

@@ -198,8 +198,9 @@ export const allowing = <R>(
 ): Effect.Effect<(client: Admitted) => (name: string) => Effect.Effect<boolean>, never, R> =>
   Effect.map(
     Effect.context<R>(),
-    (context) => ({ claims, session }) => (name) => {
-      const allowed = allow?.(name, { session, claims }) ?? true
-      return Effect.isEffect(allowed) ? Effect.provideContext(allowed, context) : Effect.succeed(allowed)
-    }
+    (context) => ({ claims, session }) => (name) =>
+      Effect.suspend(() => {
+        const allowed = allow?.(name, { session, claims }) ?? true
+        return Effect.isEffect(allowed) ? Effect.provideContext(allowed, context) : Effect.succeed(allowed)
+      })
   )

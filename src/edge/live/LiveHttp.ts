@@ -7,7 +7,7 @@
  *
  * `GET /live?view=items` is an event stream: `event: snapshot` with `{ epoch, version, state }`, then `event: patch` with
  * `{ epoch, version, from, patch }` (RFC 6902) for each change, conflated to what the client can take, and at last
- * `event: end` with `{ reason }`. An event's id is `epoch:version`; a browser sends it as `Last-Event-ID` when it comes
+ * `event: end` with `{ reason }`, or `event: failed` with the `view` that could not be made. An event's id is `epoch:version`; a browser sends it as `Last-Event-ID` when it comes
  * back, and goes on from there. Several views (`?view=items&view=total`) come over one stream, with a `view` in the data.
  *
  * `POST /live/Add` with the payload as JSON does an action. The headers `live-client` and `live-sequence` (see
@@ -17,6 +17,7 @@
  *
  * @since 0.1.0
  */
+import * as ByteSize from "effect/ByteSize"
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -24,6 +25,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as Exit from "effect/Exit"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -32,6 +34,7 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as EndReason from "../../contract/EndReason.ts"
+import { defaultDepth, isTextDeeper, tooDeep } from "../../contract/internal/jsonDepth.ts"
 import * as Live from "../../contract/Live.ts"
 import {
   ActionError,
@@ -39,7 +42,8 @@ import {
   InvalidPayload,
   SessionGone,
   Unknown,
-  type ViewError
+  type ViewError,
+  type ViewFailed
 } from "../../contract/LiveError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
@@ -71,6 +75,10 @@ export const ServerSentEvent = Schema.Union([
   Schema.Struct({
     event: Schema.Literal("end"),
     data: Schema.fromJsonString(Schema.Struct({ reason: Schema.NullOr(Schema.Literals(EndReason.tags)) }))
+  }),
+  Schema.Struct({
+    event: Schema.Literal("failed"),
+    data: Schema.fromJsonString(Schema.Struct({ view: Schema.String, message: Schema.String }))
   })
 ])
 
@@ -85,7 +93,7 @@ export type ServerSentEvent = typeof ServerSentEvent.Type
 /**
  * Follows views as server-sent events: from where `lastEventId` left off, if it is one that this gave for the same views
  * in the same order. Ends with the event `end` and the reason when the session does, or with `end` and `null` when there
- * is none.
+ * is none; with the event `failed` when a view could not be made.
  *
  * @since 0.1.0
  * @category streams
@@ -95,13 +103,14 @@ export const follow = <State, N extends string>(
   session: SessionRef<State, any>,
   names: ReadonlyArray<N>,
   lastEventId?: string
-): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone>> =>
+): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone | ViewFailed>> =>
   Stream.unwrap(Effect.gen(function*() {
     // A doorbell: what there is to tell is asked for when the reader is ready for it.
-    const bell = yield* Queue.sliding<void, SessionGone>(1)
+    const bell = yield* Queue.sliding<void, SessionGone | ViewFailed>(1)
     const viewer: Live.Viewer = {
       changed: () => Queue.offerUnsafe(bell, undefined),
-      ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag)))
+      ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag))),
+      failed: (error) => Queue.failCauseUnsafe(bell, Cause.fail(error))
     }
     const after = parseId(lastEventId, names.length)
     const mounted = yield* Effect.forEach(names, (name, i) => views.mount(session, name, viewer, { after: after[i] }))
@@ -126,7 +135,11 @@ export const follow = <State, N extends string>(
       Stream.flatMap(Stream.fromIterable)
     )
   })).pipe(
-    Stream.catchTag("SessionGone", ({ reason }) => Stream.succeed<ServerSentEvent>({ event: "end", data: { reason } }))
+    Stream.catchTag("SessionGone", ({ reason }) => Stream.succeed<ServerSentEvent>({ event: "end", data: { reason } })),
+    Stream.catchTag(
+      "ViewFailed",
+      ({ message, name }) => Stream.succeed<ServerSentEvent>({ event: "failed", data: { view: name, message } })
+    )
   )
 
 /** The epoch, and the version of each view; `-` for one of which this epoch's is not told yet. */
@@ -154,6 +167,10 @@ export interface Options<D extends Live.Any, RSession, R> {
   readonly allow?: Allow<D, R> | undefined
   /** How often a quiet stream tells that it is there. Default: 15 s. */
   readonly heartbeat?: Duration.Input | undefined
+  /** The largest body of an action in bytes; a larger one is refused with 413. Default: 65,536. */
+  readonly maxBodySize?: number | undefined
+  /** How deep the JSON of an action may be nested; a deeper one is refused with 400. Default: 64. */
+  readonly maxDepth?: number | undefined
 }
 
 /**
@@ -170,6 +187,8 @@ export const layer = <D extends AnyLive, RSession, R = never>(
 
 const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, options: Options<any, RSession, R>) {
   const heartbeat = yield* SessionsConfig.duration("live.heartbeat", options.heartbeat ?? "15 seconds")
+  const maxBodySize = yield* SessionsConfig.wholeNumber("live.maxBodySize", options.maxBodySize ?? 65_536, 1)
+  const maxDepth = yield* SessionsConfig.wholeNumber("live.maxDepth", options.maxDepth ?? defaultDepth, 1)
   const views = (yield* definition) as Live.Views<any, string>
   const admission = yield* options.session.make
   const allows = yield* allowing(options.allow)
@@ -215,9 +234,10 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     const { name = "" } = yield* HttpRouter.params
     const command = commands.get(name)
     if (command === undefined) return yield* Unknown.of("action", name)
-    const payload = yield* Effect.mapError(readJson(request), (message) => new InvalidPayload({ name, message }))
     const found = yield* admission.find(request)
     yield* check(allows(found), [name])
+    // Nobody's body is read before it is known who sends it.
+    const payload = yield* readJson(request, { name, maxBodySize, maxDepth })
     const done = yield* Effect.result(commands.run(found.session, {
       name,
       payload,
@@ -256,16 +276,35 @@ const viewNames = (url: string, { views }: Live.Any): ReadonlyArray<string> => {
   return names.length === 0 ? Object.keys(views) : Array.from(new Set(names))
 }
 
-/** The body as JSON; `null` for none. */
-const readJson = (request: HttpServerRequest): Effect.Effect<unknown, string> =>
-  Effect.flatMap(
-    Effect.mapError(request.text, () => "the body could not be read"),
-    (text) =>
-      text === "" ? Effect.succeed(null) : Effect.try({
+/** The body of an action as JSON; `null` for none. */
+const readJson = (
+  request: HttpServerRequest,
+  { maxBodySize, maxDepth, name }: { readonly name: string; readonly maxBodySize: number; readonly maxDepth: number }
+): Effect.Effect<unknown, InvalidPayload | Refused> => {
+  const invalid = (message: string) => new InvalidPayload({ name, message })
+  return request.text.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodySize)),
+    Effect.mapError(({ reason }) =>
+      reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+        ? tooLarge(maxBodySize)
+        : invalid("the body could not be read")
+    ),
+    Effect.flatMap((text): Effect.Effect<unknown, InvalidPayload> => {
+      if (text === "") return Effect.succeed(null)
+      if (isTextDeeper(text, maxDepth)) return Effect.fail(invalid(tooDeep(maxDepth)))
+      return Effect.try({
         try: (): unknown => JSON.parse(text),
-        catch: () => "the body is not JSON"
+        catch: () => invalid("the body is not JSON")
       })
+    })
   )
+}
+
+const tooLarge = (maxBodySize: number): Refused => ({
+  _tag: "PayloadTooLarge",
+  httpStatus: 413,
+  message: `a body of more than ${maxBodySize} bytes is not taken`
+})
 
 /** The answer to an action that failed: its error as JSON, 422 for one that has no status. */
 const failed = (error: unknown, json: unknown): HttpServerResponse.HttpServerResponse => {

@@ -23,6 +23,7 @@ import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
+import { defaultDepth } from "../../contract/internal/jsonDepth.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Live from "../../contract/Live.ts"
@@ -55,12 +56,14 @@ export interface Options<D extends Live.Any, RSession, R> {
   /** How often a client is asked for a sign of life; one that gives none until the next time is let go. Default: 30 s. */
   readonly heartbeat?: Duration.Input | undefined
   /**
-   * Requests of one connection. Actions over it are answered with `Busy`; who goes on regardless is let go of. Default:
-   * 200 in 10 seconds.
+   * Messages of one connection, whatever they say; free are the acknowledgements that the server has asked for. Actions over it
+   * are answered with `Busy`; who goes on regardless is closed with 1008. Default: 200 in 10 seconds.
    */
   readonly messageRate?: Rate | false | undefined
   /** The largest frame of a client in bytes; larger ones close the connection with 1009. Default: 65,536. */
   readonly maxFrameSize?: number | undefined
+  /** How deep the JSON of an action may be nested; a deeper one is answered with `InvalidPayload`. Default: 64. */
+  readonly maxDepth?: number | undefined
 }
 
 /**
@@ -90,6 +93,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     options.messageRate ?? { limit: 200, window: "10 seconds" }
   )
   const maxFrameSize = yield* SessionsConfig.wholeNumber("live.maxFrameSize", options.maxFrameSize ?? 65_536, 1)
+  const maxDepth = yield* SessionsConfig.wholeNumber("live.maxDepth", options.maxDepth ?? defaultDepth, 1)
   const window = yield* SessionsConfig.wholeNumber("live.window", options.window ?? 32, 1)
   const views = (yield* definition) as Live.Views<any, string>
   const admission = yield* options.session.make
@@ -100,6 +104,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     now: () => time.now(),
     date: () => clock.currentTimeMillisUnsafe(),
     messageRate,
+    maxDepth,
     window,
     views,
     commands: new Commands(definition),

@@ -28,7 +28,7 @@ import * as Stream from "effect/Stream"
 import type { EndReason } from "../../contract/EndReason.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type * as Live from "../../contract/Live.ts"
-import { SessionGone, Unknown, type ViewError } from "../../contract/LiveError.ts"
+import { SessionGone, Unknown, type ViewError, ViewFailed } from "../../contract/LiveError.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
@@ -82,7 +82,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
 
   const rooms = new Map(
     Object.keys(views).map((name) => {
-      const lens: Lens = { select: options.select[name]!, encode: encoder(views[name]!), history }
+      const lens: Lens = { view: name, select: options.select[name]!, encode: encoder(views[name]!), history }
       return [name, { lens, channels: new Map<string, Channel>() }] as const
     })
   )
@@ -106,6 +106,10 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     )
   )
 
+  const report = (view: string, id: string, defect: unknown): void => {
+    run(Effect.logError(`the view ${view} of session ${kind}/${id} has failed`, defect))
+  }
+
   /** The channel of a view of a session, opened if need be. */
   const open = (
     lens: Lens,
@@ -116,7 +120,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     if (known !== undefined) return Effect.succeed(known)
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const channel = new Channel(lens, scope)
+      const channel = new Channel(lens, scope, (defect) => report(lens.view, ref.id, defect))
       const forget = () => {
         idle.delete(channel)
         if (channels.get(ref.id) === channel) channels.delete(ref.id)
@@ -178,12 +182,15 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     if (room === undefined || ref.kind !== kind) return Effect.fail(Unknown.of("view", view))
     const mounting = Effect.flatMap(
       open(room.lens, room.channels, ref),
-      (channel) =>
-        Effect.suspend(() =>
-          channel.isOver
-            ? Effect.fail(SessionGone.of(channel.reason!._tag))
-            : Effect.succeed({ channel, mounted: attach(channel, viewer, mountOptions?.after) })
-        )
+      (channel): Effect.Effect<{ readonly channel: Channel; readonly mounted: MountedView }, ViewError> => {
+        if (channel.isOver) return Effect.fail(SessionGone.of(channel.reason!._tag))
+        try {
+          return Effect.succeed({ channel, mounted: attach(channel, viewer, mountOptions?.after) })
+        } catch (defect) {
+          report(view, ref.id, defect)
+          return Effect.fail(ViewFailed.of(view))
+        }
+      }
     )
     return Effect.map(
       Effect.acquireRelease(mounting, ({ channel, mounted }) => Effect.sync(() => detach(channel, mounted))),
@@ -199,7 +206,8 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
         const bell = yield* Queue.sliding<void, ViewError>(1)
         const mounted = yield* mount(ref, view, {
           changed: () => Queue.offerUnsafe(bell, undefined),
-          ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag)))
+          ended: (reason) => Queue.failCauseUnsafe(bell, Cause.fail(SessionGone.of(reason._tag))),
+          failed: (error) => Queue.failCauseUnsafe(bell, Cause.fail(error))
         }, mountOptions)
         Queue.offerUnsafe(bell, undefined)
         return Stream.fromQueue(bell).pipe(

@@ -29,6 +29,7 @@ import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
@@ -37,6 +38,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
+import { defaultDepth } from "../../contract/internal/jsonDepth.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
@@ -64,7 +66,7 @@ export interface Client<D extends Session.Any> {
   readonly claims: Claims
   /** Sends a message to this client, as JSON. */
   readonly send: (message: { readonly type: string; readonly [key: string]: unknown }) => Effect.Effect<void>
-  /** Closes this connection. */
+  /** Closes this connection. What cannot be sent as code or reason becomes what can: see `CloseCode.sendable`. */
   readonly close: (code: number, reason: string) => Effect.Effect<void>
 }
 
@@ -93,10 +95,15 @@ export interface Options<D extends HttpSession.AnyKind, R = never> extends Token
   readonly view?: ((state: D["state"]["Type"]) => unknown) | undefined
   /** How often a client is asked for a sign of life; one that gives none until the next time is let go. Default: 30 s. */
   readonly heartbeat?: Duration.Input | undefined
-  /** Messages of one connection; more close it with 1008. Default: 100 in 10 seconds. */
+  /**
+   * Messages of one connection; more close it with 1008. What says nothing, blank lines and pings of the protocol above all,
+   * counts as well. Default: 100 in 10 seconds.
+   */
   readonly messageRate?: Rate | false | undefined
   /** The largest frame of a client in bytes; larger ones close the connection with 1009. Default: 65,536. */
   readonly maxFrameSize?: number | undefined
+  /** How deep the JSON of a message may be nested; deeper ones are answered with an error. Default: 64. */
+  readonly maxDepth?: number | undefined
 }
 
 /**
@@ -128,12 +135,15 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     options.messageRate ?? { limit: 100, window: "10 seconds" }
   )
   const maxFrameSize = yield* SessionsConfig.wholeNumber("socket.maxFrameSize", options.maxFrameSize ?? 65_536, 1)
+  const maxDepth = yield* SessionsConfig.wholeNumber("socket.maxDepth", options.maxDepth ?? defaultDepth, 1)
   const admission = yield* TokenAdmission.make(options)
   const run = Effect.runForkWith(yield* Effect.context<R>())
   const clock = new MonotonicClock(yield* Clock.Clock)
   const route = {
     now: () => clock.now(),
     messageRate,
+    maxDepth,
+    run: run as <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>,
     stateFrame: stateFrames(options.view ?? encoder(options.kind.state)),
     declaredError: declaredErrors(options.kind.error)
   }
@@ -155,7 +165,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     return (message, done) => {
       if (message.type === "ping") {
         connection.send({ type: "pong" })
-        run(Effect.ignore(session.touch)).addObserver(done)
+        run(Effect.ensuring(Effect.ignore(session.touch), Effect.sync(done)))
       } else if (receive !== undefined) {
         Effect.suspend(() => receive(message as Message, client)).pipe(
           Effect.catchDefect((defect) =>
@@ -178,11 +188,12 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
 
   /** Finds or starts the session and lets the client in; all that is held is released with the Scope. */
   const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Scope, closed: () => void) {
-    const connection = new StateConnection(route, closed)
+    const connection = new StateConnection(route, options.kind.kind, closed)
     const { claims, session } = yield* admission.connect(request, {
       revoked: () => connection.close(CloseCode.policyViolation, "revoked", revoked),
       ended: (reason) => connection.ended(reason)
     })
+    connection.name = `${session.kind}/${session.id}`
     const { state } = yield* session.watch({
       changed: (state) => connection.push(state),
       ended: (reason) => connection.ended(reason)

@@ -8,10 +8,12 @@ import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../../contract/EndReason.ts"
 import * as JsonPatch from "../../../contract/JsonPatch.ts"
 import type * as Live from "../../../contract/Live.ts"
+import { ViewFailed } from "../../../contract/LiveError.ts"
 import type { Snapshot, Watcher } from "../../../contract/SessionRef.ts"
 
 /** How a view is made of a state. */
 export interface Lens {
+  readonly view: string
   readonly select: (state: any) => unknown
   /** The selected value as JSON, which is not changed afterwards. */
   readonly encode: (value: unknown) => any
@@ -33,6 +35,8 @@ interface Told {
 
 export class Channel implements Watcher<any> {
   private readonly lens: Lens
+  /** Told of what has thrown: a selector, an encoder, a viewer. */
+  private readonly report: (defect: unknown) => void
   private readonly viewers = new Set<MountedView>()
   /** What the session has told last. */
   private latest: Snapshot<any>
@@ -51,8 +55,9 @@ export class Channel implements Watcher<any> {
   /** From when on nobody has looked at it, by the monotonic clock. */
   idleSince = Infinity
 
-  constructor(lens: Lens, scope: Scope.Closeable) {
+  constructor(lens: Lens, scope: Scope.Closeable, report: (defect: unknown) => void) {
     this.lens = lens
+    this.report = report
     this.scope = scope
     this.latest = { state: undefined, epoch: -1, version: -1 }
   }
@@ -77,25 +82,59 @@ export class Channel implements Watcher<any> {
   changed(state: any, version: number, epoch: number): void {
     this.latest = { state, version, epoch }
     this.stale = true
-    if (this.viewers.size > 0 && this.look()) {
-      for (const viewer of this.viewers) viewer.viewer.changed()
+    if (this.viewers.size === 0) return
+    let isNew: boolean
+    try {
+      isNew = this.look()
+    } catch (defect) {
+      return this.failed(defect)
+    }
+    if (!isNew) return
+    for (const { viewer } of this.viewers) {
+      try {
+        viewer.changed()
+      } catch (defect) {
+        this.report(defect)
+      }
     }
   }
 
   ended(reason: EndReason): void {
     this.reason = reason
-    const viewers = Array.from(this.viewers)
-    this.viewers.clear()
-    for (const { viewer } of viewers) viewer.ended(reason)
+    this.dismiss((viewer) => viewer.ended(reason))
   }
 
-  /** Takes what the session told last into the versions. `false` when the view is the same as before. */
+  /** The view could not be made: who looks at it is told so, and is gone. */
+  private failed(defect: unknown): void {
+    this.report(defect)
+    const error = ViewFailed.of(this.lens.view)
+    this.dismiss((viewer) => viewer.failed?.(error))
+  }
+
+  private dismiss(tell: (viewer: Live.Viewer) => void): void {
+    const viewers = Array.from(this.viewers)
+    this.viewers.clear()
+    for (const { viewer } of viewers) {
+      try {
+        tell(viewer)
+      } catch (defect) {
+        this.report(defect)
+      }
+    }
+  }
+
+  /**
+   * Takes what the session told last into the versions. `false` when the view is the same as before. When it throws,
+   * all is as before.
+   */
   private look(): boolean {
     if (!this.stale) return false
     const { epoch, state, version } = this.latest
     const selected = this.lens.select(state)
     const isNewLife = epoch !== this.epoch
     const value = !isNewLife && Object.is(selected, this.selected) ? this.newest.value : this.lens.encode(selected)
+    const before = isNewLife ? undefined : this.versions.at(-1)
+    const patch = before === undefined ? undefined : JsonPatch.diff(before.value, value)
     this.stale = false
     this.selected = selected
     if (isNewLife) {
@@ -104,8 +143,6 @@ export class Channel implements Watcher<any> {
       this.patches.clear()
       for (const viewer of this.viewers) viewer.has = undefined
     }
-    const before = this.versions.at(-1)
-    const patch = before === undefined ? undefined : JsonPatch.diff(before.value, value)
     if (patch?.length === 0) return false
     this.versions.push({ version, value })
     if (this.versions.length > this.lens.history) this.versions.shift()
@@ -119,6 +156,7 @@ export class Channel implements Watcher<any> {
   // those who look at it
   // -------------------------------------------------------------------------------------------------------
 
+  /** Throws what the selector or the encoder throws. */
   mount(viewer: Live.Viewer, after: Live.Position | undefined): MountedView {
     this.look()
     const mounted = new MountedView(this, viewer, after === undefined ? undefined : this.find(after))
@@ -128,6 +166,12 @@ export class Channel implements Watcher<any> {
 
   unmount(mounted: MountedView): void {
     this.viewers.delete(mounted)
+  }
+
+  /** What there is to tell someone could not be made. */
+  failedFor(mounted: MountedView, defect: unknown): void {
+    this.report(defect)
+    if (this.viewers.delete(mounted)) mounted.viewer.failed?.(ViewFailed.of(this.lens.view))
   }
 
   /** What someone has who has this position, if that is still known. */
@@ -188,13 +232,19 @@ export class MountedView implements Live.Mounted {
   }
 
   nextJson(): string | undefined {
-    const told = this.advance()
-    return told === undefined ? undefined : told.json ??= JSON.stringify(told.event)
+    return this.advance(true)?.json
   }
 
-  private advance(): Told | undefined {
+  private advance(asJson = false): Told | undefined {
     if (!this.isBehind) return undefined
-    const told = this.channel.from(this.has)
+    let told: Told
+    try {
+      told = this.channel.from(this.has)
+      if (asJson) told.json ??= JSON.stringify(told.event)
+    } catch (defect) {
+      this.channel.failedFor(this, defect)
+      return undefined
+    }
     this.has = this.channel.newest
     this.begun = true
     return told

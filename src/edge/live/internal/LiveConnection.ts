@@ -5,6 +5,9 @@
  * A view may have so many chunks under way that the client has not acknowledged. Beyond that, or while the socket has not
  * taken what was sent, changes are not sent one by one: the client gets the difference to the newest state when it is
  * ready again. What is kept for a client is one reference a view.
+ *
+ * Each message counts. Free are only the acknowledgement of a chunk, which the server has asked for, and the interruption of
+ * a request, which has counted itself.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,9 +18,11 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import type { EndReason } from "../../../contract/EndReason.ts"
+import { isDeeper, isTextDeeper, tooDeep } from "../../../contract/internal/jsonDepth.ts"
 import * as Live from "../../../contract/Live.ts"
-import { Busy, Forbidden, SessionGone, Unknown, ViewError } from "../../../contract/LiveError.ts"
+import { Busy, Forbidden, InvalidPayload, SessionGone, Unknown, ViewError } from "../../../contract/LiveError.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
+import { eachLine, isBlank } from "../../socket/internal/lines.ts"
 import { SocketConnection, type SocketRoute } from "../../socket/internal/SocketConnection.ts"
 import type { Commands } from "./Commands.ts"
 
@@ -29,7 +34,8 @@ export interface LiveRoute extends SocketRoute {
   readonly commands: Commands
   /** How many chunks of a view may be unacknowledged. */
   readonly window: number
-  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** How deep the JSON of a payload may be nested. */
+  readonly maxDepth: number
 }
 
 /** What is known of the client: its session, and what it may see and do. */
@@ -41,29 +47,39 @@ export interface Client {
 /** Views that one connection may have mounted. */
 const maxViews = 100
 
-/** How many requests over the rate are answered with a refusal before the connection is closed. */
+/** How many messages over the rate are refused, or passed over, before the connection is closed. */
 const maxRefused = 1_000
+
+/** How long an acknowledgement may be that counts for nothing, in characters. */
+const maxAck = 128
 
 export class LiveConnection extends SocketConnection {
   private readonly live: LiveRoute
   private readonly client: Client
   private readonly views = new Map<RequestEncoded["id"], View>()
   private readonly actions = new Map<RequestEncoded["id"], Fiber.Fiber<unknown, unknown>>()
+  /** Messages over the rate, since there was one within it. */
   private refused = 0
+  /** Chunks that are yet to be acknowledged, of views that are over too. */
+  private owed = 0
+
   constructor(route: LiveRoute, client: Client, closed: () => void) {
-    super(route, closed)
+    super(route, `${client.session.kind}/${client.session.id}`, closed)
     this.live = route
     this.client = client
   }
 
   protected opened(): void {}
 
-  protected override drained(): void {
+  override drained(): void {
     for (const view of this.views.values()) this.flush(view)
   }
 
   protected gone(): void {
-    for (const id of Array.from(this.views.keys())) this.unmount(id)
+    for (const view of Array.from(this.views.values())) {
+      view.mounted = undefined
+      this.unmount(view)
+    }
     const actions = Array.from(this.actions.values())
     this.actions.clear()
     for (const fiber of actions) fiber.interruptUnsafe()
@@ -71,12 +87,14 @@ export class LiveConnection extends SocketConnection {
 
   /** The session has ended: what waits for it is told so, and the connection closes. */
   ended(reason: EndReason): void {
-    // Actions that waited for it have their answers next.
-    for (const view of Array.from(this.views.values())) this.viewEnded(view, reason)
-    this.live.run(Effect.andThen(
-      Effect.yieldNow,
-      Effect.sync(() => this.close(CloseCode.ofEnd(reason, false), reason._tag.toLowerCase()))
-    ))
+    this.enter(() => {
+      // Actions that waited for it have their answers next.
+      for (const view of Array.from(this.views.values())) this.viewEnded(view, SessionGone.of(reason._tag))
+      this.live.run(Effect.andThen(
+        Effect.yieldNow,
+        Effect.sync(() => this.enter(() => this.end(CloseCode.ofEnd(reason, false), reason._tag.toLowerCase())))
+      ))
+    })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -84,27 +102,43 @@ export class LiveConnection extends SocketConnection {
   // -------------------------------------------------------------------------------------------------------
 
   protected received(text: string): void {
-    for (const line of text.split("\n")) {
-      if (line === "") continue
+    eachLine(text, (line) => {
+      if (isBlank(line)) {
+        this.count()
+        return this.isOpen
+      }
       let messages: unknown
       try {
         messages = JSON.parse(line)
       } catch {
-        return this.close(CloseCode.policyViolation, "JSON is expected")
+        this.close(CloseCode.policyViolation, "JSON is expected")
+        return false
       }
-      for (const message of Array.isArray(messages) ? messages : [messages]) {
-        if (!this.isOpen) return
-        this.handle(message)
-      }
-    }
+      const all = Array.isArray(messages) ? messages : [messages]
+      if (all.length === 0) this.count()
+      const isDeep = isTextDeeper(line, this.live.maxDepth)
+      const isShort = line.length <= maxAck * all.length
+      for (let i = 0; i < all.length && this.isOpen; i++) this.handle(all[i], isDeep, isShort)
+      return this.isOpen
+    })
   }
 
-  private handle(message: FromClientEncoded | null): void {
+  /** Counts a message: in how many milliseconds it may come, 0 when it may now. Who goes on regardless is let go of. */
+  private count(): number {
+    const wait = this.overdraws()
+    if (wait === 0) this.refused = 0
+    else if (++this.refused > maxRefused) this.close(CloseCode.policyViolation, "too many messages")
+    return wait
+  }
+
+  private handle(message: FromClientEncoded | null, isDeep: boolean, isShort: boolean): void {
     switch (message?._tag) {
       case "Request":
-        if (isRequest(message)) return this.request(message)
+        if (isRequest(message)) return this.request(message, isDeep && isDeeper(message.payload, this.live.maxDepth))
         break
       case "Ack": {
+        if (this.owed > 0 && isShort) this.owed--
+        else this.count()
         const view = this.views.get(message.requestId)
         // The view may be over by now.
         if (view === undefined) return
@@ -114,7 +148,7 @@ export class LiveConnection extends SocketConnection {
       case "Interrupt":
         return this.interrupt(message.requestId)
       case "Ping":
-        if (this.overdraws() === 0) this.sendFrame(pong)
+        if (this.count() === 0) this.say(pong)
         return
       case "Eof":
         return this.close(CloseCode.normal, "bye")
@@ -122,32 +156,41 @@ export class LiveConnection extends SocketConnection {
     this.close(CloseCode.policyViolation, "a message of Effect RPC is expected")
   }
 
-  private request(request: RequestEncoded): void {
-    const { id } = request
+  private request(request: RequestEncoded, isTooDeep: boolean): void {
+    const { id, tag } = request
     if (this.views.has(id) || this.actions.has(id)) return this.close(CloseCode.policyViolation, "an id is used twice")
-    const wait = this.overdraws()
-    if (wait > 0 && ++this.refused > maxRefused) return this.close(CloseCode.policyViolation, "too many messages")
-    if (wait === 0) this.refused = 0
-    if (request.tag === Live.view._tag) return this.mount(id, request.payload)
-    const exit = request.tag === Live.hello._tag
-      ? Effect.map(Effect.exit(this.hello), encodeHello)
-      : Effect.map(
-        Effect.exit(wait > 0 ? Effect.fail(Busy.of(wait)) : this.act(request)),
-        (exit) => this.live.commands.encodeExit(request.tag, exit)
-      )
+    const wait = this.count()
+    if (!this.isOpen) return
+    if (tag === Live.view._tag) return this.mount(id, isTooDeep ? undefined : request.payload)
     const fiber = this.live.run(
       Effect.tapDefect(
-        exit,
-        (defect) => Effect.logError(`a request of ${request.tag.slice(0, 80)} could not be answered`, defect)
+        tag === Live.hello._tag ? this.greet(request) : this.answer(request, wait, isTooDeep),
+        (defect) => Effect.logError(`a request of ${tag.slice(0, 80)} of ${this.name} could not be answered`, defect)
       )
     )
     this.actions.set(id, fiber)
-    fiber.addObserver((exit) => {
+    this.observe(fiber, (exit) => {
       if (!this.actions.delete(id)) return
       // What an action did is told before its answer.
       for (const view of this.views.values()) this.flush(view, true)
-      if (request.isNotification !== true) this.respond(id, Exit.isSuccess(exit) ? exit.value : defect)
+      if (request.isNotification !== true) this.say(Exit.isSuccess(exit) ? exit.value : answerOf(id, defect))
     })
+  }
+
+  private greet({ headers, id }: RequestEncoded): Effect.Effect<string> {
+    if (headerOf(headers, Live.partsHeader) === "true") this.out!.inParts = true
+    return Effect.map(Effect.exit(this.hello), (exit) => answerOf(id, encodeHello(exit)))
+  }
+
+  /** Does an action. What cannot be told of its answer is a defect of this action only. */
+  private answer(request: RequestEncoded, wait: number, isTooDeep: boolean): Effect.Effect<string> {
+    const { id, tag } = request
+    const done = wait > 0
+      ? Effect.fail(Busy.of(wait))
+      : isTooDeep
+      ? Effect.fail(new InvalidPayload({ name: tag, message: tooDeep(this.live.maxDepth) }))
+      : Effect.suspend(() => this.act(request))
+    return Effect.map(Effect.exit(done), (exit) => answerOf(id, this.live.commands.encodeExit(tag, exit)))
   }
 
   private get hello(): Effect.Effect<typeof Live.hello.successSchema.Type, SessionGone> {
@@ -166,7 +209,7 @@ export class LiveConnection extends SocketConnection {
       this.live.commands.run(this.client.session, {
         name: tag,
         payload,
-        header: (name) => headers.find(([key]) => key === name)?.[1]
+        header: (name) => headerOf(headers, name)
       }))
   }
 
@@ -179,11 +222,18 @@ export class LiveConnection extends SocketConnection {
 
   private interrupt(id: RequestEncoded["id"]): void {
     const fiber = this.actions.get(id)
+    const view = this.views.get(id)
     if (fiber !== undefined) {
       this.actions.delete(id)
       fiber.interruptUnsafe()
-    } else if (!this.unmount(id)) return
-    this.respond(id, interrupted)
+    } else if (view !== undefined) {
+      view.mounted = undefined
+      this.unmount(view)
+    } else {
+      this.count()
+      return
+    }
+    this.say(answerOf(id, interrupted))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -193,12 +243,21 @@ export class LiveConnection extends SocketConnection {
   private mount(id: RequestEncoded["id"], payload: unknown): void {
     if (this.views.size >= maxViews) return this.close(CloseCode.policyViolation, "too many views")
     const scope = Scope.makeUnsafe()
+    const head = `{"_tag":"Chunk","requestId":${JSON.stringify(id)},"values":[`
     const view: View = {
       id,
-      head: `{"_tag":"Chunk","requestId":${JSON.stringify(id)},"values":[`,
       scope,
       mounted: undefined,
-      unacknowledged: 0
+      unacknowledged: 0,
+      isWaiting: false,
+      news: () => {
+        view.isWaiting = false
+        const event = view.mounted?.nextJson()
+        if (event === undefined) return undefined
+        view.unacknowledged++
+        this.owed++
+        return `${head}${event}]}\n`
+      }
     }
     this.views.set(id, view)
     const { session } = this.client
@@ -209,58 +268,47 @@ export class LiveConnection extends SocketConnection {
           this.allows(name),
           this.live.views.mount(session, name, {
             changed: () => this.flush(view),
-            ended: (reason) => this.viewEnded(view, reason)
+            ended: (reason) => this.viewEnded(view, SessionGone.of(reason._tag)),
+            failed: (error) => this.viewEnded(view, error)
           }, { after })
         )
       ),
+      Effect.tapDefect((defect) => Effect.logError(`a view could not be mounted for ${this.name}`, defect)),
       Scope.provide(scope)
     )
-    this.live.run(mounting).addObserver((exit) => {
+    this.observe(this.live.run(mounting), (exit) => {
       if (this.views.get(id) !== view) return
       if (Exit.isSuccess(exit)) {
         view.mounted = exit.value
         return this.flush(view)
       }
-      this.unmount(id)
+      this.unmount(view)
       const { cause } = exit
       const isRefusal = cause.reasons.every((reason) => reason._tag === "Fail" && isViewError(reason.error))
-      this.respond(id, isRefusal ? encodeViewExit(exit) : defect)
+      this.say(answerOf(id, isRefusal ? encodeViewExit(exit) : defect))
     })
   }
 
-  private unmount(id: RequestEncoded["id"]): boolean {
-    const view = this.views.get(id)
-    if (view === undefined) return false
-    this.views.delete(id)
+  private unmount(view: View): void {
+    this.views.delete(view.id)
     this.live.run(Scope.close(view.scope, Exit.void))
-    return true
   }
 
-  private viewEnded(view: View, reason: EndReason): void {
+  /** Nothing more comes of it, but what it has to tell by now. */
+  private viewEnded(view: View, why: ViewError): void {
     if (this.views.get(view.id) !== view) return
     this.flush(view, true)
-    this.unmount(view.id)
-    this.respond(view.id, encodeViewExit(Exit.fail(SessionGone.of(reason._tag))))
+    this.unmount(view)
+    this.say(answerOf(view.id, encodeViewExit(Exit.fail(why))))
   }
 
-  /** Tells what is new, if the client is ready for it, or at once when `force` is set. */
+  /** Tells what is new, if the client is ready for it; in its turn at any rate when `force` is set. */
   private flush(view: View, force = false): void {
     const { mounted } = view
-    if (mounted === undefined || !this.isOpen) return
-    while (mounted.isBehind) {
-      if (!force) {
-        if (view.unacknowledged >= this.live.window) return
-        if (this.isFull) return
-      }
-      const event = mounted.nextJson()
-      if (event === undefined) return
-      view.unacknowledged++
-      this.sendFrame(`${view.head}${event}]}\n`)
-    }
-  }
-
-  private respond(requestId: RequestEncoded["id"], exit: unknown): void {
-    this.sendFrame(`${JSON.stringify({ _tag: "Exit", requestId, exit })}\n`)
+    if (mounted === undefined || view.isWaiting || !this.isOpen || !mounted.isBehind) return
+    if (!force && (view.unacknowledged >= this.live.window || this.isFull)) return
+    view.isWaiting = true
+    this.say(view.news)
   }
 }
 
@@ -269,7 +317,7 @@ export class RefusedConnection extends SocketConnection {
   private readonly why: string
 
   constructor(route: SocketRoute, closed: () => void, why: string) {
-    super(route, closed)
+    super(route, "nobody", closed)
     this.why = why
   }
 
@@ -285,12 +333,20 @@ export class RefusedConnection extends SocketConnection {
 /** A mounted view of the connection. */
 interface View {
   readonly id: RequestEncoded["id"]
-  /** What each of its chunks begins with. */
-  readonly head: string
   readonly scope: Scope.Closeable
   mounted: Live.Mounted | undefined
   unacknowledged: number
+  /** Is it to be told, as soon as its turn comes? */
+  isWaiting: boolean
+  /** What there is to tell then. */
+  readonly news: () => string | undefined
 }
+
+const answerOf = (requestId: RequestEncoded["id"], exit: unknown): string =>
+  `${JSON.stringify({ _tag: "Exit", requestId, exit })}\n`
+
+const headerOf = (headers: RequestEncoded["headers"], name: string): string | undefined =>
+  headers.find(([key]) => key === name)?.[1]
 
 const pong = "{\"_tag\":\"Pong\"}\n"
 

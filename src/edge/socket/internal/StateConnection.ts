@@ -3,6 +3,8 @@
  */
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import type { EndReason } from "../../../contract/EndReason.ts"
+import { isTextDeeper, tooDeep } from "../../../contract/internal/jsonDepth.ts"
+import { eachLine, isBlank } from "./lines.ts"
 import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
 
 /** What a connection's route does for it. */
@@ -11,6 +13,8 @@ export interface StateRoute extends SocketRoute {
   readonly stateFrame: (state: unknown) => string
   /** The error of its kind with which a session stopped, encoded. */
   readonly declaredError: (reason: EndReason) => unknown
+  /** How deep the JSON of a message may be nested. */
+  readonly maxDepth: number
 }
 
 /** What a connection does with a message of its client; `done` must be called when the next may come. */
@@ -20,15 +24,16 @@ export class StateConnection extends SocketConnection {
   private readonly states: StateRoute
   /** Set before it is opened. */
   receive: Receive | undefined = undefined
-  /** The state that is yet to be sent; older ones are skipped. */
+  /** The state that is yet to be told; older ones are skipped. */
   private next: unknown = none
-  private sending = false
+  private isWaiting = false
   /** Lines that came while one is being handled. */
   private waiting: Array<string> = []
   private busy = false
+  private proceeding = false
 
-  constructor(route: StateRoute, closed: () => void) {
-    super(route, closed)
+  constructor(route: StateRoute, name: string, closed: () => void) {
+    super(route, name, closed)
     this.states = route
   }
 
@@ -36,43 +41,40 @@ export class StateConnection extends SocketConnection {
   // out
   // -------------------------------------------------------------------------------------------------------
 
-  /** Sends the state, or a newer one, as soon as the client has taken what was sent before. */
+  /** Tells the state, or a newer one, as soon as the client has taken what was said before. */
   push(state: unknown): void {
     this.next = state
-    this.flush()
+    this.tell()
   }
 
   protected opened(): void {
-    this.flush()
+    this.tell()
   }
 
-  private flush(): void {
-    if (!this.isOpen || this.sending || this.next === none) return
+  private tell(): void {
+    if (!this.isOpen || this.isWaiting || this.next === none) return
+    this.isWaiting = true
+    this.say(this.frame)
+  }
+
+  private readonly frame = (): string => {
     const state = this.next
+    this.isWaiting = false
     this.next = none
-    let frame: string
-    try {
-      frame = this.states.stateFrame(state)
-    } catch (defect) {
-      this.close(CloseCode.internalError, "the state cannot be told")
-      throw defect
-    }
-    this.sending = true
-    this.socket!.send(frame, () => {
-      this.sending = false
-      this.flush()
-    })
+    return this.states.stateFrame(state)
   }
 
   send(message: unknown): void {
-    this.sendFrame(JSON.stringify(message))
+    this.say(JSON.stringify(message))
   }
 
   /** The session has ended: tells why, and closes. */
   ended(reason: EndReason): void {
-    const error = this.states.declaredError(reason)
-    const frame = { type: "end", reason: reason._tag, ...(error === undefined ? {} : { error }) }
-    this.close(CloseCode.ofEnd(reason, error !== undefined), reason._tag.toLowerCase(), JSON.stringify(frame))
+    this.enter(() => {
+      const error = this.states.declaredError(reason)
+      const frame = { type: "end", reason: reason._tag, ...(error === undefined ? {} : { error }) }
+      this.end(CloseCode.ofEnd(reason, error !== undefined), reason._tag.toLowerCase(), JSON.stringify(frame))
+    })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -85,11 +87,14 @@ export class StateConnection extends SocketConnection {
   }
 
   protected received(text: string): void {
-    for (const line of text.split("\n")) {
-      if (line.trim() === "") continue
-      if (this.overdraws() > 0) return this.close(CloseCode.policyViolation, "too many messages")
-      this.waiting.push(line)
-    }
+    eachLine(text, (line) => {
+      if (this.overdraws() > 0) {
+        this.close(CloseCode.policyViolation, "too many messages")
+        return false
+      }
+      if (!isBlank(line)) this.waiting.push(line)
+      return true
+    })
     this.proceed()
   }
 
@@ -99,37 +104,51 @@ export class StateConnection extends SocketConnection {
 
   /** Handles one line after the other; while one is being handled nothing is read. */
   private proceed(): void {
+    if (this.proceeding) return
+    this.proceeding = true
+    try {
+      this.handleNext()
+    } finally {
+      this.proceeding = false
+    }
+    if (!this.isOpen) return
+    if (this.busy) this.socket?.pause()
+    else this.socket?.resume()
+  }
+
+  private handleNext(): void {
     while (!this.busy && this.isOpen) {
       const line = this.waiting.shift()
-      if (line === undefined) {
-        this.socket?.resume()
-        return
-      }
-      const message = parse(line)
-      if (message === undefined) {
-        this.send({
-          type: "error",
-          error: { _tag: "InvalidMessage", message: "a JSON object with a type is expected" }
-        })
+      if (line === undefined) return
+      const message = this.parse(line)
+      if (typeof message === "string") {
+        this.send({ type: "error", error: { _tag: "InvalidMessage", message } })
         continue
       }
       this.busy = true
-      this.receive!(message, () => {
-        this.busy = false
-        this.proceed()
-      })
+      this.receive!(message, this.done)
     }
-    if (this.busy) this.socket?.pause()
+  }
+
+  /** A message is handled. Called by fibers. */
+  private readonly done = (): void =>
+    this.enter(() => {
+      this.busy = false
+      this.proceed()
+    })
+
+  /** The message of a line, or why it is none. */
+  private parse(line: string): { readonly type: unknown } | string {
+    const { maxDepth } = this.states
+    if (isTextDeeper(line, maxDepth)) return tooDeep(maxDepth)
+    try {
+      const message: unknown = JSON.parse(line)
+      if (typeof message === "object" && message !== null && "type" in message) return message
+    } catch {
+      // It is no JSON.
+    }
+    return "a JSON object with a type is expected"
   }
 }
 
 const none = Symbol()
-
-const parse = (line: string): { readonly type: unknown } | undefined => {
-  try {
-    const message: unknown = JSON.parse(line)
-    return typeof message === "object" && message !== null && "type" in message ? message : undefined
-  } catch {
-    return undefined
-  }
-}

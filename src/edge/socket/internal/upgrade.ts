@@ -32,14 +32,19 @@ export const isWellFormed = ({ headers }: HttpServerRequest): boolean =>
 export const bearer = "bearer"
 
 export const make = (options: { readonly maxFrameSize: number }): Upgrader => {
-  const server = new NodeWS.WebSocketServer({
+  const settings = {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: options.maxFrameSize,
+    // A frame in crumbs costs more than its bytes.
+    maxFragments: 16 + Math.ceil(options.maxFrameSize / 256),
+    // Who does not answer a close is let go of by the connection, which knows whether something is still on its way.
+    closeTimeout: 2 ** 31 - 1,
     // What is agreed on is told to the client; a token must not be.
-    handleProtocols: (offered) => offered.has(bearer) ? bearer : offered.values().next().value ?? false
-  })
+    handleProtocols: (offered: Set<string>) => offered.has(bearer) ? bearer : offered.values().next().value ?? false
+  }
+  const server = new NodeWS.WebSocketServer(settings)
   return {
     upgrade: (request, open) =>
       Effect.sync(() => {
