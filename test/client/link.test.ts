@@ -18,7 +18,7 @@ describe("connecting", () => {
       assert.deepStrictEqual(statusOf(client), { _tag: "Connecting" })
       server.socket.open()
       assert.deepStrictEqual(server.socket.messages, [
-        { _tag: "Request", id: "1", tag: "live.hello", payload: null, headers: [] }
+        { _tag: "Request", id: "1", tag: "live.hello", payload: null, headers: [["live-parts", "true"]] }
       ])
       assert.strictEqual(statusOf(client)._tag, "Connecting")
       server.socket.hello(7)

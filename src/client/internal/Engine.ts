@@ -230,7 +230,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   private hello(greeted: (epoch: number, window: number) => void): void {
-    this.request(Live.hello._tag, null, [], {
+    this.request(Live.hello._tag, null, [[Live.partsHeader, "true"]], {
       exit: (json) => {
         const exit = decodeHello(json) as Exit.Exit<typeof Live.hello.successSchema.Type, any>
         if (Exit.isSuccess(exit)) {

@@ -11,6 +11,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { WebSocketEvent, WebSocketLike } from "effect/socket/Socket"
+import { listenTo } from "../../contract/internal/guard.ts"
+import { Parts } from "../../contract/internal/parts.ts"
 import type * as Status from "../Status.ts"
 import { noop, type Timers } from "./Timers.ts"
 
@@ -54,6 +56,8 @@ export class Link {
   private lastHeard = 0
   /** How often something came. */
   private signs = 0
+  /** What the socket was given, in bytes, as far as it has not gone at once. */
+  private sent = 0
   private establishedAt: number | undefined = undefined
   private phase: "connecting" | "open" | "waiting" | "stopped" | "closed" = "stopped"
 
@@ -116,23 +120,25 @@ export class Link {
       this.beat()
       this.handler.opened()
     }
+    const parts = new Parts()
     const onMessage = ({ data }: WebSocketEvent) => {
       this.heard()
-      if (typeof data === "string") this.handler.received(data)
+      const message = typeof data === "string" ? parts.add(data) : undefined
+      if (message !== undefined) this.handler.received(message)
     }
     const onClose = ({ code, reason }: WebSocketEvent) => {
       this.release()
       this.handler.closed(code ?? 1006, reason ?? "")
     }
-    socket.addEventListener("open", onOpen)
-    socket.addEventListener("message", onMessage)
-    socket.addEventListener("close", onClose)
+    const detach = [
+      listenTo(this, socket, "open", () => onOpen()),
+      listenTo(this, socket, "message", (_, event: WebSocketEvent) => onMessage(event)),
+      listenTo(this, socket, "close", (_, event: WebSocketEvent) => onClose(event))
+    ]
     // After an error comes a close.
-    socket.addEventListener("error", noop)
+    listenTo(this, socket, "error", noop)
     this.detach = () => {
-      socket.removeEventListener("open", onOpen)
-      socket.removeEventListener("message", onMessage)
-      socket.removeEventListener("close", onClose)
+      for (const one of detach) one()
     }
     // One that neither opens nor fails is given up too.
     this.stopBeat = this.timers.after(this.options.heartbeat, () => this.retry())
@@ -140,7 +146,10 @@ export class Link {
 
   send(frame: string): void {
     // One that is closing takes nothing any more, and complains; what it did not take is sent again over the next.
-    if (this.phase === "open" && this.socket!.readyState === 1) this.socket!.send(frame)
+    if (this.phase !== "open" || this.socket!.readyState !== 1) return
+    const { gone } = this.upload
+    this.socket!.send(frame)
+    this.sent += gone - this.upload.gone
   }
 
   /** The server has answered: from here on a loss begins with the shortest pause. */
@@ -183,6 +192,12 @@ export class Link {
     this.handler.status({ _tag: "Closed" })
   }
 
+  /** A callback of the socket has thrown. */
+  failed(defect: unknown): void {
+    this.timers.run(Effect.logError("a connection to a live session has failed", Cause.die(defect)))
+    this.retry()
+  }
+
   private leave(code: number, reason: string): void {
     const { socket } = this
     this.cancel()
@@ -215,6 +230,12 @@ export class Link {
     this.signs++
   }
 
+  /** How much of what was sent has gone, in bytes, and whether anything waits. A fake socket may not know. */
+  private get upload(): { readonly waits: boolean; readonly gone: number } {
+    const waiting = (this.socket as { readonly bufferedAmount?: number } | undefined)?.bufferedAmount ?? 0
+    return { waits: waiting > 0, gone: this.sent - waiting }
+  }
+
   /** Asks for a sign of life when there was none for a while, and gives up when none comes for as long again. */
   private beat(): void {
     const { heartbeat } = this.options
@@ -226,10 +247,13 @@ export class Link {
 
   private ping(): void {
     const { signs } = this
+    const { gone, waits } = this.upload
     this.stopBeat()
     this.stopBeat = this.timers.after(this.options.heartbeat, () => {
-      if (this.signs === signs) this.retry()
-      else this.beat()
+      // Where much waits to be sent, the question waits behind it; as long as that goes out, somebody takes it.
+      if (this.signs !== signs) this.beat()
+      else if (waits && this.upload.gone > gone) this.ping()
+      else this.retry()
     })
     this.handler.ping()
   }
