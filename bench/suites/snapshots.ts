@@ -123,18 +123,18 @@ const postgres = (url: Redacted.Redacted) => {
 }
 
 /** Redis: a hash with the fields of a snapshot for each, all of a batch sent at once. */
-const redis = (url: string) => {
+const redis = ({ prefix, url }: RedisServer.Place) => {
   const run = Effect.gen(function*() {
     const { send } = yield* Redis.Redis
     const raw: Write = (batch) =>
       Effect.forEach(batch, (snapshot) => {
         const { alarmAt, body, epoch, expiresAt, format, id, kind, savedAt, version } = snapshot
         const numbers = { e: epoch, v: version, f: format, s: savedAt, d: expiresAt ?? "", a: alarmAt ?? "" }
-        return send("HSET", `raw/${kind}/${id}`, "b", body, ...Object.entries(numbers).flat().map(String))
+        return send("HSET", `${prefix}raw/${kind}/${id}`, "b", body, ...Object.entries(numbers).flat().map(String))
       }, { concurrency: "unbounded", discard: true })
     return yield* compare("redis", 15, yield* storeWrite, raw)
   })
-  return Effect.provide(run, RedisStore.layer().pipe(Layer.provideMerge(NodeRedis.layer({ url }))))
+  return Effect.provide(run, RedisStore.layer({ prefix }).pipe(Layer.provideMerge(NodeRedis.layer({ url }))))
 }
 
 /** A directory that is gone at the end. */

@@ -1,6 +1,6 @@
 /**
- * Where visits are kept: in the files of `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`, or
- * in memory, as long as the process.
+ * Where visits are kept: in the files of `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`
+ * (under keys that begin with `REDIS_PREFIX`), or in memory, as long as the process.
  */
 import { NodeFileSystem, NodePath, NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
@@ -14,16 +14,17 @@ export class StorageError extends Data.TaggedError("StorageError")<{ readonly me
 const settings = Config.all({
   directory: Config.option(Config.NonEmptyString("STATE_DIR")),
   database: Config.option(Config.Redacted("DATABASE_URL")),
-  redis: Config.option(Config.NonEmptyString("REDIS_URL"))
+  redis: Config.option(Config.NonEmptyString("REDIS_URL")),
+  redisPrefix: Config.NonEmptyString("REDIS_PREFIX").pipe(Config.withDefault("corner-shop:"))
 })
 
-const open = Layer.unwrap(Effect.map(settings, ({ database, directory, redis }) => {
+const open = Layer.unwrap(Effect.map(settings, ({ database, directory, redis, redisPrefix }) => {
   const store: Layer.Layer<SnapshotStore.SnapshotStore, unknown> = Option.isSome(directory)
     ? FileStore.layer({ directory: directory.value }).pipe(Layer.provide([NodeFileSystem.layer, NodePath.layer]))
     : Option.isSome(database)
     ? SqlStore.layer({ table: "corner_shop" }).pipe(Layer.provide(PgClient.layer({ url: database.value })))
     : Option.isSome(redis)
-    ? RedisStore.layer({ prefix: "corner-shop:" }).pipe(Layer.provide(NodeRedis.layer({ url: redis.value })))
+    ? RedisStore.layer({ prefix: redisPrefix }).pipe(Layer.provide(NodeRedis.layer({ url: redis.value })))
     : MemoryStore.layer
   return store
 }))

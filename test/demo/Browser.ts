@@ -3,21 +3,63 @@
  */
 import { assert, expect } from "@effect/vitest"
 import { Context, Effect, Layer, type Scope } from "effect"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+
+/** How long something may take on a machine that is busy, in milliseconds: what takes longer hangs. */
+const patience = 60_000
 
 /** Waits until it is so. */
 export const eventually = <A>(get: () => Promise<A>, expected: A): Effect.Effect<void> =>
-  Effect.promise(() => expect.poll(get, { timeout: 9_000, interval: 25 }).toEqual(expected))
+  Effect.promise(() => expect.poll(get, { timeout: patience, interval: 25 }).toEqual(expected))
 
-/** Unpacks Chromium into this directory. It brings what a bare machine lacks when it believes to be in a cloud. */
+/**
+ * Unpacks Chromium into this directory, with the libraries that a bare machine lacks: it brings those when it believes to
+ * be in a cloud.
+ */
 const unpack = async (directory: string): Promise<string> => {
+  const before = { ...process.env }
   process.env["TMPDIR"] = directory
   process.env["AWS_EXECUTION_ENV"] = "AWS_Lambda_nodejs24.x"
-  const { default: packed } = await import("@sparticuz/chromium")
-  return packed.executablePath()
+  try {
+    const { default: packed } = await import("@sparticuz/chromium")
+    return await packed.executablePath()
+  } finally {
+    // It also sets variables that are for the browser only.
+    for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name]
+    Object.assign(process.env, before)
+  }
+}
+
+/**
+ * The DejaVu fonts, and nothing else: without any font, a page with a text field ends the browser, and with those of the
+ * machine it looks as the machine has it.
+ */
+const writeFontsConf = (directory: string): Promise<void> => {
+  const fonts = join(dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")), "ttf")
+  const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
+  const families = {
+    "sans-serif": "DejaVu Sans",
+    serif: "DejaVu Serif",
+    monospace: "DejaVu Sans Mono"
+  }
+  const aliases = Object.entries(families).map(([generic, family]) =>
+    `<alias binding="same"><family>${generic}</family><prefer><family>${family}</family></prefer></alias>`
+  )
+  return writeFile(
+    join(directory, "fonts.conf"),
+    `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${escape(fonts)}</dir>
+  <cachedir>${escape(join(directory, "fonts-cache"))}</cachedir>
+  ${aliases.join("\n  ")}
+</fontconfig>
+`
+  )
 }
 
 export class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
@@ -30,12 +72,24 @@ export class Chromium extends Context.Service<Chromium, Browser>()("test/Chromiu
         (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
       )
       return yield* Effect.acquireRelease(
-        Effect.promise(async () =>
-          chromium.launch({
+        Effect.promise(async () => {
+          await writeFontsConf(directory)
+          return chromium.launch({
             executablePath: process.env["CHROMIUM"] ?? await unpack(directory),
-            chromiumSandbox: false
+            chromiumSandbox: false,
+            timeout: patience,
+            // Nothing else of the environment: not its language, nor its fonts.
+            env: {
+              PATH: process.env["PATH"],
+              TZ: process.env["TZ"],
+              HOME: directory,
+              TMPDIR: directory,
+              LD_LIBRARY_PATH: join(directory, "al2023", "lib"),
+              FONTCONFIG_PATH: directory,
+              FONTCONFIG_FILE: join(directory, "fonts.conf")
+            }
           })
-        ),
+        }),
         (browser) => Effect.promise(() => browser.close())
       )
     })
@@ -116,7 +170,7 @@ export class Tab {
 
   constructor(page: Page) {
     this.page = page
-    page.setDefaultTimeout(9_000)
+    page.setDefaultTimeout(patience)
     page.on("websocket", (socket) => {
       const { pathname } = new URL(socket.url())
       this.sockets.set(pathname, (this.sockets.get(pathname) ?? 0) + 1)

@@ -4,6 +4,7 @@
 import { Deferred, Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { compileCache } from "../snapshots/Child.ts"
 
 const main = fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url))
 
@@ -18,7 +19,7 @@ export const start = (env: Record<string, string>): Effect.Effect<Shop, never, S
   Effect.acquireRelease(
     Effect.sync(() => {
       const process = spawn(globalThis.process.execPath, ["--conditions=source", main], {
-        env: { PATH: globalThis.process.env["PATH"], PORT: "0", ...env }
+        env: { PATH: globalThis.process.env["PATH"], NODE_COMPILE_CACHE: compileCache, PORT: "0", ...env }
       })
       let stdout = ""
       let stderr = ""

@@ -1,15 +1,12 @@
 /**
  * The shop's page in a real Chromium, and a real shop behind it.
  */
-import { assert, layer, vi } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { cutOff, focused, paleTexts, usable } from "./audit.ts"
 import { cartOf, Chromium, cuts, eventually, type Tab, visitor } from "./Browser.ts"
 import { start } from "./ShopProcess.ts"
 import { Wire } from "./Wire.ts"
-
-// Each takes a few seconds, and more on a machine that is busy.
-vi.setConfig({ testTimeout: 25_000 })
 
 /** The address of a shop for those tests that do not break it. */
 class Shop extends Context.Service<Shop, string>()("test/Shop") {
@@ -31,7 +28,7 @@ const patience = (tab: Tab, part: number) =>
 /** It does not come back by itself. */
 const forever = 10_000
 
-layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true, timeout: 30_000 })(
+layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
   "the page of the shop, in Chromium,",
   (it) => {
     it.effect("shows what is done in one tab in all tabs of the visitor, and in nobody else's", () =>
@@ -275,6 +272,30 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true, time
         yield* tab.seesCart()
         yield* tab.add("jam")
         yield* tab.seesCart("jam 1")
+      }))
+
+    it.effect("brings the same fonts to every machine, and bears any text in any field", () =>
+      Effect.gen(function*() {
+        const { context } = yield* visitor()
+        const page = yield* Effect.promise(() => context.newPage())
+        const kinds = ["text", "password", "search", "number", "date", "file", "color", "checkbox", "button"]
+        const text = "Aé Ж ش ह 漢 한 🔔 \u{10FFFD}"
+        yield* Effect.promise(() =>
+          page.setContent(
+            kinds.map((kind) => `<input type="${kind}">`).join("")
+              + `<input value="${text}"><textarea>${text}</textarea><select><option>${text}</select>`
+              + ["sans-serif", "serif", "monospace", "Nowhere"].map((family) =>
+                `<p><span style="font: 100px ${family}">mmmiii</span></p>`
+              ).join("")
+          )
+        )
+        const widths = yield* Effect.promise(() =>
+          page.locator("span").evaluateAll((spans: ReadonlyArray<any>) =>
+            spans.map((span) => Math.round(span.getBoundingClientRect().width))
+          )
+        )
+        // DejaVu Sans, Serif and Sans Mono; a family that is not there is taken for the standard one.
+        assert.deepStrictEqual(widths, [375, 381, 360, 381])
       }))
 
     it.effect("has a name for everything that can be used, and goes through it in order", () =>

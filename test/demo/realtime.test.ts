@@ -124,7 +124,7 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )
 
-layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true, timeout: 30_000 })(
+layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
   "the page of the shop, with others in it,",
   (it) => {
     it.effect("shows who is there, with all devices, as they come and go, and nobody who only reloads", () =>

@@ -83,17 +83,18 @@ describe("carts outlive the shop", () => {
         "SIGKILL"
       )
       yield* visit(env, (url) => Effect.map(bob.count(url), (count) => assert.strictEqual(count, 7)))
-    })), 60_000)
+    })))
 
   it.live("in PostgreSQL", () =>
     Effect.scoped(Effect.gen(function*() {
       yield* goesOn({ DATABASE_URL: Redacted.value(yield* PostgresServer.start) })
-    })), 60_000)
+    })))
 
   it.live("in Redis", () =>
     Effect.scoped(Effect.gen(function*() {
-      yield* goesOn({ REDIS_URL: yield* RedisServer.start })
-    })), 60_000)
+      const { prefix, url } = yield* RedisServer.start
+      yield* goesOn({ REDIS_URL: url, REDIS_PREFIX: prefix })
+    })), RedisServer.needed)
 
   it.live("or it says in one line why they cannot be kept", () =>
     Effect.scoped(Effect.gen(function*() {
@@ -101,5 +102,5 @@ describe("carts outlive the shop", () => {
       const { code, stderr } = yield* shop.ended
       assert.strictEqual(code, 1)
       assert.match(stderr, /^The corner shop cannot open: visits cannot be kept: .+\n$/)
-    })), 60_000)
+    })))
 })

@@ -845,7 +845,7 @@ shared(layer({ put: (item) => ran.push(item), live: { history: 3, resumeWindow: 
           Effect.provideService(References.MinimumLogLevel, "None")
         )
       },
-      { arbitrary: { runs: Number(process.env["RUNS"] ?? 10_000) }, timeout: 60_000 }
+      { arbitrary: { runs: Number(process.env["RUNS"] ?? 10_000) } }
     )
   }
 )

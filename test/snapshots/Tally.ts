@@ -16,7 +16,7 @@ export class Tally extends Session.Service<Tally>()("Tally", {
   ]
 }) {}
 
-/** Drivers are loaded where they are needed: most processes of the tests need none, and are to start soon. */
+/** The prefix of keys in Redis comes after a `#`. Drivers are loaded where they are needed: most processes of the tests need none, and are to start soon. */
 const storeAt = (url: string): Layer.Layer<SnapshotStore, unknown> => {
   switch (new URL(url).protocol) {
     case "postgres:":
@@ -27,7 +27,10 @@ const storeAt = (url: string): Layer.Layer<SnapshotStore, unknown> => {
     case "redis:":
       return Layer.unwrap(Effect.map(
         Effect.promise(() => import("@effect/platform-node/NodeRedis")),
-        (NodeRedis) => RedisStore.layer().pipe(Layer.provide(NodeRedis.layer({ url })))
+        (NodeRedis) => {
+          const [address = "", prefix] = url.split("#")
+          return RedisStore.layer({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url: address })))
+        }
       ))
     default:
       return FileStore.layer({ directory: fileURLToPath(url) }).pipe(

@@ -68,7 +68,7 @@ export const describeStore = <E>(
   layer: Layer.Layer<SnapshotStore, E>,
   { keys = 10_000, runs = 30 }: { readonly keys?: number; readonly runs?: number } = {}
 ): void => {
-  withLayer(layer, { timeout: "30 seconds", excludeTestServices: true })(`${name} is a snapshot store`, (it) => {
+  withLayer(layer, { excludeTestServices: true })(`${name} is a snapshot store`, (it) => {
     it.effect("gives back what was saved, in place of the one before", () =>
       Effect.gen(function*() {
         const { kept, key, save, store } = yield* testing
@@ -550,7 +550,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(asides, yield* model.aside)
         yield* store.sweep(100)
       }, Effect.scoped),
-      { arbitrary: { runs, size: 60 }, timeout: 20_000 }
+      { arbitrary: { runs, size: 60 } }
     )
   })
 }

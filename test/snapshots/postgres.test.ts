@@ -22,7 +22,7 @@ const build = (options: SqlStore.Options) =>
 
 const key = { kind: "cart", id: "a" }
 
-layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { timeout: "30 seconds", excludeTestServices: true })(
+layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices: true })(
   "SqlStore",
   (it) => {
     it.effect("creates its tables, also when many start at the same time", () =>
@@ -121,11 +121,14 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { timeout: "30 seconds
           END $$`)
           yield* sql`CREATE TRIGGER remember AFTER INSERT OR UPDATE ON effect_sessions_snapshots
             FOR EACH ROW EXECUTE FUNCTION remember()`
-          const children = yield* Effect.forEach(["first", "second"], (name) =>
-            Child.start("sqlWriter.ts", url, name, "2500"))
-          yield* Effect.forEach(children, (child) =>
-            child.said(1))
-          const counts = children.map(({ lines }) => JSON.parse(lines[0]!))
+          const children = yield* Effect.forEach(["first", "second"], (name) => Child.start("sqlWriter.ts", url, name))
+          // They did get in each other's way.
+          yield* Effect.forEach(children, (child) => child.says("enough"))
+          yield* Effect.forEach(children, (child) => child.stop, { concurrency: 2 })
+          const counts = children.map(({ lines }) => {
+            assert.strictEqual(lines[0], "enough")
+            return JSON.parse(lines[1]!)
+          })
           const history = yield* sql<{ claimed: number; epoch: number | null; version: number | null; body: string }>`
             SELECT claimed::float8 AS claimed, epoch::float8 AS epoch, version::float8 AS version, body
             FROM history ORDER BY seq`
@@ -147,14 +150,7 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { timeout: "30 seconds
           assert.strictEqual(claims, counts[0].claims + counts[1].claims)
           const last = Option.getOrThrow(yield* store.peek({ kind: "race", id: "one" }))
           assert.strictEqual(last.body, history.at(-1)!.body)
-          // They did get in each other's way.
-          for (const { claims, refused, written } of counts) {
-            assert.isAtLeast(claims, 10)
-            assert.isAtLeast(written, 50)
-            assert.isAtLeast(refused, 5)
-          }
-        }),
-      20_000
+        })
     )
   }
 )

@@ -1,9 +1,13 @@
 import { NodeRedis } from "@effect/platform-node"
+import { describe } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { RedisStore } from "effect-sessions/snapshots"
 import { describeStore } from "./contract.ts"
 import * as RedisServer from "./RedisServer.ts"
 
-const ClientLayer = Layer.unwrap(Effect.map(RedisServer.start, (url) => NodeRedis.layer({ url })))
+const StoreLayer = Layer.unwrap(Effect.map(
+  RedisServer.start,
+  ({ prefix, url }) => RedisStore.layer({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url })))
+))
 
-describeStore("RedisStore", RedisStore.layer().pipe(Layer.provide(ClientLayer)))
+describe("Redis", RedisServer.needed, () => describeStore("RedisStore", StoreLayer))

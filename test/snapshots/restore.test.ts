@@ -39,7 +39,6 @@ describe("What a session holds", () => {
         )
         assert.deepStrictEqual(lines, ["released"])
         assert.isFalse(yield* fs.exists(lock))
-      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)),
-    60_000
+      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
 })

@@ -1,10 +1,11 @@
-// Claims one key now and then, and writes under it as fast as it can, as if nobody else did. Says how often it was let.
+// Claims one key now and then, and writes under it as fast as it can, as if nobody else did. Says when it has got in the
+// way of somebody else often enough, goes on until SIGTERM, and says how often it was let.
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted } from "effect"
 import { SnapshotStore, SqlStore } from "effect-sessions/snapshots"
 import { argv } from "node:process"
 
-const [url, name, duration] = [argv[2]!, argv[3]!, Number(argv[4])]
+const [url, name] = [argv[2]!, argv[3]!]
 const key = { kind: "race", id: "one" }
 
 const program = Effect.gen(function*() {
@@ -14,13 +15,14 @@ const program = Effect.gen(function*() {
   yield* store.save([{ ...snapshot(0, 0), kind: "ready", id: name, epoch: 10 }])
   while ((yield* store.list("ready", { limit: 2 })).length < 2) yield* Effect.sleep(5)
 
-  const end = performance.now() + duration
+  const asked = new AbortController()
+  process.once("SIGTERM", () => asked.abort())
   const counts = { written: 0, refused: 0, claims: 0 }
-  for (let version = 1, epoch = 0, claimAt = 0; performance.now() < end; version++) {
-    if (performance.now() >= claimAt) {
+  let isEnough = false
+  for (let version = 1, epoch = 0; !asked.signal.aborted; version++) {
+    if (epoch === 0 || Math.random() < 0.1) {
       ;({ epoch } = yield* store.claim(key, 1))
       counts.claims++
-      claimAt = performance.now() + Math.random() * 30
     }
     // Several at a time, so that some are on their way while the owner changes.
     const answers = yield* Effect.all(
@@ -28,6 +30,10 @@ const program = Effect.gen(function*() {
       { concurrency: 3 }
     )
     for (const [written] of answers) counts[written === true ? "written" : "refused"]++
+    if (!isEnough && counts.claims >= 10 && counts.written >= 50 && counts.refused >= 5) {
+      isEnough = true
+      console.log("enough")
+    }
   }
   console.log(JSON.stringify(counts))
 })
