@@ -73,5 +73,5 @@ describe("the React hook of the examples", () => {
         const expected = ["tea", "tea"].slice(0, index + 1)
         yield* Effect.forEach(pages, (page) => eventually(() => page.getByRole("listitem").allTextContents(), expected))
       }
-    }).pipe(Effect.provide(Layer.merge(Server, Chromium.layer))), 30_000)
+    }).pipe(Effect.provide(Layer.merge(Server, Chromium.layer))))
 })

@@ -10,6 +10,7 @@ export class Wire {
   /** Bytes per second, and milliseconds each way. */
   private speed: { readonly rate: number; readonly latency: number } | undefined
   private busyUntil = 0
+  private held: Array<() => void> | undefined
   private port = 0
 
   /** The address of the shop for those who come by this wire. */
@@ -32,8 +33,16 @@ export class Wire {
     this.state = "whole"
   }
 
+  /** Nothing gets through until it is told how slowly. */
+  hold(): void {
+    this.held ??= []
+  }
+
   slow(speed: Wire["speed"]): void {
     this.speed = speed
+    const held = this.held ?? []
+    this.held = undefined
+    for (const act of held) act()
   }
 
   private join(from: Socket, to: Socket, isHeard: () => boolean): void {
@@ -53,6 +62,10 @@ export class Wire {
 
   /** Does something when so many bytes, and those before them, are through. */
   private inTime(length: number, act: () => void): void {
+    if (this.held !== undefined) {
+      this.held.push(() => this.inTime(length, act))
+      return
+    }
     if (this.speed === undefined) return act()
     const now = performance.now()
     this.busyUntil = Math.max(now, this.busyUntil) + length / this.speed.rate * 1_000

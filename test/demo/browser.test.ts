@@ -3,9 +3,11 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import { cutOff, focused, paleTexts, usable } from "./audit.ts"
 import { cartOf, Chromium, cuts, eventually, type Tab, visitor } from "./Browser.ts"
 import { start } from "./ShopProcess.ts"
+import * as StillShop from "./StillShop.ts"
 import { Wire } from "./Wire.ts"
 
 /** The address of a shop for those tests that do not break it. */
@@ -61,13 +63,16 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         const url = yield* Shop
         const ada = yield* visitor()
         const [left, right] = yield* Effect.all([ada.open(url), ada.open(url)])
+        // Every value that it shows, however briefly.
+        yield* right.run(() => {
+          const { document, MutationObserver } = globalThis as any
+          const bar = document.querySelector("[data-sku=tea] progress")
+          new MutationObserver(() => {
+            if (bar.value > 0 && bar.value < 100) (globalThis as any).isOnItsWay = true
+          }).observe(bar, { attributes: true })
+        }, undefined)
         yield* left.click("[data-sku=tea] [data-do=check]")
-        yield* Effect.promise(() =>
-          right.page.waitForFunction(() => {
-            const { value } = (globalThis as any).document.querySelector("[data-sku=tea][data-checking] progress") ?? {}
-            return value > 0 && value < 100
-          })
-        )
+        yield* Effect.promise(() => right.page.waitForFunction(() => (globalThis as any).isOnItsWay === true))
         yield* Effect.forEach([left, right], (tab) => tab.sees("[data-sku=tea] [data-do=check]", "120 left"))
       }))
 
@@ -159,8 +164,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
             yield* tab.add("jam")
             yield* tab.seesCart("jam 1")
             assert.deepStrictEqual(yield* cartOf(ada, url), ["jam 1"])
-          }),
-        15_000
+          })
       )
     }
 
@@ -168,13 +172,17 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
       Effect.gen(function*() {
         const url = yield* Shop
         const wire = yield* Wire.to(url)
-        wire.slow({ rate: 50_000, latency: 150 })
+        const speed = { rate: 50_000, latency: 150 }
+        wire.slow(speed)
         const ada = yield* visitor()
         const slow = yield* ada.open(wire.url)
         const fast = yield* ada.open(url)
+        wire.hold()
         yield* slow.add("tea")
         yield* slow.seesCart("tea 1?")
         yield* slow.add("tea")
+        yield* slow.seesCart("tea 2?")
+        wire.slow(speed)
         yield* fast.seesCart("tea 2")
         yield* fast.add("jam")
         yield* slow.seesCart("tea 2", "jam 1")
@@ -259,11 +267,12 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
 
     it.effect("says at the door that the visit has expired, and lets in again", () =>
       Effect.gen(function*() {
-        const url = yield* (yield* start({ SESSIONS_TTL: "3 seconds" })).url
+        const url = yield* StillShop.open({ SESSIONS_TTL: "9 seconds" })
         const ada = yield* visitor()
         const tab = yield* ada.open(url)
         yield* tab.add("tea")
         yield* tab.sees("#lifetime[data-urgent]", "Your cart is kept for 0:0")
+        yield* TestClock.adjust("10 seconds")
         yield* tab.sees("#door", "Still there?")
         yield* tab.press("Escape")
         yield* tab.sees("#door")
@@ -272,7 +281,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* tab.seesCart()
         yield* tab.add("jam")
         yield* tab.seesCart("jam 1")
-      }))
+      }).pipe(Effect.provide(TestClock.layer())))
 
     it.effect("brings the same fonts to every machine, and bears any text in any field", () =>
       Effect.gen(function*() {

@@ -467,7 +467,7 @@ describe("what an attacker brings", () => {
         ].map((text) => `${name}=${text}`)
       )
       yield* refuses(browser, ["=", ";;;;", name, `${name}=`, `__proto__=${value}`, `${name} x=${value}`])
-    }).pipe(Effect.scoped, setup()), 30_000)
+    }).pipe(Effect.scoped, setup()))
 
   it.effect("written in another way with the same bytes, does not count", () =>
     Effect.gen(function*() {
@@ -987,8 +987,7 @@ describe("nothing grows", () => {
         assert.strictEqual(verified(), 101_001)
         assert.strictEqual(yield* find(browser.cookie), id)
         assert.strictEqual(verified(), 101_001)
-      }).pipe(Effect.scoped, setup()),
-    30_000
+      }).pipe(Effect.scoped, setup())
   )
 
   it.effect("by addresses: the limit of all starts comes first", () =>

@@ -1239,8 +1239,7 @@ describe("Snapshots: whatever happens", () => {
   for (const [name, save] of Object.entries(policies)) {
     it.effect(
       `${name}: loses no more than it says, and does nothing twice`,
-      () => Effect.forEach(Array.from({ length: 12 }), (_, seed) => life(save, seed), { discard: true }),
-      30_000
+      () => Effect.forEach(Array.from({ length: 12 }), (_, seed) => life(save, seed), { discard: true })
     )
   }
 })
