@@ -44,7 +44,18 @@ const bodyOf = (id: string, version: number, now: number): string =>
 const snapshotOf = (id: string, version: number): Snapshot => {
   const savedAt = Date.now()
   const body = bodyOf(id, version, savedAt)
-  return { kind, id, epoch: 1, version, format: 1, body, savedAt, expiresAt: savedAt + 3_600_000, alarmAt: null }
+  return {
+    kind,
+    id,
+    epoch: 1,
+    version,
+    format: 1,
+    body,
+    savedAt,
+    expiresAt: savedAt + 3_600_000,
+    alarmAt: null,
+    user: null
+  }
 }
 
 const batchesOf = (version: number): ReadonlyArray<ReadonlyArray<Snapshot>> =>

@@ -2,7 +2,7 @@
  * What a visitor's open pages are told: the cart at once and after each change, and why it ended.
  */
 import { Schema, Stream } from "effect"
-import { EndReason, type Session } from "effect-sessions"
+import { EndReason, type Session, SessionError } from "effect-sessions"
 import { CartState } from "./Cart.ts"
 import type { Visit } from "./Visit.ts"
 
@@ -26,7 +26,9 @@ export const stream = (visit: Session.Ref<typeof Visit>): Stream.Stream<CartEven
     Stream.catchTags({
       SessionEnded: ({ reason }) => Stream.succeed<CartEvent>({ event: "end", data: { reason: reason._tag } }),
       SessionNotFound: () => gone
-    })
+    }),
+    // It cannot be loaded now: the page comes again.
+    Stream.catchIf(SessionError.isLoadError, () => Stream.empty)
   )
 
 /** All there is to tell of a visit that is over. */

@@ -25,9 +25,10 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
           state: state.cart
         }
       },
-      Effect.catchTag("SessionNotFound", ShopError.fromCall)
+      Effect.catchTag("SessionNotFound", ShopError.fromCall),
+      ShopError.orUnavailable
     ),
-    leave: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => visitor.end)),
+    leave: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => ShopError.orUnavailable(visitor.end))),
     add: Effect.fn("add")(
       function*({ payload }) {
         return (yield* Store.dispatchWait(yield* visit, "cart.add", payload)).cart
@@ -46,8 +47,12 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
       Effect.catchTag("ActionStopped", ({ message }) => Effect.fail(new NotInCart({ message }))),
       Effect.catchIf(SessionError.isCallError, ShopError.fromCall)
     ),
-    events: Effect.fn("events")(function*() {
-      const events = CartEvent.stream(yield* visit)
-      return yield* (yield* Visitor).hold(events)
-    }, Effect.catchTag("NoSession", () => Effect.succeed(CartEvent.gone)))
+    events: Effect.fn("events")(
+      function*() {
+        const events = CartEvent.stream(yield* visit)
+        return yield* (yield* Visitor).hold(events)
+      },
+      Effect.catchTag("NoSession", () => Effect.succeed(CartEvent.gone)),
+      ShopError.orUnavailable
+    )
   }))

@@ -44,10 +44,10 @@ export const IdentityHandlers = HttpApiBuilder.group(
         Effect.catchIf(SessionError.isCallError, ShopError.fromCall),
         Effect.catchTag(["NoSession", "ActionStopped"], () => ShopError.unavailable)
       ),
-      logout: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => visitor.end)),
+      logout: () => Effect.asVoid(Effect.flatMap(Visitor, (visitor) => ShopError.orUnavailable(visitor.end))),
       devices: Effect.fn("devices")(function*() {
         const { user, visit } = yield* loggedIn
-        return (yield* sessions(Devices.list(user))).map((
+        return (yield* ShopError.orUnavailable(sessions(Devices.list(user)))).map((
           { address, agent, connections, id, lastActiveAt, startedAt }
         ) => ({
           id,
@@ -62,8 +62,8 @@ export const IdentityHandlers = HttpApiBuilder.group(
       endDevice: Effect.fn("endDevice")(function*({ params: { id } }) {
         const { user, visit } = yield* loggedIn
         // Whoever throws out the device at hand logs out.
-        if (id === visit.id) yield* (yield* Visitor).end
-        else if (!(yield* sessions(Devices.end(user, id)))) {
+        if (id === visit.id) yield* ShopError.orUnavailable((yield* Visitor).end)
+        else if (!(yield* ShopError.orUnavailable(sessions(Devices.end(user, id))))) {
           return yield* new ShopError.NoSuchDevice({ message: "you have no such device" })
         }
       })

@@ -53,7 +53,7 @@ export const MemberLayer = Member.toLayer(
       afterStart: Effect.fnUntraced(function*({ self, state }) {
         const account = yield* accounts.find(self.id)
         if (Option.isNone(account)) return yield* new UnknownUser({ message: `the shop does not know ${self.id}` })
-        for (const { id, kind } of yield* sessions.ofUser(self.id)) {
+        for (const { id, kind } of yield* sessions.liveOfUser(self.id)) {
           if (kind === Visit.kind) yield* follow(self, id)
         }
         return { ...state, user: account.value }

@@ -8,7 +8,7 @@ import { about, openToAll, startErrors, Time } from "./ApiParts.ts"
 import * as Catalogue from "./Catalogue.ts"
 import { Text } from "./Hearing.ts"
 import { Pushable } from "./Inboxes.ts"
-import { InboxUnavailable, NotLoggedIn, RateExceeded } from "./ShopError.ts"
+import { CartUnavailable, InboxUnavailable, NotLoggedIn, RateExceeded } from "./ShopError.ts"
 import { VisitorCookie } from "./Visitor.ts"
 
 const Shopper = Schema.Struct({
@@ -32,7 +32,7 @@ const Notification = Schema.Struct({
   left: Schema.optionalKey(Schema.Int)
 })
 
-const inboxErrors = [NotLoggedIn, RateExceeded, InboxUnavailable] as const
+const inboxErrors = [NotLoggedIn, RateExceeded, CartUnavailable, InboxUnavailable] as const
 
 export const people = HttpApiGroup.make("people")
   .add(

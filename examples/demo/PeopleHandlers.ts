@@ -45,7 +45,8 @@ export const PeopleHandlers = HttpApiBuilder.group(
           )
           return { id }
         },
-        Effect.catchTag("SessionNotFound", ShopError.fromCall)
+        Effect.catchTag("SessionNotFound", ShopError.fromCall),
+        ShopError.orUnavailable
       ),
       notifications: Effect.fn("notifications")(function*() {
         const { user } = yield* loggedIn

@@ -55,7 +55,7 @@ const closing = (server: Server) =>
       Effect.gen(function*() {
         const closed = yield* Effect.forkChild(close(server))
         const count = (yield* sessions.count).kinds[Visit.kind] ?? 0
-        yield* sessions.endAll({ reason: EndReason.shutdown })
+        yield* Effect.ignore(sessions.endAll({ reason: EndReason.shutdown }))
         yield* Effect.timeoutOption(Fiber.join(closed), patience)
         server.closeAllConnections()
         yield* Console.log(`The corner shop is closed, ${count} ${count === 1 ? "visit" : "visits"} ended.`)

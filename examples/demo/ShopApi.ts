@@ -42,6 +42,7 @@ const cart = HttpApiGroup.make("cart")
       error: [...startErrors]
     }).annotateMerge(about("Look at your cart", "And how long it is kept. A new visitor gets an empty one.")),
     HttpApiEndpoint.delete("leave", "/session", {
+      error: CartUnavailable,
       success: Done
     }).annotateMerge(
       about(
@@ -167,19 +168,22 @@ const identity = HttpApiGroup.make("identity")
           + "the WebSocket `/socket?token=…`, which shows the carts of all your devices; it is valid for 15 minutes."
       ).pipe(Context.merge(openToAll))
     ),
-    HttpApiEndpoint.post("logout", "/logout", { success: Done }).annotateMerge(
+    HttpApiEndpoint.post("logout", "/logout", { success: Done, error: CartUnavailable }).annotateMerge(
       about(
         "Log out",
         "Ends the visit on this device, with its cart. Without a visit this does nothing."
       ).pipe(Context.merge(openToAll))
     ),
-    HttpApiEndpoint.get("devices", "/devices", { success: Schema.Array(Device), error: NotLoggedIn }).annotateMerge(
+    HttpApiEndpoint.get("devices", "/devices", {
+      success: Schema.Array(Device),
+      error: [NotLoggedIn, CartUnavailable]
+    }).annotateMerge(
       about("List the devices on which you are logged in", "The one that was active last comes first.")
     ),
     HttpApiEndpoint.delete("endDevice", "/devices/:id", {
       params: { id: Schema.String },
       success: Done,
-      error: [NotLoggedIn, NoSuchDevice]
+      error: [NotLoggedIn, NoSuchDevice, CartUnavailable]
     }).annotateMerge(about(
       "Log out a device",
       "Ends its visit and cuts its connections at once. For the device at hand it is the same as to log out."

@@ -64,6 +64,16 @@ const noAnswer = () => new CartUnavailable({ message: "your cart did not answer,
 
 export const unavailable = Effect.suspend(() => Effect.fail(noAnswer()))
 
+/** What cannot be read or written now is to be tried again. */
+export const orUnavailable = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, SessionError.LoadError> | CartUnavailable, R> =>
+  Effect.catch(
+    effect,
+    (error): Effect.Effect<never, Exclude<E, SessionError.LoadError> | CartUnavailable> =>
+      SessionError.isLoadError(error) ? unavailable : Effect.fail(error as Exclude<E, SessionError.LoadError>)
+  )
+
 /** An inbox did not answer. */
 export class InboxUnavailable extends Schema.TaggedError<InboxUnavailable>()(
   "InboxUnavailable",

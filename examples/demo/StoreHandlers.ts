@@ -59,7 +59,8 @@ export const StoreHandlers = HttpApiBuilder.group(
           const events = LiveHttp.follow(live, yield* visit, names, headers["last-event-id"])
           return yield* (yield* Visitor).hold(Stream.orDie(events))
         },
-        Effect.catchTag("NoSession", () => Effect.succeed(gone))
+        Effect.catchTag("NoSession", () => Effect.succeed(gone)),
+        ShopError.orUnavailable
       ),
       history: Effect.fn("history")(
         function*() {

@@ -2,11 +2,11 @@
  * Who the visitor is: a signed cookie names the visit, which starts when an endpoint asks for it.
  */
 import { Clock, Config, Effect, Layer, Option, Redacted } from "effect"
-import { SessionError, SnapshotStore } from "effect-sessions"
+import { SnapshotStore } from "effect-sessions"
 import { CookieKeys, HttpSession } from "effect-sessions/http"
 import { HttpApiMiddleware } from "effect/http-api"
 import { createHash, randomBytes } from "node:crypto"
-import { NotLoggedIn, unavailable } from "./ShopError.ts"
+import { NotLoggedIn, orUnavailable } from "./ShopError.ts"
 import { Visit } from "./Visit.ts"
 
 /** The visit of the visitor whose request this is. */
@@ -47,7 +47,7 @@ const keptKey: Effect.Effect<
   const body = randomBytes(32).toString("base64")
   const savedAt = yield* Clock.currentTimeMillis
   const [saved] = yield* store.save([
-    { ...key, epoch, version: 0, format: 1, body, savedAt, expiresAt: null, alarmAt: null }
+    { ...key, epoch, version: 0, format: 1, body, savedAt, expiresAt: null, alarmAt: null, user: null }
   ])
   // Another shop that opens at the same time was faster: its key is ours too.
   return saved === true ? Redacted.make(body) : yield* Effect.delay(keptKey, "100 millis")
@@ -60,7 +60,7 @@ const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("s
 export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
   // Nothing in a visit's init can fail.
   Effect.catchTag("StartFailed", Effect.die),
-  Effect.catchIf(SessionError.isLoadError, () => unavailable)
+  orUnavailable
 )
 
 /** The visit and the user whose it is. */
@@ -68,6 +68,9 @@ export const loggedIn = Effect.gen(function*() {
   const visit = yield* (yield* Visitor).get
   const { user } = yield* visit.info
   return user === undefined ? yield* notLoggedIn : { visit, user }
-}).pipe(Effect.catchTag(["NoSession", "SessionNotFound"], () => notLoggedIn))
+}).pipe(
+  Effect.catchTag(["NoSession", "SessionNotFound"], () => notLoggedIn),
+  orUnavailable
+)
 
 const notLoggedIn = Effect.suspend(() => Effect.fail(new NotLoggedIn({ message: "please log in first" })))

@@ -20,7 +20,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { EndReason } from "./EndReason.ts"
 import type { KindOptions } from "./KindOptions.ts"
-import type { CastError, InvalidConfig, SessionNotFound, StartError } from "./SessionError.ts"
+import type { CastError, InvalidConfig, LoadError, ReachError, StartError } from "./SessionError.ts"
 import { SessionHost } from "./SessionHost.ts"
 import type { EndOptions, Message, PayloadArg, SessionRef, Tag } from "./SessionRef.ts"
 
@@ -33,7 +33,10 @@ import type { EndOptions, Message, PayloadArg, SessionRef, Tag } from "./Session
 export interface StartOptions {
   /** Replaces the kind's idle timeout for this session. */
   readonly idleTimeout?: Duration.Input | undefined
-  /** Anything worth knowing about the session; shown to operators and to its handlers. */
+  /**
+   * Anything worth knowing about the session; shown to operators and to its handlers. Of a kind that is kept in a store:
+   * what JSON has.
+   */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   /** The user to whom the session belongs: see `Sessions.ofUser`. */
   readonly user?: string | undefined
@@ -72,22 +75,26 @@ export interface SessionKind<in out State, in out Protocol extends Rpc.Any, in o
   ): Effect.Effect<Map<string, Result.Result<SessionRef<State, Protocol>, E | StartError>>>
 
   /** The live session with this id, if any. */
-  find(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>>
+  find(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
 
-  /** `find`, and if there is one, counts as activity: for a visitor who comes back. */
-  reach(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>>
+  /**
+   * `find` for who comes from outside and brings a credential that the session is to recognise; counts as activity. A
+   * kind that is kept asks the store whether this process still owns the session: if another one took it over, or ended
+   * it, the copy in memory leaves with `Moved`, and what the other one wrote counts.
+   */
+  reach(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
 
   /** `find` for callers outside Effect. */
   findUnsafe(id: string): SessionRef<State, Protocol> | undefined
 
   /** The live session with this id, or `SessionNotFound`. */
-  get(id: string): Effect.Effect<SessionRef<State, Protocol>, SessionNotFound>
+  get(id: string): Effect.Effect<SessionRef<State, Protocol>, ReachError>
 
   /** The address of a session, live or not. */
   ref(id: string): SessionRef<State, Protocol>
 
   /** Is a session with this id live? */
-  has(id: string): Effect.Effect<boolean>
+  has(id: string): Effect.Effect<boolean, LoadError>
 
   /** All live sessions of this kind. */
   readonly list: Effect.Effect<Array<SessionRef<State, Protocol>>>
@@ -98,11 +105,14 @@ export interface SessionKind<in out State, in out Protocol extends Rpc.Any, in o
   /** The ids that match: a text in which `*` stands for any characters, or a regular expression. */
   match(pattern: string | RegExp): Effect.Effect<Array<string>>
 
-  /** Ends the session and waits until it has ended. `false` when there was none, which is fine. */
-  end(id: string, options?: EndOptions): Effect.Effect<boolean>
+  /** Ends the session, see `SessionRef.end`. `false` when there was none, which is fine. */
+  end(id: string, options?: EndOptions): Effect.Effect<boolean, LoadError>
 
-  /** Ends many at once; for each id whether there was one. Without ids: all of this kind. */
-  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>>
+  /**
+   * Ends many at once; for each id whether there was one. Without ids: all of this kind that are in memory. Fails with
+   * the first error of a store when all have ended.
+   */
+  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>, LoadError>
 
   /** Casts to every live session of this kind and gives the number that accepted it. */
   broadcast<const T extends Tag<Protocol>>(
@@ -159,15 +169,22 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
     ...args: [...payload: PayloadArg<Message<Protocol, T>>, options?: { readonly key?: string | undefined }]
   ): Effect.Effect<Timer>
 
-  /** Ends this session once the current message and those accepted before are done. Does not wait. */
+  /**
+   * Ends this session once the current message and those accepted before are done. Does not wait; but if it is kept in a
+   * store, the answer to the current message waits until that knows of the end.
+   */
   end(detail?: unknown): Effect.Effect<void>
 
   /** Counts as activity. */
   readonly touch: Effect.Effect<void>
 
+  /**
+   * Names the user to whom the session belongs, or nobody. If it is kept in a store, the answer to the current message
+   * waits until that is written, whatever the kind's save policy.
+   */
   setUser(user: string | undefined): Effect.Effect<void>
 
-  /** Adds to the metadata. */
+  /** Adds to the metadata; written as what `setUser` changes. Dies of an `InvalidMetadata` when it could not be kept. */
   setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void>
 }
 

@@ -504,18 +504,29 @@ export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()(
 }
 
 /**
- * The store in which the session is kept did not do what it was asked for: it is down, or too slow.
+ * The store in which the session is kept did not do what it was asked for: it is down, or too slow; or, with the `scope`
+ * `"key"`, it cannot do that for this session, as when the key is missing with which it was encrypted.
  *
  * @since 0.1.0
  * @category errors
  */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()(
   "StoreUnavailable",
-  { kind: Schema.String, id: Schema.String, message: Schema.String },
+  { kind: Schema.String, id: Schema.String, scope: Schema.Literals(["store", "key"]), message: Schema.String },
   { httpApiStatus: 503 }
 ) implements SessionErrorLike {
-  static of(kind: string, id: string, why: string): StoreUnavailable {
-    return withoutStack(() => new StoreUnavailable({ kind, id, message: `${kind}/${id} cannot be loaded: ${why}` }))
+  static of(
+    kind: string,
+    id: string,
+    why: string,
+    { scope = "store", what = "loaded" }: {
+      readonly scope?: "store" | "key" | undefined
+      readonly what?: string | undefined
+    } = {}
+  ): StoreUnavailable {
+    return withoutStack(() =>
+      new StoreUnavailable({ kind, id, scope, message: `${kind}/${id} cannot be ${what}: ${why}` })
+    )
   }
   get httpStatus(): 503 {
     return 503
@@ -554,12 +565,81 @@ export class SnapshotUnreadable extends Schema.TaggedError<SnapshotUnreadable>()
 }
 
 /**
- * What reaching a session that is in the store only can fail with. Kinds without `snapshots` never do.
+ * The session is in the store, but its `restore` hook failed, with what is in `defect`. It stays there: the next attempt
+ * runs the hook again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RestoreFailed extends Schema.TaggedError<RestoreFailed>()(
+  "RestoreFailed",
+  { ...Address, defect: Schema.Defect(), message: Schema.String },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, defect: unknown): RestoreFailed {
+    return withoutStack(() =>
+      new RestoreFailed({
+        kind,
+        id,
+        defect,
+        message: `session ${kind}/${id} could not be restored: ${describe(defect)}`
+      })
+    )
+  }
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
+ * The metadata of a session that is kept in a store has a value that would not come back from there: only what JSON has
+ * is kept. Nothing was changed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidMetadata extends Schema.TaggedError<InvalidMetadata>()(
+  "InvalidMetadata",
+  { ...Address, path: Schema.String, message: Schema.String },
+  { httpApiStatus: 422 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, path: string, what: string): InvalidMetadata {
+    return withoutStack(() =>
+      new InvalidMetadata({
+        kind,
+        id,
+        path,
+        message: `the metadata of ${kind}/${id} cannot be kept: ${path} is ${what}`
+      })
+    )
+  }
+  get httpStatus(): 422 {
+    return 422
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}
+
+/**
+ * What reaching a session that is in the store only can fail with. It never means that there is none. Kinds without
+ * `snapshots` never do.
  *
  * @since 0.1.0
  * @category models
  */
-export type LoadError = StoreUnavailable | SnapshotUnreadable
+export type LoadError = StoreUnavailable | SnapshotUnreadable | RestoreFailed
+
+/**
+ * What reaching a session can fail with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ReachError = SessionNotFound | LoadError
 
 /**
  * What `start` can fail with, besides the kind's own declared error.
@@ -581,7 +661,7 @@ export type StartError =
  * @since 0.1.0
  * @category models
  */
-export type CastError = SessionNotFound | SessionEnded | MailboxFull | MessageRateExceeded | LoadError
+export type CastError = ReachError | SessionEnded | MailboxFull | MessageRateExceeded
 
 /**
  * What `call` can fail with, besides the message's own declared error.
@@ -623,7 +703,7 @@ export type SessionError =
 export const isLoadError = (error: unknown): error is LoadError =>
   loadErrors.some((loadError) => error instanceof loadError)
 
-const loadErrors = [StoreUnavailable, SnapshotUnreadable]
+const loadErrors = [StoreUnavailable, SnapshotUnreadable, RestoreFailed]
 
 const startErrors = [
   InvalidSessionId,

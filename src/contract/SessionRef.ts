@@ -15,7 +15,15 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "./EndReason.ts"
-import type { CallError, CastError, OnceError, SessionEnded, SessionNotFound } from "./SessionError.ts"
+import type {
+  CallError,
+  CastError,
+  InvalidMetadata,
+  LoadError,
+  OnceError,
+  ReachError,
+  SessionEnded
+} from "./SessionError.ts"
 
 /**
  * The tags of a protocol.
@@ -178,7 +186,7 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
    * Sends a message and waits for its answer.
    *
    * Fails with the message's own declared error, with `SessionNotFound` when nothing is live under this
-   * address, `CallTimeout` when no answer comes in time (default 5 s), `SessionCrashed` when the handler
+   * address, with a `LoadError` when it is in a store and cannot be loaded from there, `CallTimeout` when no answer comes in time (default 5 s), `SessionCrashed` when the handler
    * dies, `SessionEnded` when the session ends first, `MailboxFull` and `MessageRateExceeded` when the
    * message was not accepted. Interrupting the caller withdraws a message that has not begun.
    */
@@ -224,69 +232,87 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   /**
    * The committed state, read at once without passing through the mailbox. Does not count as activity.
    */
-  readonly state: Effect.Effect<State, SessionNotFound>
+  readonly state: Effect.Effect<State, ReachError>
 
   /**
    * The selected part of the state: its value at once, then each time it changed. Values are distinct and
    * conflated: a slow reader skips to the newest. The stream goes on over crashes and resets, and fails
    * with `SessionEnded` and its reason when the session ends.
    */
-  changes(): Stream.Stream<State, SessionNotFound | SessionEnded>
+  changes(): Stream.Stream<State, ReachError | SessionEnded>
   changes<A>(
     select: (state: State) => A,
     options?: { readonly equivalence?: Equivalence.Equivalence<A> | undefined }
-  ): Stream.Stream<A, SessionNotFound | SessionEnded>
+  ): Stream.Stream<A, ReachError | SessionEnded>
 
   /**
    * Follows the state with callbacks for as long as the Scope lives: what the edges build on, at a hundredth of the
    * cost of a stream. Gives the state from which the first change goes on.
    */
-  watch(watcher: Watcher<State>): Effect.Effect<Snapshot<State>, SessionNotFound, Scope.Scope>
+  watch(watcher: Watcher<State>): Effect.Effect<Snapshot<State>, ReachError, Scope.Scope>
 
   /**
    * The state as a `SubscriptionRef`, for code that wants one. The session is its only writer: what others
    * set in it is overwritten by the next change. It stays at the last value when the session ends.
    */
-  readonly subscriptionRef: Effect.Effect<SubscriptionRef.SubscriptionRef<State>, SessionNotFound>
+  readonly subscriptionRef: Effect.Effect<SubscriptionRef.SubscriptionRef<State>, ReachError>
 
   /** Waits for the end of the session and gives its reason. */
-  readonly awaitEnd: Effect.Effect<EndReason, SessionNotFound>
+  readonly awaitEnd: Effect.Effect<EndReason, ReachError>
 
-  /** Ends the session and waits until it has ended. `false` when there was none. */
-  end(options?: EndOptions): Effect.Effect<boolean>
+  /**
+   * Ends the session and waits until it has ended, and, if it is kept in a store, until that knows of it. `false` when
+   * there was none. One that is in the store only is restored first, so that its end hook runs; if that cannot be, it is
+   * removed there.
+   *
+   * Fails with `StoreUnavailable` when the store does not do it. The session is over in this process then, and the store
+   * is told as soon as it can be; should the process die before, it comes back. To end it again is safe.
+   */
+  end(options?: EndOptions): Effect.Effect<boolean, LoadError>
 
   /** Counts as activity: moves the idle deadline. */
-  readonly touch: Effect.Effect<void, SessionNotFound>
+  readonly touch: Effect.Effect<void, ReachError>
 
   /** Replaces this session's idle timeout, counted from now. */
-  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, SessionNotFound>
+  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, ReachError>
 
-  /** Names the user to whom the session belongs, or nobody. */
-  setUser(user: string | undefined): Effect.Effect<void, SessionNotFound>
+  /**
+   * Names the user to whom the session belongs, or nobody. If it is kept in a store, that is written before this returns,
+   * whatever the kind's save policy, so that no crash takes it back; it fails with `StoreUnavailable`, and changes
+   * nothing, when it cannot be written now.
+   */
+  setUser(user: string | undefined): Effect.Effect<void, ReachError>
 
-  /** Adds to the metadata. */
-  setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, SessionNotFound>
+  /**
+   * Adds to the metadata. It is written before this returns, as what `setUser` changes, unless it is not `durable`: then
+   * as the kind's save policy says. Fails with `InvalidMetadata` when it could not be kept.
+   */
+  setMetadata(
+    metadata: Readonly<Record<string, unknown>>,
+    options?: { readonly durable?: boolean | undefined }
+  ): Effect.Effect<void, ReachError | InvalidMetadata>
 
   /**
    * Adds to the metadata, and names the user if `change` has one (`undefined`: nobody), as long as the metadata still has
-   * the `expected` values; gives whether it has. It is one step: of two that expect the same, one finds it changed.
+   * the `expected` values; gives whether it has. It is one step: of two that expect the same, one finds it changed. It is
+   * written before this returns, as what `setUser` changes.
    */
   compareAndSet(
     expected: Readonly<Record<string, unknown>>,
     change: Partial<Identity>
-  ): Effect.Effect<boolean, SessionNotFound>
+  ): Effect.Effect<boolean, ReachError | InvalidMetadata>
 
   /**
    * A client is connected to the session for as long as the Scope lives. Counts as activity. When the last one goes,
    * a kind with a `reconnectWindow` waits that long for one to come back, and ends with `Disconnected`.
    */
-  readonly attach: Effect.Effect<void, SessionNotFound, Scope.Scope>
+  readonly attach: Effect.Effect<void, ReachError, Scope.Scope>
 
-  /** Is a session live under this address? */
-  readonly isLive: Effect.Effect<boolean>
+  /** Is there a session under this address, in memory or in the store? */
+  readonly isLive: Effect.Effect<boolean, LoadError>
 
   /** What an operator sees of the session. Does not count as activity. */
-  readonly info: Effect.Effect<SessionInfo<State>, SessionNotFound>
+  readonly info: Effect.Effect<SessionInfo<State>, ReachError>
 }
 
 /**

@@ -14,7 +14,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { SessionErrorLike } from "./SessionError.ts"
@@ -31,26 +31,68 @@ export interface Key {
 }
 
 /**
- * A session at a point in its life.
+ * What a store knows of a snapshot without reading its body.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Snapshot extends Key {
+export interface Head extends Key {
   /** The incarnation that wrote it: see `SnapshotStore`. */
   readonly epoch: number
   /** How often its state had changed in this incarnation: a whole number, as are `epoch` and `format`. */
   readonly version: number
   /** The version of the kind's state schema. */
   readonly format: number
-  /** The state and what else belongs to it: any text, which comes back as it was. */
-  readonly body: string
   /** When it was written, in milliseconds since 1970. */
   readonly savedAt: number
   /** When the session expires without further activity, in milliseconds since 1970; `null`: never. */
   readonly expiresAt: number | null
   /** When its next alarm is due, in milliseconds since 1970; `null`: it has none. */
   readonly alarmAt: number | null
+  /** The user to whom the session belongs: any text; `null`: nobody. */
+  readonly user: string | null
+}
+
+/**
+ * A session at a point in its life.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Snapshot extends Head {
+  /** The state and what else belongs to it: any text, which comes back as it was. */
+  readonly body: string
+}
+
+/**
+ * What a store knows of a key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stat {
+  /** The highest epoch that was claimed, written or removed under the key. */
+  readonly epoch: number
+  /** Of what is kept, if there is anything. */
+  readonly head: Option.Option<Head>
+}
+
+/**
+ * Which snapshots to list: those that fit all that is given.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ListOptions {
+  readonly kind: string
+  /** What their ids begin with. */
+  readonly prefix?: string | undefined
+  /** To whom they belong. */
+  readonly user?: string | undefined
+  /** The id after which to go on: the last one of the page before. */
+  readonly after?: string | undefined
+  /** The size of a page. */
+  readonly limit: number
 }
 
 /**
@@ -68,12 +110,22 @@ export interface Claimed {
 /**
  * The store did not do what it was asked for. Trying again is safe: writes are not done twice.
  *
+ * Its `scope` says what is wrong: the store, which fails for all, or what there is, or is to be, under one of the keys that
+ * it was asked about, while it does for others what they ask. When an operation on several keys fails for one of them, it
+ * may be done for the others; to try each by itself tells.
+ *
  * @since 0.1.0
  * @category errors
  */
 export class SnapshotStoreError extends Schema.TaggedError<SnapshotStoreError>()(
   "SnapshotStoreError",
-  { operation: Schema.String, message: Schema.String, cause: Schema.Defect() },
+  {
+    operation: Schema.String,
+    message: Schema.String,
+    cause: Schema.Defect(),
+    /** Default: the store. */
+    scope: Schema.Literals(["store", "key"]).pipe(Schema.withConstructorDefault(Effect.succeed("store")))
+  },
   { httpApiStatus: 503 }
 ) implements SessionErrorLike {
   get httpStatus(): 503 {
@@ -123,6 +175,12 @@ export class SnapshotStore extends Context.Service<SnapshotStore, {
   readonly peek: (key: Key) => Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError>
 
   /**
+   * What is known of a key, without claiming it and without reading the body; nothing when its epoch was forgotten and
+   * nothing is kept. Whoever finds a higher epoch than the own is not the owner any more.
+   */
+  readonly stat: (key: Key) => Effect.Effect<Option.Option<Stat>, SnapshotStoreError>
+
+  /**
    * Keeps a snapshot that cannot be read aside, with the reason: it is not given by a claim any more, and not overwritten,
    * until a person looks at it. What is kept under the key stays when it is another one by now, of another epoch or
    * version; the owner stays the owner. Several of one key are all kept; the same one (by its key, epoch, version and
@@ -149,11 +207,11 @@ export class SnapshotStore extends Context.Service<SnapshotStore, {
   /** When the next alarm of a kind is due, in milliseconds since 1970. */
   readonly nextAlarm: (kind: string) => Effect.Effect<Option.Option<number>, SnapshotStoreError>
 
-  /** The ids of a kind of which a snapshot is kept, in pages: those after `after`, in the order of their characters' codes. */
-  readonly list: (
-    kind: string,
-    options: { readonly after?: string | undefined; readonly limit: number }
-  ) => Effect.Effect<ReadonlyArray<string>, SnapshotStoreError>
+  /**
+   * The snapshots of a kind, a page at a time, in the order of the codes of their ids' characters. An empty page is the
+   * end. A snapshot that comes or goes meanwhile may be in it or not; any other is in exactly one page.
+   */
+  readonly list: (options: ListOptions) => Effect.Effect<ReadonlyArray<Head>, SnapshotStoreError>
 
   /**
    * Forgets those that have expired before this time, of all kinds, and gives how many. It does not end their epochs: an

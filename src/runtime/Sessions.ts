@@ -15,7 +15,8 @@ import type * as Session from "../contract/Session.ts"
 import type {
   InvalidConfig,
   InvalidMessage,
-  SessionNotFound,
+  LoadError,
+  ReachError,
   StartError,
   StartRefused,
   UnknownKind
@@ -119,20 +120,22 @@ export class Sessions extends Context.Service<Sessions, {
     id: string,
     options?: StartOptions
   ) => Effect.Effect<AnyRef, StartError | StartRefused | UnknownKind | InvalidMessage>
-  readonly find: (address: Address) => Effect.Effect<Option.Option<AnyRef>>
-  readonly get: (address: Address) => Effect.Effect<AnyRef, SessionNotFound>
+  readonly find: (address: Address) => Effect.Effect<Option.Option<AnyRef>, LoadError>
+  readonly get: (address: Address) => Effect.Effect<AnyRef, ReachError>
   /** All live sessions, or those of one kind. */
   readonly list: (kind?: string) => Effect.Effect<Array<AnyRef>>
   /** The addresses that match: a text in which `*` stands for any characters, or a regular expression. */
   readonly match: (pattern: string | RegExp) => Effect.Effect<Array<Address>>
-  /** The live sessions that belong to a user. */
-  readonly ofUser: (user: string) => Effect.Effect<Array<AnyRef>>
+  /** The sessions that belong to a user: the live ones, and those that are in a store only. */
+  readonly ofUser: (user: string) => Effect.Effect<Array<AnyRef>, LoadError>
+  /** The live sessions that belong to a user: those in the memory of this process. */
+  readonly liveOfUser: (user: string) => Effect.Effect<Array<AnyRef>>
   /** What operators see of one session. */
-  readonly inspect: (address: Address) => Effect.Effect<SessionInfo, SessionNotFound>
-  /** Ends a session; `false` when there was none. */
-  readonly end: (address: Address, options?: EndOptions) => Effect.Effect<boolean>
-  /** Ends all sessions and gives their number. */
-  readonly endAll: (options?: EndOptions) => Effect.Effect<number>
+  readonly inspect: (address: Address) => Effect.Effect<SessionInfo, ReachError>
+  /** Ends a session, see `SessionRef.end`; `false` when there was none. */
+  readonly end: (address: Address, options?: EndOptions) => Effect.Effect<boolean, LoadError>
+  /** Ends all sessions that are in memory and gives their number. */
+  readonly endAll: (options?: EndOptions) => Effect.Effect<number, LoadError>
   /** Casts a message to the sessions of all kinds that know its tag and whose payload schema it fits. */
   readonly broadcast: (tag: string, payload?: unknown) => Effect.Effect<number>
   readonly count: Effect.Effect<Count>

@@ -80,7 +80,9 @@ const endInTime: Layer.Layer<never, never, Sessions | SessionsConfig.SessionsCon
     const clock = yield* Clock.Clock
     yield* Effect.addFinalizer(() =>
       Effect.gen(function*() {
-        const end = yield* Effect.forkChild(sessions.endAll({ reason: EndReason.shutdown }), { startImmediately: true })
+        const end = yield* Effect.forkChild(Effect.ignore(sessions.endAll({ reason: EndReason.shutdown })), {
+          startImmediately: true
+        })
         yield* settle
         if ("adjust" in clock) {
           while (end.pollUnsafe() === undefined) yield* TestClock.adjust(shutdownGrace)

@@ -129,11 +129,25 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
     error: SessionError.StoreUnavailable.of("Cart", "ada", "claim: the database did not do it"),
     retrySafe: true,
     mentions: ["Cart/ada", "cannot be loaded", "the database"]
+  }, {
+    error: SessionError.StoreUnavailable.of("Cart", "ada", "too large", { scope: "key", what: "written" }),
+    retrySafe: true,
+    mentions: ["Cart/ada", "cannot be written", "too large"]
   }],
   SnapshotUnreadable: [{
     error: SessionError.SnapshotUnreadable.of("Cart", "ada", 3, "its format 3 is not known"),
     retrySafe: false,
     mentions: ["Cart/ada", "format 3", "set aside", "not known"]
+  }],
+  RestoreFailed: [{
+    error: SessionError.RestoreFailed.of("Cart", "ada", new Error("no stock")),
+    retrySafe: true,
+    mentions: ["Cart/ada", "could not be restored", "no stock"]
+  }],
+  InvalidMetadata: [{
+    error: SessionError.InvalidMetadata.of("Cart", "ada", "metadata.total", "a bigint"),
+    retrySafe: false,
+    mentions: ["Cart/ada", "metadata.total", "a bigint"]
   }]
 }
 
@@ -211,6 +225,7 @@ describe("SessionError", () => {
       Array.from(new Set(names)).sort(),
       [
         "InvalidSessionId",
+        "RestoreFailed",
         "SessionLimitReached",
         "SessionsClosed",
         "SnapshotUnreadable",
@@ -232,6 +247,7 @@ describe("SessionError", () => {
         "CallTimeout",
         "MailboxFull",
         "MessageRateExceeded",
+        "RestoreFailed",
         "SessionCrashed",
         "SessionEnded",
         "SessionNotFound",

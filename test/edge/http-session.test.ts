@@ -35,7 +35,7 @@ const ApiHandlers = HttpApiBuilder.group(Api, "visits", (handlers) =>
     peek: () =>
       Effect.gen(function*() {
         return Option.getOrNull(Option.map(yield* (yield* Visitor).find, ({ id }) => id))
-      }),
+      }).pipe(Effect.orDie),
     enter: () => Effect.orDie(Effect.map(Effect.flatMap(Visitor, (visitor) => visitor.start()), ({ id }) => id))
   }))
 

@@ -109,6 +109,8 @@ const makeStore = Effect.map(Effect.scoped(Layer.build(MemoryStore.layer)), (con
         })),
       remove: (keys) => guard(memory.remove(keys)),
       peek: (key) => guard(memory.peek(key)),
+      stat: (key) => guard(memory.stat(key)),
+      list: (options) => guard(memory.list(options)),
       setAside: (snapshot, reason) => guard(memory.setAside(snapshot, reason)),
       alarms: (name, until, limit) => guard(memory.alarms(name, until, limit)),
       nextAlarm: (name) => guard(memory.nextAlarm(name))
@@ -485,8 +487,10 @@ describe("Snapshots: a restart", () => {
       yield* one.close
       const hooks: Hooks = { inits: 0, restores: 0, failRestore: true }
       const two = yield* process(store, kind(everyChange, hooks))
-      assert.strictEqual((yield* Effect.flip(two.counters.ref("a").call("Look")))._tag, "SessionNotFound")
-      assert.strictEqual((yield* Effect.flip(two.counters.start("a")))._tag, "StartFailed")
+      assert.strictEqual((yield* Effect.flip(two.counters.ref("a").call("Look")))._tag, "RestoreFailed")
+      assert.strictEqual((yield* Effect.flip(two.counters.ref("a").state))._tag, "RestoreFailed")
+      assert.strictEqual((yield* Effect.flip(two.counters.find("a")))._tag, "RestoreFailed")
+      assert.strictEqual((yield* Effect.flip(two.counters.start("a")))._tag, "RestoreFailed")
       hooks.failRestore = false
       assert.strictEqual(yield* two.counters.ref("a").call("Look"), 3)
       yield* two.close
@@ -631,9 +635,10 @@ describe("Snapshots: the end of a session", () => {
       yield* (yield* one.counters.start("a")).call("Add", 1)
       yield* settle
       store.before = Effect.sleep("1 second")
-      yield* one.counters.end("a")
+      const ended = yield* Effect.forkChild(one.counters.end("a"))
       const started = yield* Effect.forkChild(one.counters.start("a"))
       yield* TestClock.adjust("500 millis")
+      assert.isUndefined(ended.pollUnsafe())
       assert.isUndefined(started.pollUnsafe())
       for (let i = 0; i < 5; i++) yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* (yield* Fiber.join(started)).state, 0)
@@ -747,7 +752,7 @@ describe("Snapshots: passivation", () => {
       store.before = Effect.sleep("10 seconds")
       yield* TestClock.adjust("35 seconds")
       yield* ref.call("Add", 1)
-      yield* other.setMetadata({ seen: true })
+      yield* other.setMetadata({ seen: true }, { durable: false })
       yield* TestClock.adjust("10 seconds")
       yield* settle
       assert.strictEqual(yield* one.counters.count, 2)
@@ -962,12 +967,12 @@ describe("Snapshots: a store that fails", () => {
       const store = yield* makeStore
       const { service } = store
       let asked = 0
-      const peek: Service["peek"] = (key) =>
+      const stat: Service["stat"] = (key) =>
         Effect.suspend(() => {
           asked++
-          return service.peek(key)
+          return service.stat(key)
         })
-      const one = yield* process({ ...store, service: { ...service, peek } }, kind(everyChange))
+      const one = yield* process({ ...store, service: { ...service, stat } }, kind(everyChange))
       store.before = down
       const start = (id: string) => Effect.flip(one.counters.start(id))
       const all = Effect.forEach(Array.from({ length: 100 }, (_, i) => `s${i}`), start)

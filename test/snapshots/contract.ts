@@ -1,7 +1,14 @@
 /** What every snapshot store must do: the sentences of `SnapshotStore`, as tests. */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Clock, Context, Effect, Exit, Layer, Option, Schema } from "effect"
-import { type Key, MemoryStore, type Snapshot, SnapshotStore } from "effect-sessions/snapshots"
+import {
+  type Head,
+  type Key,
+  type ListOptions,
+  MemoryStore,
+  type Snapshot,
+  SnapshotStore
+} from "effect-sessions/snapshots"
 
 const hour = 3_600_000
 
@@ -19,8 +26,13 @@ export const snapshotOf = (key: Key, epoch: number, change: Partial<Snapshot> = 
   savedAt: 1_700_000_000_000,
   expiresAt: null,
   alarmAt: null,
+  user: null,
   ...change
 })
+
+/** The ids that a store lists. */
+export const idsOf = (store: SnapshotStore["Service"], options: ListOptions) =>
+  Effect.map(store.list(options), (heads) => heads.map(({ id }) => id))
 
 /** The store of the test, with the operations on one key at hand. */
 const testing = Effect.gen(function*() {
@@ -40,7 +52,14 @@ const letters = ["a", "b", "c", "d"]
 const Id = Schema.Literals(letters)
 const Time = Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })))
 const Owner = Schema.Literals([0, 1, 2])
-const Write = Schema.Struct({ id: Id, step: Schema.Literals([-1, 0, 1, 1, 1]), alarmAt: Time, expiresAt: Time })
+const users = ["ada", "bob", ""]
+const Write = Schema.Struct({
+  id: Id,
+  step: Schema.Literals([-1, 0, 1, 1, 1]),
+  alarmAt: Time,
+  expiresAt: Time,
+  user: Schema.NullOr(Schema.Literals(users))
+})
 const Operation = Schema.Union([
   Schema.Struct({ does: Schema.Literal("claim"), owner: Owner, id: Id }),
   Schema.Struct({ does: Schema.Literal("save"), owner: Owner, writes: Schema.Array(Write) }),
@@ -56,7 +75,9 @@ const eachOnce = <A>(all: ReadonlyArray<A>, idOf: (one: A) => string): Array<A> 
 const view = Effect.fnUntraced(function*(store: SnapshotStore["Service"], kind: string) {
   return {
     kept: yield* Effect.forEach(letters, (id) => store.peek({ kind, id })),
-    ids: yield* store.list(kind, { limit: 100 }),
+    stats: yield* Effect.forEach(letters, (id) => store.stat({ kind, id })),
+    all: yield* store.list({ kind, limit: 100 }),
+    ofUsers: yield* Effect.forEach(users, (user) => store.list({ kind, user, limit: 100 })),
     due: yield* store.alarms(kind, 5, 3),
     next: yield* store.nextAlarm(kind)
   }
@@ -169,7 +190,7 @@ export const describeStore = <E>(
         }
         const gone = yield* store.remove(keys.map((key, i) => ({ ...key, epoch: old[i]! })))
         assert.deepStrictEqual(gone, keys.map((key, i) => !isFenced(key, i)))
-        assert.deepStrictEqual(yield* store.list(kind, { limit: 1000 }), [])
+        assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 1000 }), [])
       }))
 
     it.effect("does nothing for an empty batch, and dies of a key that is named twice", () =>
@@ -181,7 +202,7 @@ export const describeStore = <E>(
         for (const exit of [yield* Effect.exit(store.save(twice)), yield* Effect.exit(store.remove(twice))]) {
           assert.isTrue(Exit.hasDies(exit))
         }
-        assert.deepStrictEqual(yield* store.list(key.kind, { limit: 10 }), [])
+        assert.deepStrictEqual(yield* idsOf(store, { kind: key.kind, limit: 10 }), [])
       }))
 
     it.effect("ends an epoch with a remove: a save of it that comes late is refused", () =>
@@ -246,7 +267,7 @@ export const describeStore = <E>(
         const snapshots = keys.map((key, i) => snapshotOf(key, 1, { body: `${i}`, alarmAt: i + 1 }))
         assert.isTrue((yield* store.save(snapshots)).every((written) => written))
         for (const [i, key] of keys.entries()) assert.deepStrictEqual(yield* kept(key), snapshots[i])
-        assert.deepStrictEqual(yield* store.list(kind, { limit: 1000 }), ids.toSorted())
+        assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 1000 }), ids.toSorted())
         const due = yield* store.alarms(kind.toUpperCase(), 1000, 1000)
         assert.deepStrictEqual(due.map(({ id }) => id), ids)
       }))
@@ -338,7 +359,7 @@ export const describeStore = <E>(
         yield* save(first)
         yield* store.setAside(first, "the state does not decode")
         assert.isUndefined(yield* kept(key))
-        assert.deepStrictEqual(yield* store.list(kind, { limit: 10 }), [])
+        assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 10 }), [])
         assert.deepStrictEqual(yield* store.alarms(kind, 10, 10), [])
         assert.deepStrictEqual(yield* mine, [{ snapshot: first, reason: "the state does not decode" }])
         // The owner is still the owner, and begins anew.
@@ -410,19 +431,103 @@ export const describeStore = <E>(
         yield* store.claim({ kind, id: "only claimed" }, 1)
         const found: Array<string> = []
         for (let after: string | undefined;; after = found.at(-1)) {
-          const page = yield* store.list(kind, { after, limit: 999 })
+          const page = yield* idsOf(store, { kind, after, limit: 999 })
           assert.isAtMost(page.length, 999)
           if (page.length === 0) break
           found.push(...page)
         }
         assert.deepStrictEqual(found, ids.toSorted())
-        assert.deepStrictEqual(yield* store.list(kind, { limit: 0 }), [])
-        assert.deepStrictEqual(yield* store.list(newKind(), { limit: 10 }), [])
+        assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 0 }), [])
+        assert.deepStrictEqual(yield* idsOf(store, { kind: newKind(), limit: 10 }), [])
         // What comes and goes meanwhile is seen.
         yield* store.save([snapshotOf({ kind, id: "0-new" }, 1)])
         yield* store.remove([{ kind, id: found[0]!, epoch: 1 }])
-        const now = yield* store.list(kind, { limit: 2 })
+        const now = yield* idsOf(store, { kind, limit: 2 })
         assert.deepStrictEqual(now, [...found.slice(1, 4), "0-new"].toSorted().slice(0, 2))
+      }))
+
+    it.effect("tells what is known of a key without its body, and who owns it", () =>
+      Effect.gen(function*() {
+        const { key, remove, save, store } = yield* testing
+        const stat = Effect.map(store.stat(key), Option.getOrUndefined)
+        assert.isUndefined(yield* stat)
+        const { epoch } = yield* store.claim(key, 1)
+        assert.deepStrictEqual(yield* stat, { epoch, head: Option.none() })
+        const snapshot = snapshotOf(key, epoch, { expiresAt: 9, alarmAt: 8, format: 7, version: 6, user: "ada" })
+        yield* save(snapshot)
+        const { body: _, ...head } = snapshot
+        assert.deepStrictEqual(yield* stat, { epoch, head: Option.some(head) })
+        const next = yield* store.claim(key, 1)
+        assert.deepStrictEqual(yield* stat, { epoch: next.epoch, head: Option.some(head) })
+        yield* remove(key, next.epoch)
+        assert.deepStrictEqual(yield* stat, { epoch: next.epoch, head: Option.none() })
+      }))
+
+    it.effect("lists what belongs to a user, as it was written last", () =>
+      Effect.gen(function*() {
+        const { kind, remove, save, store } = yield* testing
+        const other = newKind()
+        const names = ["ada", "", "a/b", "=ada", "\u0000\uD800é", "x".repeat(5_000)]
+        const snapshots = names.flatMap((user, i) => [
+          snapshotOf({ kind, id: `${i}b` }, 1, { user }),
+          snapshotOf({ kind, id: `${i}a` }, 1, { user, version: 5, format: 3, expiresAt: 4, alarmAt: 2 })
+        ])
+        yield* store.save([...snapshots, snapshotOf({ kind, id: "nobody" }, 1)])
+        yield* save(snapshotOf({ kind: other, id: "0a" }, 1, { user: "ada" }))
+        const of = (user: string) => idsOf(store, { kind, user, limit: 10 })
+        for (const [i, user] of names.entries()) {
+          assert.deepStrictEqual(yield* of(user), [`${i}a`, `${i}b`])
+          assert.strictEqual((yield* store.peek({ kind, id: `${i}a` })).pipe(Option.getOrThrow).user, user)
+        }
+        const [head] = yield* store.list({ kind, user: "ada", limit: 1 })
+        const { body: _, ...expected } = snapshots[1]!
+        assert.deepStrictEqual(head, expected)
+        assert.deepStrictEqual(yield* of("x".repeat(4_999)), [])
+        assert.deepStrictEqual(yield* of("nobody"), [])
+        // It belongs to another, to nobody, or is gone, expired, or set aside.
+        yield* save(snapshotOf({ kind, id: "0a" }, 1, { version: 9, user: "bob" }))
+        yield* save(snapshotOf({ kind, id: "0b" }, 1, { version: 9 }))
+        assert.deepStrictEqual([yield* of("ada"), yield* of("bob")], [[], ["0a"]])
+        assert.isFalse(yield* save(snapshotOf({ kind, id: "0a" }, 1, { version: 8, user: "ada" })))
+        assert.deepStrictEqual([yield* of("ada"), yield* of("bob")], [[], ["0a"]])
+        yield* remove({ kind, id: "0a" }, 1)
+        yield* store.setAside(snapshots[2]!, "unreadable")
+        yield* store.sweep(5)
+        assert.deepStrictEqual([yield* of("bob"), yield* of(""), yield* of("a/b")], [[], [], ["2b"]])
+        const aside = (yield* store.aside).find(({ snapshot }) => snapshot.kind === kind)
+        assert.deepStrictEqual(aside?.snapshot, snapshots[2]!)
+        yield* save(snapshotOf({ kind, id: "0b" }, 2, { user: "ada" }))
+        assert.deepStrictEqual(yield* of("ada"), ["0b"])
+        assert.deepStrictEqual(yield* idsOf(store, { kind: other, user: "ada", limit: 10 }), ["0a"])
+      }))
+
+    it.effect("lists in pages what begins with a text, of all or of a user", () =>
+      Effect.gen(function*() {
+        const { kind, store } = yield* testing
+        const ids = ["a", "a:", "a:1", "a:2", "a:~", "a:~~", "a;", "b", "a:3"].filter((id) => !id.includes(";"))
+        yield* store.save(ids.map((id, i) => snapshotOf({ kind, id }, 1, { user: i % 2 === 0 ? "ada" : "bob" })))
+        const pages = Effect.fnUntraced(function*(options: Omit<ListOptions, "kind">) {
+          const found: Array<Head> = []
+          for (let after = options.after;; after = found.at(-1)!.id) {
+            const page = yield* store.list({ kind, ...options, after })
+            assert.isAtMost(page.length, options.limit)
+            if (page.length === 0) return found.map(({ id }) => id)
+            found.push(...page)
+          }
+        })
+        for (const limit of [1, 2, 100]) {
+          for (const user of [undefined, "ada", "bob"]) {
+            const all = ids.filter((_, i) => user === undefined || (user === "ada") === (i % 2 === 0)).toSorted()
+            for (const prefix of [undefined, "", "a", "a:", "a:~", "c", "é", "\u0000"]) {
+              const fit = all.filter((id) => id.startsWith(prefix ?? ""))
+              assert.deepStrictEqual(yield* pages({ prefix, user, limit }), fit)
+              for (const after of ["", "A", "a:1", "a:15", "b", "z"]) {
+                assert.deepStrictEqual(yield* pages({ prefix, user, limit, after }), fit.filter((id) => id > after))
+              }
+            }
+          }
+        }
+        assert.deepStrictEqual(yield* store.list({ kind, user: "ada", limit: 0 }), [])
       }))
 
     it.effect("sweeps what has expired before a time, and leaves its owner the owner", () =>
@@ -441,7 +546,7 @@ export const describeStore = <E>(
         assert.isDefined(yield* kept(early!))
         assert.strictEqual(yield* store.sweep(now), 1)
         assert.strictEqual(yield* store.sweep(now), 0)
-        assert.deepStrictEqual(yield* store.list(kind, { limit: 9 }), ["exact", "never"])
+        assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 9 }), ["exact", "never"])
         assert.isTrue(Option.isNone(yield* store.nextAlarm(kind)))
         assert.isFalse(yield* save(snapshotOf(early!, epoch - 1)))
         assert.isTrue(yield* save(snapshotOf(early!, epoch, { version: 0, expiresAt: now + 5 })))
@@ -458,7 +563,7 @@ export const describeStore = <E>(
             snapshotOf({ kind: i % 2 ? kind : other, id: `${i}` }, 1, { expiresAt: i }))
         )
         assert.strictEqual(yield* store.sweep(1000), 1000)
-        assert.lengthOf(yield* store.list(kind, { limit: 1000 }), 100)
+        assert.lengthOf(yield* idsOf(store, { kind, limit: 1000 }), 100)
         assert.strictEqual(yield* store.sweep(2000), 200)
       }))
 
@@ -515,11 +620,12 @@ export const describeStore = <E>(
               break
             }
             case "save": {
-              const snapshots = eachOnce(operation.writes, ({ id }) => id).map(({ alarmAt, expiresAt, id, step }) => {
+              const snapshots = eachOnce(operation.writes, ({ id }) => id).map(({ step, ...write }) => {
+                const { id } = write
                 const epoch = epochOf(operation.owner, id)
                 const version = Math.max(0, (versions.get(`${id}${epoch}`) ?? 0) + step)
                 versions.set(`${id}${epoch}`, version)
-                return snapshotOf({ kind, id }, epoch, { version, alarmAt, expiresAt, body: `${operation.owner}` })
+                return snapshotOf({ kind, id }, epoch, { ...write, version, body: `${operation.owner}` })
               })
               assert.deepStrictEqual(yield* store.save(snapshots), yield* model.save(snapshots))
               break

@@ -4,7 +4,7 @@ import { Context, Effect, Exit, FileSystem, Layer, Option, PlatformError, Scope 
 import { FileStore, SnapshotStore } from "effect-sessions/snapshots"
 import { readdirSync } from "node:fs"
 import * as Child from "./Child.ts"
-import { describeStore, snapshotOf } from "./contract.ts"
+import { describeStore, idsOf, snapshotOf } from "./contract.ts"
 import { keysOfWriter } from "./rounds.ts"
 
 const PlatformLayer = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
@@ -56,7 +56,7 @@ describe("FileStore", () => {
       yield* using(directory, (store) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* store.peek(key), Option.some(first))
-          assert.deepStrictEqual(yield* store.list("cart", { limit: 10 }), ["a", "b"])
+          assert.deepStrictEqual(yield* idsOf(store, { kind: "cart", limit: 10 }), ["a", "b"])
           assert.deepStrictEqual((yield* store.alarms("cart", 100, 10)).map(({ id }) => id), ["b", "a"])
           assert.deepStrictEqual(yield* store.save([snapshotOf(removed, 9)]), [false])
           assert.strictEqual((yield* store.claim({ kind: "cart", id: "claimed" }, 1)).epoch, 1001)
@@ -66,7 +66,7 @@ describe("FileStore", () => {
         }))
       assert.lengthOf(snapshotFiles(directory), 1)
       yield* using(directory, (store) =>
-        Effect.map(store.list("cart", { limit: 10 }), (ids) => assert.deepStrictEqual(ids, ["b"])))
+        Effect.map(idsOf(store, { kind: "cart", limit: 10 }), (ids) => assert.deepStrictEqual(ids, ["b"])))
     }).pipe(test))
 
   it.live("belongs to one Layer at a time, also within a process", () =>
@@ -162,7 +162,10 @@ describe("FileStore", () => {
         if (damage !== "end") yield* fs.writeFileString(file!, "damaged")
         yield* using(directory, (store) =>
           Effect.gen(function*() {
-            const ids = [...(yield* store.list("cart", { limit: 99 })), ...(yield* store.list("Cart", { limit: 99 }))]
+            const ids = [
+              ...(yield* idsOf(store, { kind: "cart", limit: 99 })),
+              ...(yield* idsOf(store, { kind: "Cart", limit: 99 }))
+            ]
             assert.lengthOf(ids, damage === "end" ? 19 : 18)
             assert.lengthOf(yield* store.aside, damage === "end" ? 0 : 1)
             assert.isTrue(Option.isSome(yield* store.nextAlarm("cart")))

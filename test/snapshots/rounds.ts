@@ -13,5 +13,6 @@ export const roundOf = (epoch: number, round: number): Array<Snapshot> =>
     body: `${epoch}/${round}/é;`.repeat(1 + (((round * 7919 + i * 104_729) % 97) ** 2)),
     savedAt: round,
     expiresAt: 1e15 + round,
-    alarmAt: epoch * 1_000_000 + round
+    alarmAt: epoch * 1_000_000 + round,
+    user: null
   }))

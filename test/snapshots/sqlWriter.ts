@@ -13,7 +13,7 @@ const program = Effect.gen(function*() {
   // Both are there before either begins.
   yield* store.claim({ kind: "ready", id: name }, 1)
   yield* store.save([{ ...snapshot(0, 0), kind: "ready", id: name, epoch: 10 }])
-  while ((yield* store.list("ready", { limit: 2 })).length < 2) yield* Effect.sleep(5)
+  while ((yield* store.list({ kind: "ready", limit: 2 })).length < 2) yield* Effect.sleep(5)
 
   const asked = new AbortController()
   process.once("SIGTERM", () => asked.abort())
@@ -46,7 +46,8 @@ const snapshot = (epoch: number, version: number) => ({
   body: `${name} ${epoch} ${version}`,
   savedAt: 0,
   expiresAt: null,
-  alarmAt: null
+  alarmAt: null,
+  user: null
 })
 
 const StoreLayer = SqlStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 4 })))

@@ -369,6 +369,7 @@ describe("start", () => {
       | "SessionsClosed"
       | "StoreUnavailable"
       | "SnapshotUnreadable"
+      | "RestoreFailed"
     >()
   })
 
@@ -561,7 +562,7 @@ describe("a session as its handlers see it", () => {
 
 describe("watching", () => {
   it("streams the state, or what is selected of it", () => {
-    type Watched = SessionError.SessionNotFound | SessionError.SessionEnded
+    type Watched = SessionError.ReachError | SessionError.SessionEnded
     compiled(() => {
       expectTypeOf(cart.changes()).toEqualTypeOf<Stream.Stream<State, Watched>>()
       expectTypeOf(cart.changes((state) => state.items.length)).toEqualTypeOf<Stream.Stream<number, Watched>>()
@@ -571,10 +572,10 @@ describe("watching", () => {
         // @ts-expect-error the equivalence is of what is selected
         cart.changes((state) => state.items, { equivalence })
       ]
-      expectTypeOf(cart.state).toEqualTypeOf<Effect.Effect<State, SessionError.SessionNotFound>>()
-      expectTypeOf(cart.awaitEnd).toEqualTypeOf<Effect.Effect<EndReason.EndReason, SessionError.SessionNotFound>>()
+      expectTypeOf(cart.state).toEqualTypeOf<Effect.Effect<State, SessionError.ReachError>>()
+      expectTypeOf(cart.awaitEnd).toEqualTypeOf<Effect.Effect<EndReason.EndReason, SessionError.ReachError>>()
       expectTypeOf(cart.info).toEqualTypeOf<
-        Effect.Effect<SessionRef.SessionInfo<State>, SessionError.SessionNotFound>
+        Effect.Effect<SessionRef.SessionInfo<State>, SessionError.ReachError>
       >()
       return same
     })
@@ -596,7 +597,7 @@ describe("Sessions", () => {
           >
         >()
         expectTypeOf(sessions.get({ kind: "Cart", id: "ada" })).toEqualTypeOf<
-          Effect.Effect<SessionRef.Any, SessionError.SessionNotFound>
+          Effect.Effect<SessionRef.Any, SessionError.ReachError>
         >()
       })
     )

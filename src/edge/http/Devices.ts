@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as EndReason from "../../contract/EndReason.ts"
+import type { LoadError } from "../../contract/SessionError.ts"
 import type { Any as AnyRef } from "../../contract/SessionRef.ts"
 import { Sessions } from "../../runtime/Sessions.ts"
 import { Connections } from "./Connections.ts"
@@ -38,11 +39,11 @@ export interface Device {
 /** The sessions of a user that have a cookie. */
 const found = (
   user: string
-): Effect.Effect<Array<{ readonly ref: AnyRef; readonly device: Device }>, never, Sessions> =>
+): Effect.Effect<Array<{ readonly ref: AnyRef; readonly device: Device }>, LoadError, Sessions> =>
   Effect.gen(function*() {
     const all: Array<{ readonly ref: AnyRef; readonly device: Device }> = []
     for (const ref of yield* (yield* Sessions).ofUser(user)) {
-      const info = yield* Effect.option(ref.info)
+      const info = yield* Effect.catchTag(Effect.asSome(ref.info), "SessionNotFound", () => Effect.succeedNone)
       const noted = info._tag === "Some" ? Noted.deviceOf(info.value) : undefined
       if (info._tag === "None" || noted === undefined) continue
       const { connections, id, kind, lastActiveAt, startedAt } = info.value
@@ -58,7 +59,7 @@ const found = (
  * @since 0.1.0
  * @category operations
  */
-export const list = (user: string): Effect.Effect<Array<Device>, never, Sessions> =>
+export const list = (user: string): Effect.Effect<Array<Device>, LoadError, Sessions> =>
   Effect.map(found(user), (all) => all.map(({ device }) => device).sort((a, b) => b.lastActiveAt - a.lastActiveAt))
 
 /**
@@ -67,7 +68,7 @@ export const list = (user: string): Effect.Effect<Array<Device>, never, Sessions
  * @since 0.1.0
  * @category operations
  */
-export const end = (user: string, id: string): Effect.Effect<boolean, never, Sessions> =>
+export const end = (user: string, id: string): Effect.Effect<boolean, LoadError, Sessions> =>
   Effect.flatMap(found(user), (all) => {
     const match = all.find(({ device }) => device.id === id)
     return match === undefined ? Effect.succeed(false) : match.ref.end({ reason: revoked })
@@ -84,7 +85,7 @@ export const end = (user: string, id: string): Effect.Effect<boolean, never, Ses
 export const endAll = (
   user: string,
   options?: { readonly except?: string | undefined }
-): Effect.Effect<number, never, Sessions | Connections> =>
+): Effect.Effect<number, LoadError, Sessions | Connections> =>
   Effect.gen(function*() {
     const except = options?.except
     const others = (yield* found(user)).filter(({ device }) => device.id !== except)

@@ -34,7 +34,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import type * as Session from "../../contract/Session.ts"
-import type { SessionErrorLike, SessionNotFound, StartError } from "../../contract/SessionError.ts"
+import type { LoadError, ReachError, SessionErrorLike, StartError } from "../../contract/SessionError.ts"
 import * as SessionId from "../../contract/SessionId.ts"
 import type { SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
 import * as ClientAddress from "./ClientAddress.ts"
@@ -78,10 +78,10 @@ export type StartRefused = Exclude<StartError, { readonly _tag: "InvalidSessionI
  */
 export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in out Args, in out E> {
   /** The session whose cookie the request carries, if it lives. Counts as activity. */
-  readonly find: Effect.Effect<Option.Option<SessionRef<State, Protocol>>>
+  readonly find: Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
 
   /** `find`, or fails with `NoSession`. */
-  readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession>
+  readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError>
 
   /** `find`, or starts one and gives a cookie for it. Fails as the start of a session does, see `SessionKind.start`. */
   start(...options: Session.StartArg<Args>): Effect.Effect<SessionRef<State, Protocol>, E | StartRefused>
@@ -95,10 +95,10 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   rotate(options?: {
     readonly user?: string | undefined
     readonly cut?: "others" | "all" | undefined
-  }): Effect.Effect<SessionRef<State, Protocol>, NoSession>
+  }): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError>
 
   /** Ends the session, which cuts its connections, and takes the cookie back. `false` when there was none. */
-  readonly end: Effect.Effect<boolean>
+  readonly end: Effect.Effect<boolean, LoadError>
 
   /**
    * A stream for an answer that stays open: as long as it runs the client counts as connected, and it is cut when the
@@ -106,18 +106,20 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
    */
   hold<A, E2, R>(
     stream: Stream.Stream<A, E2, R>
-  ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | TooManyConnections>
+  ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | LoadError | TooManyConnections>
 
   /**
    * `hold` for connections that are not streams, such as sockets: the client counts as connected for as long as the
    * Scope lives, and `cut` is called when the cookie is replaced. Watch the session to learn of its end.
    */
-  connect(cut: () => void): Effect.Effect<SessionRef<State, Protocol>, NoSession | TooManyConnections, Scope.Scope>
+  connect(
+    cut: () => void
+  ): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError | TooManyConnections, Scope.Scope>
 
   /**
    * What a token can say to be bound to this session and cookie: see `bound`.
    */
-  readonly binding: Effect.Effect<string, NoSession>
+  readonly binding: Effect.Effect<string, NoSession | LoadError>
 }
 
 /**
@@ -305,7 +307,7 @@ export const make = <D extends AnyKind>(
 export const bound = <State, Protocol extends Rpc.Any, Args, E>(
   kind: Session.SessionKind<State, Protocol, Args, E>,
   binding: string
-): Effect.Effect<SessionRef<State, Protocol>, NoSession> => {
+): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError> => {
   const dot = binding.indexOf(".")
   return Effect.gen(function*() {
     const found = yield* kind.find(binding.slice(0, dot))
@@ -346,7 +348,13 @@ interface Services {
 type Ref = SessionRef<any, any>
 
 /** Whose connections are counted together. */
-const ownerOf = (ref: Ref): Effect.Effect<string, SessionNotFound> => Effect.map(ref.info, ({ user }) => user ?? ref.id)
+const ownerOf = (ref: Ref): Effect.Effect<string, ReachError> => Effect.map(ref.info, ({ user }) => user ?? ref.id)
+
+const noneIfGone = (error: ReachError) => error._tag === "SessionNotFound" ? Effect.succeedNone : Effect.fail(error)
+
+/** It is good to know, and no reason to write at once. */
+const noteDevice = (ref: Ref, device: Noted.Device) =>
+  Effect.catchTag(ref.setMetadata(Noted.noteDevice(device), { durable: false }), "InvalidMetadata", Effect.die)
 
 class RequestSession implements HttpSession<any, any, any, any> {
   private readonly services: Services
@@ -371,7 +379,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     return this.services.clock.currentTimeMillisUnsafe()
   }
 
-  get find(): Effect.Effect<Option.Option<Ref>> {
+  get find(): Effect.Effect<Option.Option<Ref>, LoadError> {
     return Effect.suspend(() => {
       if (this.current !== undefined) return Effect.succeedSome(this.current)
       const credential = this.services.cookie.read(this.request, this.now)
@@ -387,9 +395,9 @@ class RequestSession implements HttpSession<any, any, any, any> {
   }
 
   /** A session that ends between two steps is one that there is not. */
-  private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>> {
+  private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>, LoadError> {
     return Effect.matchEffect(ref.info, {
-      onFailure: () => Effect.succeedNone,
+      onFailure: noneIfGone,
       onSuccess: (info) => this.recognise(ref, info, credential)
     })
   }
@@ -399,7 +407,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     ref: Ref,
     info: SessionInfo,
     credential: Credential
-  ): Effect.Effect<Option.Option<Ref>> {
+  ): Effect.Effect<Option.Option<Ref>, LoadError> {
     const known = Noted.ticketOf(info)
     if (known?.ticket !== credential.ticket) {
       // A ticket that we signed for this session and that is not its own was replaced: by the last rotation or before.
@@ -410,16 +418,16 @@ class RequestSession implements HttpSession<any, any, any, any> {
     this.ticket = credential.ticket
     const { address, agent } = this
     const device = Noted.deviceOf(info)
-    let noted: Effect.Effect<unknown, SessionNotFound> = ref.touch
+    let noted: Effect.Effect<unknown, ReachError> = ref.touch
     if (device?.address !== address || device?.agent !== agent) {
-      noted = Effect.andThen(noted, ref.setMetadata(Noted.noteDevice({ address, agent })))
+      noted = Effect.andThen(noted, noteDevice(ref, { address, agent }))
     }
     const lifetime = (info.expiresAt ?? Infinity) - info.lastActiveAt
     if (credential.expires - this.now < lifetime / 2) noted = Effect.andThen(noted, this.giveCookie(ref, credential))
-    return Effect.match(noted, { onFailure: () => Option.none(), onSuccess: () => Option.some(ref) })
+    return Effect.matchEffect(noted, { onFailure: noneIfGone, onSuccess: () => Effect.succeedSome(ref) })
   }
 
-  get get(): Effect.Effect<Ref, NoSession> {
+  get get(): Effect.Effect<Ref, NoSession | LoadError> {
     return Effect.flatMap(this.find, Option.match({ onNone: () => noSession, onSome: Effect.succeed }))
   }
 
@@ -460,7 +468,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
   private giveCookie(
     ref: Ref,
     { id, ticket }: Pick<Credential, "id" | "ticket">
-  ): Effect.Effect<void, SessionNotFound> {
+  ): Effect.Effect<void, ReachError> {
     return Effect.flatMap(
       ref.info,
       ({ expiresAt = Infinity }) =>
@@ -470,12 +478,16 @@ class RequestSession implements HttpSession<any, any, any, any> {
 
   rotate(
     options?: { readonly user?: string | undefined; readonly cut?: "others" | "all" | undefined }
-  ): Effect.Effect<Ref, NoSession> {
+  ): Effect.Effect<Ref, NoSession | LoadError> {
     return Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
       const ticket = yield* SessionId.make
       const { address, agent } = this
-      yield* ref.setMetadata(Noted.noteTicket({ ticket, rotatedAt: this.now }))
+      yield* Effect.catchTag(
+        ref.setMetadata(Noted.noteTicket({ ticket, rotatedAt: this.now })),
+        "InvalidMetadata",
+        Effect.die
+      )
       this.ticket = ticket
       const { user: before } = yield* ref.info
       const user = options !== undefined && "user" in options ? options.user : before
@@ -491,16 +503,16 @@ class RequestSession implements HttpSession<any, any, any, any> {
     }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
   }
 
-  get end(): Effect.Effect<boolean> {
+  get end(): Effect.Effect<boolean, LoadError> {
     return Effect.flatMap(this.find, (found) => {
       this.current = undefined
-      const ended = Option.isSome(found) ? found.value.end() : Effect.succeed(false)
+      const ended: Effect.Effect<boolean, LoadError> = Option.isSome(found) ? found.value.end() : Effect.succeed(false)
       // Whoever comes with a cookie that was just replaced has a new one on its way, which must stay.
       return Effect.tap(ended, () => this.superseded ? Effect.void : this.services.cookie.takeBack(this.request))
     })
   }
 
-  connect(cut: () => void): Effect.Effect<Ref, NoSession | TooManyConnections, Scope.Scope> {
+  connect(cut: () => void): Effect.Effect<Ref, NoSession | LoadError | TooManyConnections, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
       const { address, agent, ticket } = this
@@ -513,7 +525,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
 
   hold<A, E, R>(
     stream: Stream.Stream<A, E, R>
-  ): Effect.Effect<Stream.Stream<A, E, R>, NoSession | TooManyConnections> {
+  ): Effect.Effect<Stream.Stream<A, E, R>, NoSession | LoadError | TooManyConnections> {
     return Effect.gen({ self: this }, function*() {
       yield* this.services.connections.check(yield* ownerOf(yield* this.get))
       const held = Effect.gen({ self: this }, function*() {
@@ -527,7 +539,7 @@ class RequestSession implements HttpSession<any, any, any, any> {
     }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
   }
 
-  get binding(): Effect.Effect<string, NoSession> {
+  get binding(): Effect.Effect<string, NoSession | LoadError> {
     return Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
       const known = Noted.ticketOf(yield* ref.info)

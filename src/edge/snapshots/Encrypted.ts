@@ -1,9 +1,10 @@
 /**
  * Encrypts the bodies of snapshots before any store gets them.
  *
- * Bodies are encrypted with AES-256-GCM, and bound to the kind, id, epoch, version and format of their snapshot, so that
- * nobody who can write to the store can change them, or pass one off as another. What the store works with stays
- * readable: kinds, ids, epochs, versions and times. It can still give an older snapshot than the last, or none.
+ * Bodies are encrypted with AES-256-GCM, and bound to the kind, id, epoch, version, format and user of their snapshot, so
+ * that nobody who can write to the store can change them, or pass one off as another. Users are encrypted so that the
+ * store can tell that two sessions of a kind belong to the same one, but not to whom. What else the store works with
+ * stays readable: kinds, ids, epochs, versions and times. It can still give an older snapshot than the last, or none.
  *
  * The first key encrypts, all decrypt: to rotate, put a new key in front, and take the old one away when all that it
  * encrypted was written again or has expired.
@@ -17,7 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { describe } from "../../contract/internal/describe.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { Encryption, importMaster, type MasterKey } from "./internal/encryption.ts"
 
 /**
@@ -90,16 +91,29 @@ const importKeys = Effect.fnUntraced(function*(
 
 const wrap = (store: SnapshotStore["Service"], encryption: Encryption): SnapshotStore["Service"] => {
   const encrypt = (snapshot: Snapshot) =>
-    Effect.promise(async () => ({ ...snapshot, body: await encryption.encrypt(snapshot.body, snapshot, "body") }))
+    Effect.promise(async () => ({
+      ...snapshot,
+      user: snapshot.user === null ? null : await encryption.encryptUser(snapshot.kind, snapshot.user),
+      body: await encryption.encrypt(snapshot.body, snapshot, "body")
+    }))
+
+  /** With the user as the program knows it. */
+  const named = async <H extends Head>(head: H): Promise<H> =>
+    head.user === null ? head : { ...head, user: await encryption.decryptUser(head.kind, head.user) }
+
+  const decryptHead = (head: Head) => head.user === null ? Effect.succeed(head) : Effect.promise(() => named(head))
 
   const decrypt = (operation: string) => (snapshot: Snapshot): Effect.Effect<Snapshot, SnapshotStoreError> =>
     Effect.tryPromise({
-      try: async () => ({ ...snapshot, body: await encryption.decrypt(snapshot.body, snapshot, "body") }),
+      try: async () => {
+        const shown = await named(snapshot)
+        return { ...shown, body: await encryption.decrypt(snapshot.body, shown, "body") }
+      },
       catch: (error) => {
         const { epoch, id, kind, version } = snapshot
         const message = `the snapshot of ${kind}/${id} cannot be decrypted: ${describe(error)}`
         const cause = new UnreadableSnapshot({ kind, id, epoch, version, message })
-        return new SnapshotStoreError({ operation, message, cause })
+        return new SnapshotStoreError({ operation, message, cause, scope: "key" })
       }
     })
 
@@ -121,6 +135,34 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
 
     peek: (key) => Effect.flatMap(store.peek(key), (snapshot) => decryptOption("peek", snapshot)),
 
+    stat: (key) =>
+      Effect.flatMap(store.stat(key), (stat) =>
+        Option.isSome(stat) && Option.isSome(stat.value.head)
+          ? Effect.map(
+            decryptHead(stat.value.head.value),
+            (head) => Option.some({ ...stat.value, head: Option.some(head) })
+          )
+          : Effect.succeed(stat)),
+
+    list: (options) => {
+      const { kind, limit, user } = options
+      if (user === undefined) {
+        return Effect.flatMap(store.list(options), (heads) => Effect.forEach(heads, decryptHead))
+      }
+      // Each key has encrypted those that it has.
+      return Effect.map(
+        Effect.flatMap(
+          Effect.promise(() => encryption.allOfUser(kind, user)),
+          (users) => Effect.forEach(users, (user) => store.list({ ...options, user }))
+        ),
+        (pages) =>
+          pages.flat().sort((a, b) => a.id < b.id ? -1 : 1).slice(0, Math.max(0, limit)).map((head) => ({
+            ...head,
+            user
+          }))
+      )
+    },
+
     // What is wrong with a snapshot often quotes it.
     setAside: (snapshot, reason) =>
       Effect.flatMap(
@@ -132,7 +174,7 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
       Effect.forEach(all, ({ reason, snapshot }) =>
         Effect.gen(function*() {
           const shown = yield* Effect.orElseSucceed(
-            Effect.tryPromise(() => encryption.decrypt(reason, snapshot, "reason")),
+            Effect.tryPromise(async () => encryption.decrypt(reason, await named(snapshot), "reason")),
             () => reason
           )
           return yield* Effect.match(decrypt("aside")(snapshot), {

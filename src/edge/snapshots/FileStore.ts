@@ -19,16 +19,22 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import {
+  type Head,
+  type Key,
+  type Snapshot,
+  SnapshotStore,
+  type SnapshotStoreError
+} from "../../contract/SnapshotStore.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
 import { type Aside, identity, inOrder } from "./internal/Aside.ts"
 import * as DirectoryLock from "./internal/DirectoryLock.ts"
 import { asideOf } from "./internal/fileName.ts"
 import { type HeadText, Journal, type Operation, replay } from "./internal/Journal.ts"
 import { KeyLocks } from "./internal/KeyLocks.ts"
-import { eachOnce, failed } from "./internal/operations.ts"
+import { eachOnce, failed, headOf } from "./internal/operations.ts"
 import { SnapshotFiles } from "./internal/SnapshotFiles.ts"
-import { type Entry, type Head, SnapshotIndex } from "./internal/SnapshotIndex.ts"
+import { type Entry, SnapshotIndex } from "./internal/SnapshotIndex.ts"
 
 /**
  * Options of the store.
@@ -82,7 +88,20 @@ export const layer = (
   FileSystem.FileSystem | Path.Path
 > => Layer.effect(SnapshotStore, make(options))
 
-const headOf = ({ alarmAt, epoch, expiresAt, version }: Head): HeadText => [epoch, version, expiresAt, alarmAt]
+const textOf = ({ alarmAt, epoch, expiresAt, format, savedAt, user, version }: Head): HeadText => [
+  epoch,
+  version,
+  format,
+  savedAt,
+  expiresAt,
+  alarmAt,
+  user
+]
+
+const fromText = (kind: string, id: string, text: HeadText): Head => {
+  const [epoch, version, format, savedAt, expiresAt, alarmAt, user] = text
+  return { kind, id, epoch, version, format, savedAt, expiresAt, alarmAt, user }
+}
 
 /** What the journal says of a key. */
 const operationOf = (entry: Entry<Head>): Operation => [
@@ -91,7 +110,7 @@ const operationOf = (entry: Entry<Head>): Operation => [
   entry.epoch,
   entry.ended ? 1 : 0,
   entry.touchedAt,
-  entry.snapshot === undefined ? null : headOf(entry.snapshot)
+  entry.snapshot === undefined ? null : textOf(entry.snapshot)
 ]
 
 const apply = (index: SnapshotIndex<Head>, operation: Operation): void => {
@@ -101,10 +120,7 @@ const apply = (index: SnapshotIndex<Head>, operation: Operation): void => {
     if (entry !== undefined) index.forget(entry)
   } else {
     const [kind, id, epoch, ended, touchedAt, head] = operation
-    const snapshot = head === null
-      ? undefined
-      : { epoch: head[0], version: head[1], expiresAt: head[2], alarmAt: head[3] }
-    index.set({ kind, id }, epoch, ended === 1, snapshot, touchedAt)
+    index.set({ kind, id }, epoch, ended === 1, head === null ? undefined : fromText(kind, id, head), touchedAt)
   }
 }
 
@@ -170,7 +186,8 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
     const id = key?.id ?? path.basename(file)
     const epoch = key === undefined ? 0 : index.get(key)?.epoch ?? 0
     const body = Buffer.from(bytes).toString()
-    const snapshot = { kind, id, epoch, version: 0, format: 0, body, savedAt: now, expiresAt: null, alarmAt: null }
+    const head = { kind, id, epoch, version: 0, format: 0, savedAt: now, expiresAt: null, alarmAt: null, user: null }
+    const snapshot = { ...head, body }
     const reason = `the file ${path.basename(file)} is damaged: ${why}`
     const name = `damaged-${now}-${asideOf(file)}`
     yield* putAside({ snapshot, reason }, name)
@@ -201,8 +218,8 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
         if (entry !== undefined) index.set(key, entry.epoch, entry.ended, undefined, now)
         return
       }
-      const { alarmAt, epoch, expiresAt, version } = snapshot.value
-      const head = { epoch, version, expiresAt, alarmAt }
+      const head = headOf(snapshot.value)
+      const { epoch } = head
       const isHigher = entry === undefined || epoch > entry.epoch
       index.set(key, isHigher ? epoch : entry.epoch, !isHigher && entry.ended, head, now)
     })
@@ -220,16 +237,17 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
       yield* files.forEachFile((found) =>
         Effect.gen(function*() {
           if (found._tag === "Damaged") return yield* setDamagedAside(found.file, found.bytes, found.why)
-          const { alarmAt, epoch, expiresAt, version } = found.snapshot
+          const { epoch } = found.snapshot
           const entry = index.get(found.snapshot)
           const isHigher = entry === undefined || epoch > entry.epoch
           const now = yield* Clock.currentTimeMillis
-          index.set(found.snapshot, isHigher ? epoch : entry.epoch, !isHigher && entry.ended, {
-            epoch,
-            version,
-            expiresAt,
-            alarmAt
-          }, now)
+          index.set(
+            found.snapshot,
+            isHigher ? epoch : entry.epoch,
+            !isHigher && entry.ended,
+            headOf(found.snapshot),
+            now
+          )
           if (entry !== undefined) known.delete(entry)
           // Epochs that were only claimed are not known any more.
           index.floor = Math.max(index.floor, epoch)
@@ -281,7 +299,7 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
           epoch,
           ended ? 1 : 0,
           now,
-          head === undefined ? null : headOf(head)
+          head === undefined ? null : textOf(head)
         ])
       )
       const exits = yield* Effect.forEach(
@@ -365,9 +383,7 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
               const kept = Option.getOrUndefined(snapshot)
               const epoch = Math.max(index.nextEpoch(key, atLeast), (kept?.epoch ?? 0) + 1)
               const now = yield* Clock.currentTimeMillis
-              const head = kept === undefined
-                ? undefined
-                : { epoch: kept.epoch, version: kept.version, expiresAt: kept.expiresAt, alarmAt: kept.alarmAt }
+              const head = kept === undefined ? undefined : headOf(kept)
               yield* change([key], () => ({ epoch, ended: false, head }), undefined, now)
               return { epoch, snapshot }
             })
@@ -388,11 +404,7 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
                 const accepted = snapshots.map((snapshot) => index.accepts(snapshot))
                 yield* change(
                   snapshots.filter((_, i) => accepted[i]),
-                  ({ alarmAt, epoch, expiresAt, version }) => ({
-                    epoch,
-                    ended: false,
-                    head: { epoch, version, expiresAt, alarmAt }
-                  }),
+                  (snapshot) => ({ epoch: snapshot.epoch, ended: false, head: headOf(snapshot) }),
                   (snapshot) => files.write(snapshot),
                   now
                 )
@@ -440,6 +452,14 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
             })
           )
         )
+      ),
+
+    stat: (key) =>
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(index.get(key)), ({ epoch, snapshot }) => ({
+          epoch,
+          head: Option.fromUndefinedOr(snapshot)
+        }))
       ),
 
     setAside: (snapshot, reason) =>
@@ -490,7 +510,7 @@ const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<
 
     nextAlarm: (kind) => Effect.sync(() => Option.fromNullishOr(index.alarms(kind, Infinity, 1)[0]?.snapshot?.alarmAt)),
 
-    list: (kind, page) => Effect.sync(() => index.list(kind, page)),
+    list: (options) => Effect.sync(() => index.list(options)),
 
     sweep: (now) =>
       whileHeld("sweep", attempt("sweep", Effect.tap(sweepExpired(now), () => forget(now - epochRetention))))

@@ -15,7 +15,7 @@ import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { type Snapshot, SnapshotStore } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { type Aside, identity, inOrder } from "./internal/Aside.ts"
-import { eachOnce } from "./internal/operations.ts"
+import { eachOnce, headOf } from "./internal/operations.ts"
 import { SnapshotIndex } from "./internal/SnapshotIndex.ts"
 
 const make = (epochRetention: number): SnapshotStore["Service"] => {
@@ -50,6 +50,14 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
 
     peek: (key) => Effect.sync(() => Option.fromUndefinedOr(index.get(key)?.snapshot)),
 
+    stat: (key) =>
+      Effect.sync(() =>
+        Option.map(Option.fromUndefinedOr(index.get(key)), ({ epoch, snapshot }) => ({
+          epoch,
+          head: Option.map(Option.fromUndefinedOr(snapshot), headOf)
+        }))
+      ),
+
     setAside: (snapshot, reason) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const name = identity(snapshot)
@@ -70,7 +78,7 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
 
     nextAlarm: (kind) => Effect.sync(() => Option.fromNullishOr(index.alarms(kind, Infinity, 1)[0]?.snapshot?.alarmAt)),
 
-    list: (kind, options) => Effect.sync(() => index.list(kind, options)),
+    list: (options) => Effect.sync(() => index.list(options).map(headOf)),
 
     sweep: (now) =>
       Effect.sync(() => {

@@ -15,10 +15,16 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redis from "effect/persistence/Redis"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import {
+  type Head,
+  type Key,
+  type Snapshot,
+  SnapshotStore,
+  type SnapshotStoreError
+} from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { type Aside, identity, inOrder } from "./internal/Aside.ts"
-import { eachOnce, failed, inChunks } from "./internal/operations.ts"
+import { eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
 import * as scripts from "./internal/redisScripts.ts"
 import { unescape } from "./internal/text.ts"
 
@@ -44,20 +50,27 @@ const maxKeys = 250
 const timeOf = (text: string | null | undefined): number | null =>
   text === null || text === undefined || text === "" ? null : Number(text)
 
-const toSnapshot = (key: Key, values: ReadonlyArray<string | null>): Option.Option<Snapshot> => {
-  const [epoch, version, format, body, savedAt, expiresAt, alarmAt] = values
-  return typeof body !== "string" ? Option.none() : Option.some({
+const toHead = (key: Key, values: ReadonlyArray<string | null>): Option.Option<Head> => {
+  const [epoch, version, format, savedAt, expiresAt, alarmAt, user] = values
+  return typeof epoch !== "string" ? Option.none() : Option.some({
     kind: key.kind,
     id: key.id,
     epoch: Number(epoch),
     version: Number(version),
     format: Number(format),
-    body: unescape(body),
     savedAt: Number(savedAt),
     expiresAt: timeOf(expiresAt),
-    alarmAt: timeOf(alarmAt)
+    alarmAt: timeOf(alarmAt),
+    user: typeof user !== "string" || user === "" ? null : unescape(user.slice(1))
   })
 }
+
+const toSnapshot = (key: Key, values: ReadonlyArray<string | null>): Option.Option<Snapshot> =>
+  Option.map(toHead(key, values), (head) => ({ ...head, body: unescape(values[headFields.length] ?? "") }))
+
+/** As many values as `list` gives for each. */
+const headFields = scripts.fields.slice(0, -1)
+const listed = headFields.length + 1
 
 /**
  * Keeps snapshots in Redis, through the `Redis` service of a driver such as `NodeRedis.layer` of
@@ -75,12 +88,13 @@ const make = Effect.fnUntraced(function*(
   const redis = yield* Redis.Redis
   const prefix = options.prefix ?? "{effect-sessions}:"
   const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
-  const [claim, save, remove, setAside, alarms, sweep, forget] = [
+  const [claim, save, remove, setAside, alarms, list, sweep, forget] = [
     redis.eval(scripts.claim),
     redis.eval(scripts.save),
     redis.eval(scripts.remove),
     redis.eval(scripts.setAside),
     redis.eval(scripts.alarms),
+    redis.eval(scripts.list),
     redis.eval(scripts.sweep),
     redis.eval(scripts.forget)
   ]
@@ -136,6 +150,16 @@ const make = Effect.fnUntraced(function*(
         )
       ),
 
+    stat: (key) =>
+      attempt(
+        "stat",
+        Effect.map(
+          redis.send<ReadonlyArray<string | null>>("HMGET", `${prefix}s/${key.kind}/${key.id}`, "e", ...headFields),
+          ([epoch, ...values]) =>
+            typeof epoch !== "string" ? Option.none() : Option.some({ epoch: Number(epoch), head: toHead(key, values) })
+        )
+      ),
+
     setAside: (snapshot, reason) =>
       attempt(
         "setAside",
@@ -172,19 +196,34 @@ const make = Effect.fnUntraced(function*(
           Option.map(Option.fromUndefinedOr(alarmAt), Number))
       ),
 
-    list: (kind, { after, limit }) =>
-      limit < 1 ? Effect.succeed([]) : attempt(
+    list: (options) => {
+      const { kind, limit, user } = options
+      const { after, before, from } = rangeOf(options)
+      return attempt(
         "list",
-        redis.send<ReadonlyArray<string>>(
-          "ZRANGEBYLEX",
-          `${prefix}ids/${kind}`,
-          after === undefined ? "-" : `(${after}`,
-          "+",
-          "LIMIT",
-          "0",
-          String(Math.min(limit, 2 ** 31))
-        )
-      ),
+        Effect.gen(function*() {
+          const page: Array<Head> = []
+          while (page.length < Math.floor(limit)) {
+            const last = page.at(-1)?.id ?? after
+            const size = Math.min(Math.floor(limit) - page.length, maxKeys)
+            const found = yield* list(
+              prefix,
+              kind,
+              scripts.userText(user ?? null),
+              last !== "" && last >= from ? `(${last}` : `[${from}`,
+              `(${before}`,
+              size
+            )
+            for (let at = 0; at < found.length; at += listed) {
+              const head = toHead({ kind, id: found[at]! }, found.slice(at + 1, at + listed))
+              if (Option.isSome(head)) page.push(head.value)
+            }
+            if (found.length < size * listed) break
+          }
+          return page
+        })
+      )
+    },
 
     sweep: (now) =>
       attempt(

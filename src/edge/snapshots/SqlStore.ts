@@ -16,9 +16,15 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import {
+  type Head,
+  type Key,
+  type Snapshot,
+  SnapshotStore,
+  type SnapshotStoreError
+} from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { eachOnce, failed, inChunks } from "./internal/operations.ts"
+import { eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
 import { definitions, statements } from "./internal/sqlStatements.ts"
 import { escape, unescape } from "./internal/text.ts"
 
@@ -43,28 +49,35 @@ export interface Options {
 /** As many rows as one statement writes. */
 const maxRows = 1000
 
-interface SnapshotRow extends Key {
+interface HeadRow extends Key {
   readonly snapshot_epoch: number | null
   readonly version: number
   readonly format: number
-  readonly body: string
   readonly saved_at: number
   readonly expires_at: number | null
   readonly alarm_at: number | null
+  readonly user_name: string | null
 }
 
-const toSnapshot = (row: SnapshotRow): Option.Option<Snapshot> =>
+interface SnapshotRow extends HeadRow {
+  readonly body: string
+}
+
+const toHead = (row: HeadRow): Option.Option<Head> =>
   row.snapshot_epoch === null ? Option.none() : Option.some({
     kind: row.kind,
     id: row.id,
     epoch: row.snapshot_epoch,
     version: row.version,
     format: row.format,
-    body: unescape(row.body),
     savedAt: row.saved_at,
     expiresAt: row.expires_at,
-    alarmAt: row.alarm_at
+    alarmAt: row.alarm_at,
+    user: row.user_name === null ? null : unescape(row.user_name)
   })
+
+const toSnapshot = (row: SnapshotRow): Option.Option<Snapshot> =>
+  Option.map(toHead(row), (head) => ({ ...head, body: unescape(row.body) }))
 
 /** An array of numbers as PostgreSQL writes it: drivers disagree on the types of those that have holes. */
 const numbers = <A>(all: ReadonlyArray<A>, of: (one: A) => number | null): string =>
@@ -72,6 +85,8 @@ const numbers = <A>(all: ReadonlyArray<A>, of: (one: A) => number | null): strin
 
 /** A limit that PostgreSQL takes. */
 const limitOf = (limit: number): string => String(Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER)))
+
+const escapeUser = (user: string | null): string | null => user === null ? null : escape(user)
 
 const orNull = (value: number | null): string | null => value === null ? null : String(value)
 
@@ -208,7 +223,8 @@ const make = Effect.fnUntraced(function*(
               all.map(({ body }) => escape(body)),
               numbers(all, ({ savedAt }) => savedAt),
               numbers(all, ({ expiresAt }) => expiresAt),
-              numbers(all, ({ alarmAt }) => alarmAt)
+              numbers(all, ({ alarmAt }) => alarmAt),
+              all.map(({ user }) => user === null ? "" : `=${escape(user)}`)
             ]))
         )),
 
@@ -230,6 +246,15 @@ const make = Effect.fnUntraced(function*(
         )
       ),
 
+    stat: (key) =>
+      attempt(
+        "stat",
+        Effect.map(
+          run<HeadRow & { readonly epoch: number }>(text.stat, [key.kind, key.id]),
+          ([row]) => Option.map(Option.fromUndefinedOr(row), (row) => ({ epoch: row.epoch, head: toHead(row) }))
+        )
+      ),
+
     setAside: (snapshot, reason) =>
       attempt(
         "setAside",
@@ -245,7 +270,8 @@ const make = Effect.fnUntraced(function*(
             orNull(snapshot.expiresAt),
             orNull(snapshot.alarmAt),
             escape(reason),
-            String(now)
+            String(now),
+            escapeUser(snapshot.user)
           ])))
       ),
 
@@ -275,14 +301,20 @@ const make = Effect.fnUntraced(function*(
         Effect.map(alarms(kind, Infinity, 1), ([row]) => Option.fromUndefinedOr(row?.alarm_at))
       ),
 
-    list: (kind, { after, limit }) =>
-      attempt(
+    list: (options) => {
+      const { kind, limit, user } = options
+      const { after, before, from } = rangeOf(options)
+      const parameters = [kind, after, from, before, limitOf(limit)]
+      return attempt(
         "list",
         Effect.map(
-          run<{ readonly id: string }>(text.list, [kind, after ?? "", limitOf(limit)]),
-          (rows) => rows.map(({ id }) => id)
+          user === undefined
+            ? run<HeadRow>(text.list, parameters)
+            : run<HeadRow>(text.listOfUser, [...parameters, escape(user)]),
+          (rows) => rows.flatMap((row) => Option.toArray(toHead(row)))
         )
-      ),
+      )
+    },
 
     sweep: (now) =>
       attempt(

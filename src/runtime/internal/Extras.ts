@@ -46,6 +46,8 @@ export class Extras {
   claimed: number | undefined = undefined
   /** The versions of its incarnations before the last reset. */
   versionsBefore = 0
+  /** Does the answer to the message that is handled wait until it is written, whatever the policy? */
+  writesAhead = false
   /** `true` once the store was told of its end. */
   kept = false
   /** `true` once what runs was interrupted to end the session. */

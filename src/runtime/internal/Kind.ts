@@ -10,9 +10,10 @@ import * as Option from "effect/Option"
 import type * as Queue from "effect/Queue"
 import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../contract/EndReason.ts"
+import { findUnfit } from "../../contract/internal/jsonValue.ts"
 import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
-import { InvalidConfig, type LoadError } from "../../contract/SessionError.ts"
+import { InvalidConfig, InvalidMetadata, type LoadError } from "../../contract/SessionError.ts"
 import { SnapshotStore } from "../../contract/SnapshotStore.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import * as Supervision from "../../policy/Supervision.ts"
@@ -156,6 +157,13 @@ export class Kind {
     const route = this.routes.get(tag)
     if (route === undefined) throw new TypeError(`session kind ${this.name} has no message ${tag}`)
     return route
+  }
+
+  /** Why this cannot be a session's metadata, if it cannot: of one that is kept, all must come back. */
+  checkMetadata(id: string, metadata: Readonly<Record<string, unknown>> | undefined): InvalidMetadata | undefined {
+    if (metadata === undefined || this.persistence === undefined) return undefined
+    const unfit = findUnfit(metadata, "metadata")
+    return unfit === undefined ? undefined : InvalidMetadata.of(this.name, id, unfit.path, unfit.what)
   }
 
   makeMailbox(): Queue.Queue<Envelope> {

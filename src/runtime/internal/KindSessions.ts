@@ -11,8 +11,8 @@ import * as EndReason from "../../contract/EndReason.ts"
 import type { SessionKind, StartOptions } from "../../contract/Session.ts"
 import {
   InvalidSessionId,
-  isLoadError,
   type LoadError,
+  type ReachError,
   SessionLimitReached,
   SessionNotFound,
   SessionsClosed,
@@ -23,12 +23,13 @@ import {
 } from "../../contract/SessionError.ts"
 import * as SessionId from "../../contract/SessionId.ts"
 import type { EndOptions } from "../../contract/SessionRef.ts"
-import { launch, relaunch } from "./booting.ts"
+import { launch, relaunch, restoreError } from "./booting.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import { LiveSession } from "./LiveSession.ts"
 import { LocalRef } from "./LocalRef.ts"
-import type { Loaded, Persistence } from "./snapshots/Persistence.ts"
+import type { Persistence } from "./snapshots/Persistence.ts"
+import type { Loaded } from "./snapshots/Reader.ts"
 import { ended, ending } from "./status.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
@@ -66,6 +67,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     const { idleTimeout } = options ?? {}
     if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
     if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
+    const invalid = this.runtime.checkMetadata(id, options?.metadata)
+    if (invalid !== undefined) return this.refused(id, StartFailed.of(this.kind, id, invalid))
     if (hub.isFull()) {
       return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
     }
@@ -103,7 +106,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   ): Effect.Effect<LocalRef, StartError> {
     const load = this.load(id, { options }, persistence)
     return this.loading.has(id) ? load : Effect.flatMap(
-      Effect.catch(persistence.has(id), (error) => this.refused(id, error)),
+      Effect.catch(persistence.reader.has(id), (error) => this.refused(id, error)),
       (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
     )
   }
@@ -148,7 +151,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     const { hub, name: kind } = this.runtime
     const began = hub.now()
     const refused = (error: StartError) => start === undefined ? Effect.fail(error) : this.refused(id, error)
-    return Effect.flatMap(Effect.catch(persistence.load(id), refused), (loaded) => {
+    return Effect.flatMap(Effect.catch(persistence.reader.load(id), refused), (loaded) => {
       if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
       // Others may have started meanwhile.
       if (hub.isFull()) return refused(SessionLimitReached.of(hub.config.maxSessions))
@@ -173,7 +176,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   private present(id: string): Effect.Effect<LocalRef, StartError> {
     const found = this.findUnsafe(id)
     return found === undefined
-      ? Effect.fail(StartFailed.of(this.kind, id, new Error("there is no such session any more")))
+      ? Effect.fail(StartFailed.of(this.kind, id, gone))
       : Effect.succeed(found)
   }
 
@@ -181,30 +184,40 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   private activate(id: string): Effect.Effect<boolean, LoadError> {
     return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
       const { hub, name: kind, persistence, sessions } = this.runtime
-      if (persistence === undefined || hub.closed || this.runtime.closed || !SessionId.isValid(id)) {
-        return Effect.succeed(false)
-      }
+      if (persistence === undefined || !SessionId.isValid(id)) return Effect.succeed(false)
+      const closing = Effect.suspend(() => Effect.fail(StoreUnavailable.of(kind, id, "the server ends its sessions")))
       const found = sessions.get(id)
       if (found !== undefined) {
-        return found.isLive(hub.now())
-          ? Effect.match(found.whenStarted(), { onFailure: () => false, onSuccess: () => true })
-          : Effect.andThen(found.awaitEnd(), this.activate(id))
+        if (!found.isLive(hub.now())) {
+          // What runs at its end cannot wait for that.
+          if (found.isRunBy(Fiber.getCurrent())) return Effect.succeed(false)
+          return Effect.andThen(found.awaitEnd(), this.activate(id))
+        }
+        return Effect.matchEffect(found.whenStarted(), {
+          onFailure: (error) => found.restores ? Effect.fail(restoreError(found, error)) : Effect.succeed(false),
+          onSuccess: () => Effect.succeed(true)
+        })
       }
+      if (hub.closed || this.runtime.closed) return closing
       const noRoom = Effect.suspend(() =>
         Effect.fail(StoreUnavailable.of(kind, id, "there is no room for another session"))
       )
       const load: Effect.Effect<boolean, LoadError> = Effect.matchEffect(this.load(id, undefined, persistence), {
         onFailure: (error) =>
-          isLoadError(error)
-            ? Effect.fail(error)
+          error instanceof StartFailed && error.defect === gone
+            ? Effect.succeed(false)
             : error instanceof SessionLimitReached
             ? noRoom
-            // The event says why.
-            : Effect.succeed(false),
+            : error instanceof SessionsClosed
+            ? closing
+            : Effect.fail(restoreError({ kind, id }, error)),
         onSuccess: () => Effect.succeed(true)
       })
       if (this.loading.has(id)) return load
-      return Effect.flatMap(persistence.has(id), (has) => !has ? Effect.succeed(false) : hub.isFull() ? noRoom : load)
+      return Effect.flatMap(
+        persistence.reader.has(id),
+        (has) => !has ? Effect.succeed(false) : hub.isFull() ? noRoom : load
+      )
     })
   }
 
@@ -219,6 +232,10 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     if (found.isLive(now)) {
       if (isStart) hub.expiry.touch(found, now)
       return found.whenStarted()
+    }
+    // What runs at its end cannot wait for that.
+    if (found.isRunBy(Fiber.getCurrent())) {
+      return Effect.fail(StartFailed.of(this.kind, id, new Error("it cannot be started before it has ended")))
     }
     return Effect.flatMap(found.awaitEnd(), () => isStart ? this.startNow(id, options) : this.present(id))
   }
@@ -272,25 +289,35 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return hub.expiry.expired.size === 0 || session.isLive(hub.now()) ? session.ref : undefined
   }
 
-  find(id: string): Effect.Effect<Option.Option<LocalRef>> {
+  find(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
     return Effect.suspend(() => {
       const found = this.findUnsafe(id)
-      if (found !== undefined || this.runtime.persistence === undefined) {
-        return Effect.succeed(Option.fromUndefinedOr(found))
-      }
-      // What cannot be loaded now is not found now; the event says why.
-      return Effect.match(this.activate(id), {
-        onFailure: () => Option.none(),
-        onSuccess: () => Option.fromUndefinedOr(this.findUnsafe(id))
+      return found !== undefined || this.runtime.persistence === undefined
+        ? Effect.succeed(Option.fromUndefinedOr(found))
+        : Effect.map(this.activate(id), () => Option.fromUndefinedOr(this.findUnsafe(id)))
+    })
+  }
+
+  reach(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
+    return Effect.suspend(() => {
+      const { hub, persistence, sessions } = this.runtime
+      const session = sessions.get(id)
+      const touch = Effect.map(this.find(id), (found) => {
+        const session = Option.isSome(found) ? sessions.get(id) : undefined
+        if (session !== undefined) hub.expiry.touch(session, hub.now())
+        return found
+      })
+      // What is loaded now is owned.
+      if (persistence === undefined || session === undefined || !session.isLive(hub.now())) return touch
+      return Effect.flatMap(persistence.reader.owns(session), (owns) => {
+        if (owns) return touch
+        session.fenced()
+        return Effect.andThen(session.awaitEnd(), touch)
       })
     })
   }
 
-  reach(id: string): Effect.Effect<Option.Option<LocalRef>> {
-    return Effect.tap(this.find(id), (found) => Option.isSome(found) ? Effect.ignore(found.value.touch) : Effect.void)
-  }
-
-  get(id: string): Effect.Effect<LocalRef, SessionNotFound> {
+  get(id: string): Effect.Effect<LocalRef, ReachError> {
     return Effect.flatMap(
       this.find(id),
       Option.match({ onNone: () => Effect.fail(SessionNotFound.of(this.kind, id)), onSome: Effect.succeed })
@@ -301,8 +328,13 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return new LocalRef(this.runtime, id, undefined)
   }
 
-  has(id: string): Effect.Effect<boolean> {
+  has(id: string): Effect.Effect<boolean, LoadError> {
     return Effect.map(this.find(id), Option.isSome)
+  }
+
+  /** The ids of a user's sessions that are in the store, whether they are in memory or not. */
+  storedOfUser(user: string): Effect.Effect<ReadonlyArray<string>, LoadError> {
+    return this.runtime.persistence?.ofUser(user) ?? Effect.succeed([])
   }
 
   /** Those that can take messages now. */
@@ -328,23 +360,41 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  end(id: string, options?: EndOptions): Effect.Effect<boolean> {
+  end(id: string, options?: EndOptions): Effect.Effect<boolean, LoadError> {
     return this.ref(id).end(options)
   }
 
-  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>> {
+  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>, LoadError> {
+    const { persistence } = this.runtime
+    if (persistence === undefined) return Effect.map(this.stopAll(ids, options), ({ results }) => results)
     return Effect.gen({ self: this }, function*() {
-      const { hub, sessions } = this.runtime
+      const { results, stored } = yield* this.stopAll(ids, options)
+      const exits = yield* Effect.forEach(stored, (id) => Effect.exit(this.end(id, options)), { concurrency: 16 })
+      for (const [i, exit] of exits.entries()) results.set(stored[i]!, Exit.isSuccess(exit) && exit.value)
+      yield* Effect.forEach(results.keys(), (id) => persistence.settledInTime(id), { discard: true })
+      for (const exit of exits) yield* exit
+      return results
+    })
+  }
+
+  /** Ends those that are in memory, and gives what is left to the store. Names those that are there only. */
+  stopAll(
+    ids?: Iterable<string>,
+    options?: EndOptions
+  ): Effect.Effect<{ readonly results: Map<string, boolean>; readonly stored: ReadonlyArray<string> }> {
+    return Effect.gen({ self: this }, function*() {
+      const { hub, persistence, sessions } = this.runtime
       const reason = options?.reason ?? EndReason.stopped()
       const results = new Map<string, boolean>()
+      const stored: Array<string> = []
       const waitFor: Array<LiveSession> = []
       // All begin to end before the first is waited for, so that grace periods run side by side.
       for (const id of ids === undefined ? Array.from(sessions.keys()) : ids) {
         if (results.has(id)) continue
         const session = sessions.get(id)
         // Who names it means also one that is in the store only.
-        const named = session === undefined && ids !== undefined && this.runtime.persistence !== undefined
-        results.set(id, named ? yield* this.end(id, options) : session !== undefined && session.isLive(hub.now()))
+        if (session === undefined && ids !== undefined && persistence !== undefined) stored.push(id)
+        results.set(id, session !== undefined && session.isLive(hub.now()))
         if (session !== undefined) {
           session.end(reason, options?.drain ?? true)
           if (session.status < ended) waitFor.push(session)
@@ -352,7 +402,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
         if (results.size % stride === 0) yield* Effect.yieldNow
       }
       for (const session of waitFor) yield* session.awaitEnd()
-      return results
+      return { results, stored }
     })
   }
 
@@ -373,6 +423,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 }
+
+const gone = new Error("there is no such session any more")
 
 const fromGlob = (pattern: string): RegExp =>
   new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`, "s")

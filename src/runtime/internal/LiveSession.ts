@@ -29,6 +29,7 @@ import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
 import { CurrentSession } from "../../contract/Session.ts"
+import { type InvalidMetadata, SessionNotFound } from "../../contract/SessionError.ts"
 import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
 import { Answers } from "./Answers.ts"
@@ -39,6 +40,7 @@ import { begun, type Envelope, waiting } from "./Envelope.ts"
 import { Extras, noMetadata } from "./Extras.ts"
 import type { Rest } from "./Hibernation.ts"
 import type { Hub } from "./Hub.ts"
+import { changed, reverted } from "./identity.ts"
 import type { Kind } from "./Kind.ts"
 import { LocalRef } from "./LocalRef.ts"
 import { note, noteHandled } from "./notes.ts"
@@ -46,7 +48,7 @@ import type { SelfTimer } from "./sessionDeadlines.ts"
 import { SessionSelf } from "./SessionSelf.ts"
 import { rouse } from "./sleeping.ts"
 import { answerKept } from "./snapshots/answering.ts"
-import type { Loaded } from "./snapshots/Persistence.ts"
+import type { Loaded } from "./snapshots/Reader.ts"
 import { Saved } from "./snapshots/Saved.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { traced } from "./traced.ts"
@@ -94,6 +96,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   reason: EndReason.EndReason | undefined = undefined
   /** `true` from when `init` gave the first state. */
   hasStarted = false
+  /** Does it go on with what a store has of it? */
+  readonly restores: boolean
   extras: Extras | undefined = undefined
   private ownRef: LocalRef | undefined = undefined
   private ownSelf: SessionSelf | undefined = undefined
@@ -113,6 +117,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.lastActiveAt = kept === undefined ? now : now - kept.idle
     this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(date)
     this.mailbox = runtime.makeMailbox()
+    this.restores = loaded?.kept !== undefined
     this.saved = runtime.persistence === undefined ? undefined : new Saved()
   }
 
@@ -162,6 +167,15 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return this.extras?.user
   }
 
+  /** Does it end? It takes no message of its own any more, and waits for nobody who wants to give it one. */
+  get ending(): boolean {
+    return this.status === ending
+  }
+
+  get notFound(): Effect.Effect<never, SessionNotFound> {
+    return Effect.suspend(() => Effect.fail(SessionNotFound.of(this.kind, this.id)))
+  }
+
   get recovering(): boolean {
     return this.extras?.recovering ?? false
   }
@@ -177,27 +191,46 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.identify({ metadata })
   }
 
+  /** Why this is no metadata for it, if it is not. */
+  checkMetadata(metadata: Readonly<Record<string, unknown>>): InvalidMetadata | undefined {
+    return this.runtime.checkMetadata(this.id, metadata)
+  }
+
+  /** What it has of the present turn is to be written before the turn is answered. */
+  writeAhead(): void {
+    if (this.runtime.persistence === undefined) return
+    this.more().writesAhead = true
+  }
+
   setUser(user: string | undefined): void {
     this.identify({ user })
   }
 
-  compareAndSet(expected: Readonly<Record<string, unknown>>, change: Partial<Identity>): boolean {
+  /** Does the metadata have these values? */
+  hasMetadata(expected: Readonly<Record<string, unknown>>): boolean {
     const { metadata } = this
-    if (!Object.keys(expected).every((key) => Equal.equals(metadata[key], expected[key]))) return false
-    this.identify(change)
-    return true
+    return Object.keys(expected).every((key) => Equal.equals(metadata[key], expected[key]))
   }
 
-  private identify(change: Partial<Identity>): void {
+  /** Gives the function that takes the change back. */
+  identify(change: Partial<Identity>): () => void {
+    const before = this.identity
+    this.setIdentity(changed(before, change))
+    return () => this.setIdentity(reverted(this.identity, before, change))
+  }
+
+  private get identity(): Identity {
+    return { user: this.user, metadata: this.metadata }
+  }
+
+  private setIdentity(identity: Identity): void {
     if (this.status === ended) return
     const extras = this.more()
-    if (change.metadata !== undefined) extras.metadata = { ...extras.metadata, ...change.metadata }
-    if ("user" in change) {
-      this.hub.assign(this, extras.user, change.user)
-      extras.user = change.user
-    }
+    if (identity.user !== extras.user) this.hub.assign(this, extras.user, identity.user)
+    extras.user = identity.user
+    extras.metadata = identity.metadata
     this.keepsChanged()
-    extras.watchers?.identified({ user: extras.user, metadata: extras.metadata })
+    extras.watchers?.identified(identity)
   }
 
   setIdleTimeout(timeout: number, now: number): void {

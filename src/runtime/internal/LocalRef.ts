@@ -11,7 +11,14 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
-import { CallTimeout, isLoadError, type LoadError, SessionEnded, SessionNotFound } from "../../contract/SessionError.ts"
+import {
+  CallTimeout,
+  type InvalidMetadata,
+  type LoadError,
+  type ReachError,
+  SessionEnded,
+  SessionNotFound
+} from "../../contract/SessionError.ts"
 import type {
   CallOptions,
   EndOptions,
@@ -22,6 +29,7 @@ import type {
   Snapshot,
   Watcher
 } from "../../contract/SessionRef.ts"
+import { restoreError } from "./booting.ts"
 import { Call, Cast, castUnsafe } from "./deliver.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
@@ -75,15 +83,15 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   /** The session once it has started. */
-  private ready(): Effect.Effect<LiveSession, SessionNotFound> {
+  private ready(): Effect.Effect<LiveSession, ReachError> {
     return Effect.suspend(() => {
       const session = this.live(this.runtime.hub.now())
-      if (session === undefined) {
-        return Effect.catchIf(this.elsewhere(this.ready()), isLoadError, () => Effect.fail(this.notFound()))
-      }
-      return session.status === starting
-        ? Effect.mapBoth(session.whenStarted(), { onFailure: () => this.notFound(), onSuccess: () => session })
-        : Effect.succeed(session)
+      if (session === undefined) return this.elsewhere(this.ready())
+      if (session.status !== starting) return Effect.succeed(session)
+      return Effect.mapBoth(session.whenStarted(), {
+        onFailure: (error) => session.restores ? restoreError(session, error) : this.notFound(),
+        onSuccess: () => session
+      })
     })
   }
 
@@ -92,15 +100,15 @@ export class LocalRef implements SessionRef<any, any> {
   }
 
   /** Loads the session if it is in the store, and then does this; else there is none. A call waits so long for that. */
-  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | SessionNotFound | LoadError>
+  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
   elsewhere<A, E>(
     then: Effect.Effect<A, E>,
     call: { readonly tag: string; readonly timeout: number }
-  ): Effect.Effect<A, E | SessionNotFound | LoadError | CallTimeout>
+  ): Effect.Effect<A, E | ReachError | CallTimeout>
   elsewhere<A, E>(
     then: Effect.Effect<A, E>,
     call?: { readonly tag: string; readonly timeout: number }
-  ): Effect.Effect<A, E | SessionNotFound | LoadError | CallTimeout> {
+  ): Effect.Effect<A, E | ReachError | CallTimeout> {
     const { id, kind, runtime } = this
     if (runtime.persistence === undefined) return Effect.fail(this.notFound())
     const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
@@ -118,16 +126,16 @@ export class LocalRef implements SessionRef<any, any> {
     )
   }
 
-  get state(): Effect.Effect<any, SessionNotFound> {
+  get state(): Effect.Effect<any, ReachError> {
     return Effect.map(this.ready(), (session) => session.state)
   }
 
   changes(
     select?: (state: any) => any,
     options?: { readonly equivalence?: Equivalence.Equivalence<any> | undefined }
-  ): Stream.Stream<any, SessionNotFound | SessionEnded> {
+  ): Stream.Stream<any, ReachError | SessionEnded> {
     const equivalence = options?.equivalence ?? Object.is
-    return Stream.callback<any, SessionNotFound | SessionEnded>(
+    return Stream.callback<any, ReachError | SessionEnded>(
       (queue) =>
         Effect.flatMap(this.ready(), (session) =>
           Effect.acquireRelease(
@@ -141,7 +149,7 @@ export class LocalRef implements SessionRef<any, any> {
     )
   }
 
-  watch(watcher: Watcher<any>): Effect.Effect<Snapshot<any>, SessionNotFound, Scope.Scope> {
+  watch(watcher: Watcher<any>): Effect.Effect<Snapshot<any>, ReachError, Scope.Scope> {
     return Effect.flatMap(this.ready(), (session) =>
       Effect.map(
         Effect.acquireRelease(
@@ -152,79 +160,122 @@ export class LocalRef implements SessionRef<any, any> {
       ))
   }
 
-  get subscriptionRef(): Effect.Effect<SubscriptionRef.SubscriptionRef<any>, SessionNotFound> {
+  get subscriptionRef(): Effect.Effect<SubscriptionRef.SubscriptionRef<any>, ReachError> {
     return Effect.flatMap(this.ready(), (session) => session.subscriptionRef())
   }
 
-  get awaitEnd(): Effect.Effect<EndReason.EndReason, SessionNotFound> {
+  get awaitEnd(): Effect.Effect<EndReason.EndReason, ReachError> {
     return Effect.flatMap(this.ready(), (session) => session.awaitEnd())
   }
 
-  end(options?: EndOptions): Effect.Effect<boolean> {
+  end(options?: EndOptions): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() => {
-      const session = this.runtime.sessions.get(this.id)
-      // To end one that is in the store only, it must be there first: it is told.
-      if (session === undefined) {
-        return Effect.matchEffect(this.elsewhere(Effect.suspend(() => this.end(options))), {
-          onFailure: () => Effect.succeed(false),
-          onSuccess: Effect.succeed
-        })
-      }
+      const { persistence, sessions } = this.runtime
+      const session = sessions.get(this.id)
+      if (session === undefined) return persistence === undefined ? Effect.succeed(false) : this.endStored(options)
       const was = session.isLive(this.runtime.hub.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
       // A handler that ends its own session cannot wait for it: the end waits for the handler.
-      return session.isRunBy(Fiber.getCurrent()) ? Effect.succeed(was) : Effect.as(session.awaitEnd(), was)
+      if (session.isRunBy(Fiber.getCurrent())) {
+        session.writeAhead()
+        return Effect.succeed(was)
+      }
+      return Effect.andThen(
+        session.awaitEnd(),
+        persistence === undefined ? Effect.succeed(was) : Effect.as(persistence.settledInTime(this.id), was)
+      )
     })
   }
 
-  get touch(): Effect.Effect<void, SessionNotFound> {
+  /** To end one that is in the store only, it must be there first: it is told. If it cannot be, it goes untold. */
+  private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
+    const { hub, persistence } = this.runtime
+    const discard = Effect.suspend(() => persistence!.reader.discard(this.id))
+    const load = Effect.matchEffect(this.runtime.activate(this.id), {
+      onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
+      onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)
+    })
+    return Effect.suspend(() => hub.isFull() ? discard : load)
+  }
+
+  get touch(): Effect.Effect<void, ReachError> {
     return this.change((session, now) => session.hub.expiry.touch(session, now))
   }
 
-  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, SessionNotFound> {
+  setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, ReachError> {
     return this.change((session, now) => session.setIdleTimeout(checkIdleTimeout(timeout), now))
   }
 
-  setUser(user: string | undefined): Effect.Effect<void, SessionNotFound> {
-    return this.change((session) => session.setUser(user))
+  setUser(user: string | undefined): Effect.Effect<void, ReachError> {
+    // Nothing is wrong with metadata that is not there.
+    return Effect.asVoid(Effect.catchTag(this.identify({ user }), "InvalidMetadata", Effect.die))
   }
 
-  setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, SessionNotFound> {
-    return this.change((session) => session.setMetadata(metadata))
+  setMetadata(
+    metadata: Readonly<Record<string, unknown>>,
+    options?: { readonly durable?: boolean | undefined }
+  ): Effect.Effect<void, ReachError | InvalidMetadata> {
+    if (options?.durable !== false) return Effect.asVoid(this.identify({ metadata }))
+    return Effect.suspend((): Effect.Effect<void, ReachError | InvalidMetadata> => {
+      const invalid = this.runtime.checkMetadata(this.id, metadata)
+      return invalid === undefined ? this.change((session) => session.setMetadata(metadata)) : Effect.fail(invalid)
+    })
   }
 
   compareAndSet(
     expected: Readonly<Record<string, unknown>>,
     change: Partial<Identity>
-  ): Effect.Effect<boolean, SessionNotFound> {
-    return this.change((session) => session.compareAndSet(expected, change))
+  ): Effect.Effect<boolean, ReachError | InvalidMetadata> {
+    return this.identify(change, expected)
   }
 
-  get attach(): Effect.Effect<void, SessionNotFound, Scope.Scope> {
+  /** Changes user and metadata and has that written, or takes it back. */
+  private identify(
+    change: Partial<Identity>,
+    expected: Readonly<Record<string, unknown>> = {}
+  ): Effect.Effect<boolean, ReachError | InvalidMetadata> {
+    return Effect.suspend((): Effect.Effect<boolean, ReachError | InvalidMetadata> => {
+      const { persistence } = this.runtime
+      if (persistence === undefined) {
+        return this.change((session) => session.hasMetadata(expected) && (session.identify(change), true))
+      }
+      const invalid = this.runtime.checkMetadata(this.id, change.metadata)
+      if (invalid !== undefined) return Effect.fail(invalid)
+      return Effect.flatMap(this.ready(), (session) => {
+        if (!session.hasMetadata(expected)) return Effect.succeed(false)
+        const undo = session.identify(change)
+        // What its own handler changes is written before the answer of that is given.
+        if (session.isRunBy(Fiber.getCurrent())) {
+          session.writeAhead()
+          return Effect.succeed(true)
+        }
+        return Effect.as(persistence.saveInTime(session, undo), true)
+      })
+    })
+  }
+
+  get attach(): Effect.Effect<void, ReachError, Scope.Scope> {
     return Effect.asVoid(Effect.acquireRelease(
       this.change((session, now) => session.attach(now)),
       (detach) => Effect.sync(detach)
     ))
   }
 
-  private change<A>(f: (session: LiveSession, now: number) => A): Effect.Effect<A, SessionNotFound> {
+  private change<A>(f: (session: LiveSession, now: number) => A): Effect.Effect<A, ReachError> {
     return Effect.suspend(() => {
       const now = this.runtime.hub.now()
       const session = this.live(now)
-      if (session !== undefined) return Effect.succeed(f(session, now))
-      return Effect.catchIf(this.elsewhere(this.change(f)), isLoadError, () => Effect.fail(this.notFound()))
+      return session === undefined ? this.elsewhere(this.change(f)) : Effect.succeed(f(session, now))
     })
   }
 
-  get isLive(): Effect.Effect<boolean> {
+  get isLive(): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() =>
-      this.live(this.runtime.hub.now()) !== undefined
-        ? Effect.succeed(true)
-        : Effect.match(this.elsewhere(Effect.void), { onFailure: () => false, onSuccess: () => true })
+      this.live(this.runtime.hub.now()) !== undefined ? Effect.succeed(true) : this.runtime.activate(this.id)
     )
   }
 
-  get info(): Effect.Effect<SessionInfo<any>, SessionNotFound> {
+  get info(): Effect.Effect<SessionInfo<any>, ReachError> {
     return this.change((session) => session.info())
   }
 }

@@ -47,7 +47,8 @@ export class SessionSelf implements Self {
   }
 
   cast(tag: string, payload?: unknown): Effect.Effect<void, CastError> {
-    return this.session.ref.cast(tag, payload)
+    const { session } = this
+    return Effect.suspend(() => session.ending ? session.notFound : session.ref.cast(tag, payload))
   }
 
   fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> {
@@ -97,7 +98,10 @@ export class SessionSelf implements Self {
   }
 
   end(detail?: unknown): Effect.Effect<void> {
-    return Effect.sync(() => this.session.end(EndReason.stopped(detail), true))
+    return Effect.sync(() => {
+      this.session.writeAhead()
+      this.session.end(EndReason.stopped(detail), true)
+    })
   }
 
   get touch(): Effect.Effect<void> {
@@ -108,11 +112,20 @@ export class SessionSelf implements Self {
   }
 
   setUser(user: string | undefined): Effect.Effect<void> {
-    return Effect.sync(() => this.session.setUser(user))
+    return Effect.sync(() => {
+      this.session.writeAhead()
+      this.session.setUser(user)
+    })
   }
 
   setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void> {
-    return Effect.sync(() => this.session.setMetadata(metadata))
+    return Effect.suspend(() => {
+      const invalid = this.session.checkMetadata(metadata)
+      if (invalid !== undefined) return Effect.die(invalid)
+      this.session.writeAhead()
+      this.session.setMetadata(metadata)
+      return Effect.void
+    })
   }
 }
 

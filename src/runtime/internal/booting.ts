@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { StartOptions } from "../../contract/Session.ts"
-import { StartFailed } from "../../contract/SessionError.ts"
+import { isLoadError, type LoadError, RestoreFailed, StartFailed } from "../../contract/SessionError.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
@@ -149,7 +149,9 @@ const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.E
     return Effect.void
   }
   const declared = declaredError(cause)
-  const error = declared === undefined ? StartFailed.of(session.kind, session.id, defect) : declared.value
+  const error = declared === undefined
+    ? (session.restores ? RestoreFailed : StartFailed).of(session.kind, session.id, defect)
+    : declared.value
   session.runtime.counters.startFailures++
   note(session, { _tag: "StartError", error })
   tellStarted(session, Exit.fail(error))
@@ -163,6 +165,10 @@ const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown }
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some" && !Cause.hasDies(cause) ? error : undefined
 }
+
+/** What somebody gets who came for a session that could not be restored, rather than to start it. */
+export const restoreError = ({ id, kind }: { readonly kind: string; readonly id: string }, error: unknown): LoadError =>
+  isLoadError(error) ? error : RestoreFailed.of(kind, id, error instanceof StartFailed ? error.defect : error)
 
 /** Answers those who wait for the start. The first answer counts. */
 export const tellStarted = (session: LiveSession, exit: Exit.Exit<any, unknown>): void => {

@@ -31,6 +31,7 @@ import { Kind } from "./Kind.ts"
 import { showHub, showKind } from "./kindMetrics.ts"
 import { KindSessions } from "./KindSessions.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import type { LocalRef } from "./LocalRef.ts"
 import { monotonicMillis } from "./notes.ts"
 import { WakeUps } from "./WakeUps.ts"
 
@@ -98,7 +99,7 @@ export const make: Effect.Effect<
           () =>
             Effect.suspend(() => {
               kind.closed = true
-              return sessions.endAll(undefined, { reason: EndReason.shutdown })
+              return sessions.stopAll(undefined, { reason: EndReason.shutdown })
             }).pipe(
               Effect.andThen(kind.persistence?.close ?? Effect.void),
               Effect.andThen(Effect.sync(() => {
@@ -118,6 +119,11 @@ export const make: Effect.Effect<
 
   const get = ({ id, kind }: Address) =>
     Effect.suspend(() => byKind.get(kind)?.get(id) ?? Effect.fail(SessionNotFound.of(kind, id)))
+
+  const liveOfUser = (user: string): Array<LocalRef> => {
+    const now = hub.now()
+    return Array.from(hub.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
+  }
 
   const ofKinds = (kind: string | undefined) =>
     Array.from(byKind.values()).filter((sessions) => kind === undefined || sessions.kind === kind)
@@ -152,10 +158,19 @@ export const make: Effect.Effect<
         (lists) =>
           lists.flat()
       ),
+    liveOfUser: (user) => Effect.sync(() => liveOfUser(user)),
     ofUser: (user) =>
-      Effect.sync(() => {
-        const now = hub.now()
-        return Array.from(hub.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
+      Effect.gen(function*() {
+        const stored = yield* Effect.forEach(
+          ofKinds(undefined),
+          (sessions) => Effect.map(sessions.storedOfUser(user), (ids) => ({ ids, sessions }))
+        )
+        const refs = liveOfUser(user)
+        // Of one that is in memory, that knows best.
+        for (const { ids, sessions } of stored) {
+          for (const id of ids) if (!sessions.runtime.sessions.has(id)) refs.push(sessions.ref(id))
+        }
+        return refs
       }),
     inspect: (address) => Effect.flatMap(get(address), (ref) => ref.info),
     end: ({ id, kind }, options) => byKind.get(kind)?.end(id, options) ?? Effect.succeed(false),

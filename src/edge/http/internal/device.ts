@@ -20,10 +20,15 @@ export interface Device {
 const ticketKey = "effect-sessions/ticket"
 const deviceKey = "effect-sessions/device"
 
-export const noteTicket = (ticket: Ticket): Readonly<Record<string, unknown>> => ({ [ticketKey]: ticket })
+export const noteTicket = ({ rotatedAt, ticket }: Ticket): Readonly<Record<string, unknown>> => ({
+  [ticketKey]: { ticket, rotatedAt: rotatedAt === -Infinity ? null : rotatedAt }
+})
 
 export const noteDevice = (device: Device): Readonly<Record<string, unknown>> => ({ [deviceKey]: device })
 
-export const ticketOf = ({ metadata }: SessionInfo): Ticket | undefined => metadata[ticketKey] as Ticket | undefined
+export const ticketOf = ({ metadata }: SessionInfo): Ticket | undefined => {
+  const noted = metadata[ticketKey] as { readonly ticket: string; readonly rotatedAt: number | null } | undefined
+  return noted === undefined ? undefined : { ticket: noted.ticket, rotatedAt: noted.rotatedAt ?? -Infinity }
+}
 
 export const deviceOf = ({ metadata }: SessionInfo): Device | undefined => metadata[deviceKey] as Device | undefined

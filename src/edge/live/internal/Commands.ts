@@ -153,6 +153,7 @@ const forClient = (error: unknown): unknown => {
     case "CallTimeout":
       return Unanswered.of()
     case "StoreUnavailable":
+    case "RestoreFailed":
       return Busy.of(unavailablePause)
     case "SnapshotUnreadable":
       return SessionGone.of(null)

@@ -5,8 +5,16 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 
-/** Epoch, version, expiry and alarm of a snapshot. */
-export type HeadText = readonly [epoch: number, version: number, expiresAt: number | null, alarmAt: number | null]
+/** A snapshot but for its key and body. */
+export type HeadText = readonly [
+  epoch: number,
+  version: number,
+  format: number,
+  savedAt: number,
+  expiresAt: number | null,
+  alarmAt: number | null,
+  user: string | null
+]
 
 /** What is known of a key from now on, that a key is forgotten, or the floor of epochs. */
 export type Operation =
@@ -32,7 +40,9 @@ type Line = readonly [batch: number, done: ReadonlyArray<number>, ...operations:
 
 const isLine = (value: unknown): value is Line =>
   Array.isArray(value) && typeof value[0] === "number" && Array.isArray(value[1]) &&
-  value.slice(2).every((one) => Array.isArray(one) && [1, 2, 6].includes(one.length))
+  value.slice(2).every((one) =>
+    Array.isArray(one) && [1, 2, 6].includes(one.length) && (!Array.isArray(one[5]) || one[5].length === 7)
+  )
 
 /** Reads what was written. What the last line lacks was never acknowledged. */
 export const replay = (bytes: Uint8Array): Replayed => {

@@ -1,8 +1,6 @@
-import type { Key, Snapshot } from "../../../contract/SnapshotStore.ts"
+import type { Head, Key, ListOptions } from "../../../contract/SnapshotStore.ts"
 import { DueQueue } from "./DueQueue.ts"
-
-/** What the index needs to know of a snapshot. */
-export type Head = Pick<Snapshot, "epoch" | "version" | "expiresAt" | "alarmAt">
+import { rangeOf } from "./operations.ts"
 
 /** What is known of a key. */
 export interface Entry<S extends Head> extends Key {
@@ -18,6 +16,8 @@ export interface Entry<S extends Head> extends Key {
 interface Kind<S extends Head> {
   readonly entries: Map<string, Entry<S>>
   readonly alarms: DueQueue<Entry<S>>
+  /** The entries whose snapshot belongs to a user. */
+  readonly users: Map<string, Set<Entry<S>>>
   /** The ids in order, as of some time, when they were asked for lately. */
   sorted: ReadonlyArray<string> | undefined
   /** The ids that came since. */
@@ -37,17 +37,33 @@ const merged = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): Array
   return all
 }
 
-/** Where in a sorted array the first text is that comes after this one. */
-const positionAfter = (sorted: ReadonlyArray<string>, text: string): number => {
+/** Where in a sorted array the first text is that comes after this one, or is this one. */
+const positionOf = (sorted: ReadonlyArray<string>, text: string): number => {
   let low = 0
   let high = sorted.length
   while (low < high) {
     const middle = (low + high) >> 1
-    if (sorted[middle]! <= text) low = middle + 1
+    if (sorted[middle]! < text) low = middle + 1
     else high = middle
   }
   return low
 }
+
+/** Notes to whom a snapshot belongs. */
+const assign = <S extends Head>({ users }: Kind<S>, entry: Entry<S>, from: string | null, to: string | null): void => {
+  if (from === to) return
+  if (from !== null) {
+    const entries = users.get(from)
+    if (entries?.delete(entry) === true && entries.size === 0) users.delete(from)
+  }
+  if (to === null) return
+  const entries = users.get(to)
+  if (entries === undefined) users.set(to, new Set([entry]))
+  else entries.add(entry)
+}
+
+const idsOf = <S extends Head>({ users }: Kind<S>, user: string): Array<string> =>
+  Array.from(users.get(user) ?? [], ({ id }) => id).sort()
 
 /** The rules of `SnapshotStore`, in memory: who may write what, what is due, and what there is. */
 export class SnapshotIndex<S extends Head> {
@@ -72,7 +88,7 @@ export class SnapshotIndex<S extends Head> {
   }
 
   /** May this be written? */
-  accepts(snapshot: Key & Head): boolean {
+  accepts(snapshot: Head): boolean {
     const entry = this.get(snapshot)
     if (entry === undefined || snapshot.epoch > entry.epoch) return true
     if (snapshot.epoch < entry.epoch || entry.ended) return false
@@ -94,6 +110,7 @@ export class SnapshotIndex<S extends Head> {
       kind.entries.set(key.id, entry)
     }
     if (entry.snapshot === undefined && snapshot !== undefined) this.noteId(kind, key.id)
+    assign(kind, entry, entry.snapshot?.user ?? null, snapshot?.user ?? null)
     entry.epoch = epoch
     entry.ended = ended
     entry.touchedAt = now
@@ -108,22 +125,29 @@ export class SnapshotIndex<S extends Head> {
     return this.kinds.get(kind)?.alarms.due(until, limit) ?? []
   }
 
-  list(name: string, options: { readonly after?: string | undefined; readonly limit: number }): Array<string> {
-    const kind = this.kinds.get(name)
+  list(options: ListOptions): Array<S> {
+    const kind = this.kinds.get(options.kind)
     if (kind === undefined) return []
+    const { after, before, from } = rangeOf(options)
+    const ids = options.user === undefined ? this.sorted(kind) : idsOf(kind, options.user)
+    const page: Array<S> = []
+    for (let at = positionOf(ids, after > from ? after : from); at < ids.length && page.length < options.limit; at++) {
+      const id = ids[at]!
+      if (id >= before) break
+      const snapshot = kind.entries.get(id)?.snapshot
+      if (snapshot !== undefined && id !== after) page.push(snapshot)
+    }
+    return page
+  }
+
+  private sorted(kind: Kind<S>): ReadonlyArray<string> {
     kind.sorted = kind.sorted === undefined
       ? Array.from(kind.entries.keys()).sort()
       : kind.added.length > 0
       ? merged(kind.sorted, kind.added.sort())
       : kind.sorted
     kind.added = []
-    const page: Array<string> = []
-    const first = options.after === undefined ? 0 : positionAfter(kind.sorted, options.after)
-    for (let at = first; at < kind.sorted.length && page.length < options.limit; at++) {
-      const id = kind.sorted[at]!
-      if (kind.entries.get(id)?.snapshot !== undefined) page.push(id)
-    }
-    return page
+    return kind.sorted
   }
 
   /** What has expired before a time, at most `limit`. */
@@ -153,7 +177,7 @@ export class SnapshotIndex<S extends Head> {
     let kind = this.kinds.get(name)
     if (kind === undefined) {
       const alarms = new DueQueue<Entry<S>>((entry) => entry.snapshot?.alarmAt ?? null, isBefore)
-      kind = { entries: new Map(), alarms, sorted: undefined, added: [] }
+      kind = { entries: new Map(), alarms, users: new Map(), sorted: undefined, added: [] }
       this.kinds.set(name, kind)
     }
     return kind

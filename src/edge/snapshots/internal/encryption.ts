@@ -10,9 +10,16 @@ import { escape, unescape } from "./text.ts"
  * keys that are given encrypt nothing themselves: each process derives its own from them, and another one in time.
  */
 
+/*
+ * A user is `u1.KEY.DATA`, the same whenever it is the same user of the same kind, so that it can be looked up: its
+ * initialization vector is a keyed hash of what is encrypted, as in AES-SIV.
+ */
+
 /** A key that was given. */
 export interface MasterKey {
   readonly id: string
+  readonly userHash: webcrypto.CryptoKey
+  readonly userKey: webcrypto.CryptoKey
   readonly derive: (salt: Uint8Array<ArrayBuffer>) => Promise<webcrypto.CryptoKey>
 }
 
@@ -42,17 +49,20 @@ export const importMaster = async (bytes: Uint8Array<ArrayBuffer>): Promise<Mast
     salt,
     info: encoder.encode(`effect-sessions/snapshots ${purpose}`)
   })
+  const aes = { name: "AES-GCM", length: 256 }
+  const hmac = { name: "HMAC", hash: "SHA-256", length: 256 }
   return {
+    userHash: await subtle.deriveKey(hkdf(new Uint8Array(), "user hash"), base, hmac, false, ["sign"]),
+    userKey: await subtle.deriveKey(hkdf(new Uint8Array(), "user"), base, aes, false, ["encrypt", "decrypt"]),
     id: toText(new Uint8Array(await subtle.deriveBits(hkdf(new Uint8Array(), "id"), base, 64))),
-    derive: (salt) =>
-      subtle.deriveKey(hkdf(salt, "body"), base, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"])
+    derive: (salt) => subtle.deriveKey(hkdf(salt, "body"), base, aes, false, ["encrypt", "decrypt"])
   }
 }
 
 /** What a text belongs to, so that it is of no use anywhere else. */
 const contextOf = (snapshot: Omit<Snapshot, "body">, part: string): Uint8Array<ArrayBuffer> => {
-  const { epoch, format, id, kind, version } = snapshot
-  return encoder.encode(JSON.stringify([part, kind, id, epoch, version, format]))
+  const { epoch, format, id, kind, user, version } = snapshot
+  return encoder.encode(JSON.stringify([part, kind, id, epoch, version, format, ...user === null ? [] : [user]]))
 }
 
 const parse = (text: string): Sealed | undefined => {
@@ -107,6 +117,40 @@ export class Encryption {
     } catch (cause) {
       throw new Error("it was changed since it was encrypted, or belongs to another session or version", { cause })
     }
+  }
+
+  /** A user as the first of the keys encrypts it. */
+  encryptUser(kind: string, user: string): Promise<string> {
+    return this.sealUser(this.masters[0]!, kind, user)
+  }
+
+  /** A user as any of the keys may have encrypted it. */
+  allOfUser(kind: string, user: string): Promise<ReadonlyArray<string>> {
+    return Promise.all(this.masters.map((master) => this.sealUser(master, kind, user)))
+  }
+
+  /** Gives what cannot be decrypted as it is. */
+  async decryptUser(kind: string, text: string): Promise<string> {
+    const [mark, keyId, data = "", ...more] = text.split(".")
+    const master = this.masters.find(({ id }) => id === keyId)
+    if (mark !== "u1" || more.length > 0 || master === undefined) return text
+    const bytes = toBytes(data)
+    const algorithm = { name: "AES-GCM", iv: bytes.subarray(0, vectorLength), additionalData: encoder.encode(kind) }
+    try {
+      const opened = await globalThis.crypto.subtle.decrypt(algorithm, master.userKey, bytes.subarray(vectorLength))
+      return unescape(decoder.decode(opened))
+    } catch {
+      return text
+    }
+  }
+
+  private async sealUser(master: MasterKey, kind: string, user: string): Promise<string> {
+    const { subtle } = globalThis.crypto
+    const hash = await subtle.sign("HMAC", master.userHash, encoder.encode(JSON.stringify([kind, user])))
+    const iv = new Uint8Array(hash, 0, vectorLength)
+    const algorithm = { name: "AES-GCM", iv, additionalData: encoder.encode(kind) }
+    const sealed = await subtle.encrypt(algorithm, master.userKey, encoder.encode(escape(user)))
+    return `u1.${master.id}.${Buffer.concat([iv, new Uint8Array(sealed)]).toString("base64url")}`
   }
 
   private keyOf(master: MasterKey, salt: string): Promise<webcrypto.CryptoKey> {

@@ -19,7 +19,8 @@ const Header = Schema.fromJsonString(Schema.Struct({
   format: Schema.Number,
   savedAt: Schema.Number,
   expiresAt: Schema.NullOr(Schema.Number),
-  alarmAt: Schema.NullOr(Schema.Number)
+  alarmAt: Schema.NullOr(Schema.Number),
+  user: Schema.optionalKey(Schema.NullOr(Schema.String))
 }))
 const decodeHeader = Schema.decodeUnknownResult(Header)
 
@@ -46,5 +47,9 @@ export const decode = (file: Uint8Array): Result.Result<Snapshot, string> => {
   const header = decodeHeader(rest.subarray(0, Math.max(second, 0)).toString())
   return Result.isFailure(header)
     ? Result.fail("its header does not fit")
-    : Result.succeed({ ...header.success, body: unescape(rest.subarray(second + 1).toString()) })
+    : Result.succeed({
+      ...header.success,
+      user: header.success.user ?? null,
+      body: unescape(rest.subarray(second + 1).toString())
+    })
 }

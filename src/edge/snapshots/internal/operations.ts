@@ -1,5 +1,12 @@
 import * as Effect from "effect/Effect"
-import { type Key, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
+import {
+  type Head,
+  type Key,
+  type ListOptions,
+  type Snapshot,
+  SnapshotStoreError
+} from "../../../contract/SnapshotStore.ts"
+import { escape } from "./text.ts"
 
 /** Makes of whatever went wrong the error of the contract. */
 export const failed = (operation: string, store: string) => (cause: unknown): SnapshotStoreError =>
@@ -18,6 +25,18 @@ export const eachOnce = <A extends Key, B, E, R>(
   return named.size === keys.length
     ? run(keys)
     : Effect.die(new Error(`${operation}: a key is named twice in one call`))
+}
+
+/** A snapshot without its body. */
+export const headOf = (
+  { alarmAt, epoch, expiresAt, format, id, kind, savedAt, user, version }: Head | Snapshot
+): Head => ({ kind, id, epoch, version, format, savedAt, expiresAt, alarmAt, user })
+
+/** Which ids to list: those after `after`, from `from` on, before `before`. */
+export const rangeOf = ({ after = "", prefix = "" }: ListOptions) => {
+  const from = escape(prefix)
+  // All characters of an id come before this one.
+  return { after: escape(after), from, before: `${from}\u007f` }
 }
 
 /** As much text as is sent at once, but for a single snapshot that is larger. */

@@ -6,8 +6,9 @@ import { escape } from "./text.ts"
  * How it is laid out, each name after the prefix:
  *
  * - `s/KIND/ID`, a hash: `e` epoch, `x` whether it was ended, and of the snapshot `n` epoch, `v` version, `f` format,
- *   `b` body, `s` saved, `d` expiry and `a` alarm (empty: none);
+ *   `b` body, `s` saved, `d` expiry and `a` alarm (empty: none), `u` user (`=NAME`, empty: nobody);
  * - `ids/KIND`, a sorted set of the ids that have a snapshot;
+ * - `users/KIND/NAME`, a sorted set of the ids of those that belong to a user;
  * - `alarms/KIND`, a sorted set of ids by alarm;
  * - `expiries`, a sorted set of `KIND/ID` by expiry;
  * - `empty`, a sorted set of `KIND/ID` without a snapshot, by when they were touched;
@@ -17,8 +18,14 @@ import { escape } from "./text.ts"
 const shared = `
 local prefix = KEYS[1]
 local function keyOf(kind, id) return prefix .. "s/" .. kind .. "/" .. id end
+local function own(kind, id, from, to)
+  if from == to then return end
+  if from ~= "" then redis.call("ZREM", prefix .. "users/" .. kind .. "/" .. string.sub(from, 2), id) end
+  if to ~= "" then redis.call("ZADD", prefix .. "users/" .. kind .. "/" .. string.sub(to, 2), 0, id) end
+end
 local function drop(kind, id, now)
-  redis.call("HDEL", keyOf(kind, id), "n", "v", "f", "b", "s", "d", "a")
+  own(kind, id, redis.call("HGET", keyOf(kind, id), "u") or "", "")
+  redis.call("HDEL", keyOf(kind, id), "n", "v", "f", "b", "s", "d", "a", "u")
   redis.call("ZREM", prefix .. "ids/" .. kind, id)
   redis.call("ZREM", prefix .. "alarms/" .. kind, id)
   redis.call("ZREM", prefix .. "expiries", kind .. "/" .. id)
@@ -31,16 +38,20 @@ end
 `
 
 /** The fields of a snapshot, in the order of `fieldsOf`. */
-export const fields = ["n", "v", "f", "b", "s", "d", "a"] as const
+export const fields = ["n", "v", "f", "s", "d", "a", "u", "b"] as const
+
+/** A user as it is kept. */
+export const userText = (user: string | null): string => user === null ? "" : `=${escape(user)}`
 
 const fieldsOf = (snapshot: Snapshot): ReadonlyArray<string> => [
   String(snapshot.epoch),
   String(snapshot.version),
   String(snapshot.format),
-  escape(snapshot.body),
   String(snapshot.savedAt),
   snapshot.expiresAt === null ? "" : String(snapshot.expiresAt),
-  snapshot.alarmAt === null ? "" : String(snapshot.alarmAt)
+  snapshot.alarmAt === null ? "" : String(snapshot.alarmAt),
+  userText(snapshot.user),
+  escape(snapshot.body)
 ]
 
 const define = <Params extends ReadonlyArray<unknown>>(
@@ -58,11 +69,11 @@ export const claim = define(
   `
 local now, kind, id, atLeast = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = keyOf(kind, id)
-local kept = redis.call("HMGET", key, "e", "n", "v", "f", "b", "s", "d", "a")
+local kept = redis.call("HMGET", key, "e", "n", "v", "f", "s", "d", "a", "u", "b")
 local floor = tonumber(redis.call("GET", prefix .. "floor") or "0")
 local epoch = string.format("%.0f", math.max(atLeast, floor + 1, tonumber(kept[1] or "0") + 1))
 redis.call("HSET", key, "e", epoch, "x", "0")
-if not kept[5] then redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id) end
+if not kept[2] then redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id) end
 kept[1] = epoch
 return kept`
 ).withReturnType<ReadonlyArray<string | null>>()
@@ -73,11 +84,11 @@ export const save = define(
     snapshots.flatMap((snapshot) => [snapshot.kind, snapshot.id, ...fieldsOf(snapshot)]),
   `
 local written = {}
-for i = 1, #ARGV, 9 do
+for i = 1, #ARGV, 10 do
   local kind, id, epoch, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local expiresAt, alarmAt = ARGV[i + 7], ARGV[i + 8]
+  local expiresAt, alarmAt, user = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
   local key = keyOf(kind, id)
-  local kept = redis.call("HMGET", key, "e", "x", "n", "v", "d", "a")
+  local kept = redis.call("HMGET", key, "e", "x", "n", "v", "d", "a", "u")
   local accepted = true
   if kept[1] then
     local own, other = tonumber(epoch), tonumber(kept[1])
@@ -85,8 +96,9 @@ for i = 1, #ARGV, 9 do
       (not kept[3] or tonumber(kept[3]) < own or tonumber(kept[4]) <= tonumber(version)))
   end
   if accepted then
-    redis.call("HSET", key, "e", epoch, "x", "0", "n", epoch, "v", version, "f", ARGV[i + 4], "b", ARGV[i + 5],
-      "s", ARGV[i + 6], "d", expiresAt, "a", alarmAt)
+    redis.call("HSET", key, "e", epoch, "x", "0", "n", epoch, "v", version, "f", ARGV[i + 4], "s", ARGV[i + 5],
+      "d", expiresAt, "a", alarmAt, "u", user, "b", ARGV[i + 9])
+    own(kind, id, kept[7] or "", user)
     if not kept[3] then
       redis.call("ZADD", prefix .. "ids/" .. kind, 0, id)
       if kept[1] then redis.call("ZREM", prefix .. "empty", kind .. "/" .. id) end
@@ -150,6 +162,29 @@ return 1`
 export const alarms = define(
   (kind: string, until: number, limit: number) => [kind, until === Infinity ? "+inf" : String(until), String(limit)],
   `return redis.call("ZRANGEBYSCORE", prefix .. "alarms/" .. ARGV[1], "-inf", ARGV[2], "WITHSCORES", "LIMIT", 0, ARGV[3])`
+).withReturnType<ReadonlyArray<string>>()
+
+/** Gives ids, each followed by the fields of its head. `user` as it is kept; empty: of all. */
+export const list = define(
+  (
+    kind: string,
+    user: string,
+    from: string,
+    before: string,
+    limit: number
+  ) => [kind, user, from, before, String(limit)],
+  `
+local kind, user = ARGV[1], ARGV[2]
+local set = prefix .. "ids/" .. kind
+if user ~= "" then set = prefix .. "users/" .. kind .. "/" .. string.sub(user, 2) end
+local found = {}
+for _, id in ipairs(redis.call("ZRANGEBYLEX", set, ARGV[3], ARGV[4], "LIMIT", 0, ARGV[5])) do
+  found[#found + 1] = id
+  for _, value in ipairs(redis.call("HMGET", keyOf(kind, id), "n", "v", "f", "s", "d", "a", "u")) do
+    found[#found + 1] = value
+  end
+end
+return found`
 ).withReturnType<ReadonlyArray<string>>()
 
 /** Forgets at most so many that have expired, and gives how many. */

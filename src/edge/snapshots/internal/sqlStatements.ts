@@ -1,9 +1,14 @@
-/** The columns of a snapshot, as numbers and texts that JavaScript holds exactly. */
-const columns = `snapshot_epoch::float8 AS snapshot_epoch, version::float8 AS version, format::float8 AS format,
-  body, saved_at, expires_at, alarm_at`
+/** The columns of a snapshot but its body, as numbers and texts that JavaScript holds exactly. */
+const head = `snapshot_epoch::float8 AS snapshot_epoch, version::float8 AS version, format::float8 AS format,
+  saved_at, expires_at, alarm_at, user_name`
+
+const columns = `${head}, body`
+
+/** As much of a user's name as an index holds, whatever it is. */
+const userKey = (name: string) => `left(${name}, 200)`
 
 const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
-  expires_at = NULL, alarm_at = NULL`
+  expires_at = NULL, alarm_at = NULL, user_name = NULL`
 
 /** What creates the tables of a store. */
 export const definitions = (schema: string | undefined, name: string): ReadonlyArray<string> => {
@@ -22,10 +27,13 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
       saved_at double precision,
       expires_at double precision,
       alarm_at double precision,
+      user_name text COLLATE "C",
       PRIMARY KEY (kind, id)
     )`,
     `CREATE INDEX IF NOT EXISTS "${name}_alarm" ON ${of("")} (kind, alarm_at, id) WHERE alarm_at IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS "${name}_expiry" ON ${of("")} (expires_at) WHERE expires_at IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS "${name}_user" ON ${of("")} (kind, ${userKey("user_name")}, id)
+      WHERE user_name IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS "${name}_empty" ON ${of("")} (touched_at) WHERE body IS NULL`,
     `CREATE TABLE IF NOT EXISTS ${of("_aside")} (
       kind text COLLATE "C" NOT NULL,
@@ -37,6 +45,7 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
       saved_at double precision NOT NULL,
       expires_at double precision,
       alarm_at double precision,
+      user_name text,
       reason text NOT NULL,
       PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
     )`,
@@ -68,17 +77,18 @@ export const statements = (schema: string | undefined, name: string) => {
     floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
 
     save: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at,
-        snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at)
-      SELECT kind, id, epoch, false, $1::float8, epoch, version, format, body, saved_at, expires_at, alarm_at
+        snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at, user_name)
+      SELECT kind, id, epoch, false, $1::float8, epoch, version, format, body, saved_at, expires_at, alarm_at,
+        CASE WHEN user_name <> '' THEN substr(user_name, 2) END
       FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::float8[],
-        $9::float8[], $10::float8[])
-        AS given (kind, id, epoch, version, format, body, saved_at, expires_at, alarm_at)
+        $9::float8[], $10::float8[], $11::text[])
+        AS given (kind, id, epoch, version, format, body, saved_at, expires_at, alarm_at, user_name)
       ORDER BY kind COLLATE "C", id COLLATE "C"
       ON CONFLICT (kind, id) DO UPDATE SET
         epoch = EXCLUDED.epoch, ended = false, touched_at = EXCLUDED.touched_at,
         snapshot_epoch = EXCLUDED.snapshot_epoch, version = EXCLUDED.version, format = EXCLUDED.format,
         body = EXCLUDED.body, saved_at = EXCLUDED.saved_at, expires_at = EXCLUDED.expires_at,
-        alarm_at = EXCLUDED.alarm_at
+        alarm_at = EXCLUDED.alarm_at, user_name = EXCLUDED.user_name
       WHERE EXCLUDED.epoch > kept.epoch OR (EXCLUDED.epoch = kept.epoch AND NOT kept.ended AND (
         kept.body IS NULL OR kept.snapshot_epoch < EXCLUDED.epoch OR kept.version <= EXCLUDED.version))
       RETURNING kind, id`,
@@ -94,10 +104,12 @@ export const statements = (schema: string | undefined, name: string) => {
 
     peek: `SELECT kind, id, ${columns} FROM ${table} WHERE kind = $1 AND id = $2`,
 
+    stat: `SELECT kind, id, epoch::float8 AS epoch, ${head} FROM ${table} WHERE kind = $1 AND id = $2`,
+
     setAside: `WITH aside AS (
         INSERT INTO ${of("_aside")} (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at,
-          reason)
-        VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint, $6, $7::float8, $8::float8, $9::float8, $10)
+          reason, user_name)
+        VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint, $6, $7::float8, $8::float8, $9::float8, $10, $12)
         ON CONFLICT DO NOTHING
       )
       UPDATE ${table} SET touched_at = $11::float8, ${noSnapshot}
@@ -109,8 +121,13 @@ export const statements = (schema: string | undefined, name: string) => {
     alarms: `SELECT id, alarm_at FROM ${table}
       WHERE kind = $1 AND alarm_at <= $2::float8 ORDER BY alarm_at, id LIMIT $3::bigint`,
 
-    list: `SELECT id FROM ${table}
-      WHERE kind = $1 AND id > $2 AND body IS NOT NULL ORDER BY id LIMIT $3::bigint`,
+    list: `SELECT kind, id, ${head} FROM ${table}
+      WHERE kind = $1 AND id > $2 AND id >= $3 AND id < $4 AND body IS NOT NULL ORDER BY id LIMIT $5::bigint`,
+
+    listOfUser: `SELECT kind, id, ${head} FROM ${table}
+      WHERE kind = $1 AND id > $2 AND id >= $3 AND id < $4 AND body IS NOT NULL
+        AND ${userKey("user_name")} = ${userKey("$6::text")} AND user_name = $6::text
+      ORDER BY id LIMIT $5::bigint`,
 
     sweep: `WITH expired AS (
         SELECT kind, id FROM ${table} WHERE expires_at < $1::float8 ORDER BY expires_at LIMIT $2::bigint

@@ -56,12 +56,16 @@ const optional = <I, S>(key: Context.Key<I, S>) => Effect.map(Effect.serviceOpti
 /** Gives those of the ids that no session has any more, without loading what is in the store. */
 const makeAbsent = (members: Members, store: SnapshotStore["Service"] | undefined, now: () => number) => {
   const isKept = (id: string) =>
-    store === undefined ? Effect.succeed(false) : Effect.match(store.peek({ kind: members.kind, id }), {
+    store === undefined ? Effect.succeed(false) : Effect.map(
+      store.stat({ kind: members.kind, id }),
+      Option.exists(({ head }) => Option.exists(head, ({ expiresAt }) => expiresAt === null || expiresAt > now()))
+    )
+  const exists = (id: string) =>
+    Effect.catch(
+      Effect.flatMap(isKept(id), (kept) => kept ? Effect.succeed(true) : members.has(id)),
       // Who cannot be looked up is not thrown out for it.
-      onFailure: () => true,
-      onSuccess: Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > now())
-    })
-  const exists = (id: string) => Effect.flatMap(isKept(id), (kept) => kept ? Effect.succeed(true) : members.has(id))
+      () => Effect.succeed(true)
+    )
   return (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
     Effect.gen(function*() {
       const away: Array<string> = []
@@ -263,7 +267,7 @@ const makeService = (
         ask(group, nobody, (ref) => ref.call("Broadcast", { tag, payload, except: options?.except ?? [] }))
       ),
     broadcastToUser: (user, tag, ...[payload, options]: [payload?: unknown, options?: BroadcastOptions]) =>
-      sendTo(sessions.ofUser(user), tag, payload, options),
+      sendTo(sessions.liveOfUser(user), tag, payload, options),
     broadcastToAll: (tag, ...[payload, options]: [payload?: unknown, options?: BroadcastOptions]) =>
       sendTo(members.list, tag, payload, options)
   }

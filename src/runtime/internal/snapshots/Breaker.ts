@@ -1,12 +1,12 @@
 /**
  * Asks a store that keeps failing only now and then, so that callers hear at once that it is down, and it is not asked by
- * all of them at once when it comes back.
+ * all of them at once when it comes back. A fault of one key says nothing of the others: the store has answered.
  */
 import * as Effect from "effect/Effect"
 import { pauseAfter } from "./pauses.ts"
 
 /** How many failures in a row open it. */
-const threshold = 5
+export const threshold = 5
 
 export class Breaker {
   private readonly now: () => number
@@ -19,7 +19,7 @@ export class Breaker {
   }
 
   /** Asks, unless the store is known to fail: then `refused` is what the caller gets. */
-  guard<A, E>(
+  guard<A, E extends { readonly scope: "key" | "store" }>(
     effect: Effect.Effect<A, E>,
     refused: (failures: number, retryIn: number) => Effect.Effect<never, E>
   ): Effect.Effect<A, E> {
@@ -30,17 +30,19 @@ export class Breaker {
         this.pause()
       }
       return Effect.tapError(
-        Effect.tap(effect, () =>
-          Effect.sync(() => {
-            this.failures = 0
-          })),
-        () =>
-          Effect.sync(() => {
-            this.failures++
-            this.pause()
-          })
+        Effect.tap(effect, () => Effect.sync(() => this.answered())),
+        ({ scope }) => Effect.sync(() => scope === "key" ? this.answered() : this.failed())
       )
     })
+  }
+
+  private answered(): void {
+    this.failures = 0
+  }
+
+  private failed(): void {
+    this.failures++
+    this.pause()
   }
 
   private pause(): void {

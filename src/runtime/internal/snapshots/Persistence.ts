@@ -15,15 +15,16 @@ import * as Option from "effect/Option"
 import type { SavePolicy } from "../../../contract/KindOptions.ts"
 import type { Migration } from "../../../contract/Migration.ts"
 import type * as Session from "../../../contract/Session.ts"
-import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
+import { type LoadError, StoreUnavailable } from "../../../contract/SessionError.ts"
 import { type Snapshot, type SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
 import type { Hub } from "../Hub.ts"
 import type { LiveSession } from "../LiveSession.ts"
 import { Deadline } from "../Timers.ts"
 import { Alarms } from "./Alarms.ts"
-import { Breaker } from "./Breaker.ts"
+import { threshold } from "./Breaker.ts"
 import { pauseAfter } from "./pauses.ts"
-import { type Kept, SnapshotCodec } from "./SnapshotCodec.ts"
+import { Reader, readLimit } from "./Reader.ts"
+import { SnapshotCodec } from "./SnapshotCodec.ts"
 import { SweepDate } from "./SweepDate.ts"
 
 /** How many are written at a time. */
@@ -39,7 +40,6 @@ const restFactor = 6
 const longestTendInterval = 60_000
 
 /** How long the store may take before what it was asked for counts as failed, in milliseconds. */
-const readLimit = 5_000
 const writeLimit = 30_000
 
 const tooSlow = new SnapshotStoreError({
@@ -47,12 +47,6 @@ const tooSlow = new SnapshotStoreError({
   message: `the store did not answer within ${writeLimit} ms`,
   cause: undefined
 })
-
-/** What loading gives: the epoch under which the session writes, and what there was of it. */
-export interface Loaded {
-  readonly epoch: number
-  readonly kept: Kept | undefined
-}
 
 /** Someone who waits until a session is written. */
 type Waiter = (written: boolean) => void
@@ -93,9 +87,10 @@ export class Persistence extends Deadline {
   /** Those who wait for the next write of a session, and for the one that is under way. */
   private readonly waiters = new Map<LiveSession, Array<Waiter>>()
   private readonly underWay = new Map<LiveSession, Array<Waiter>>()
+  /** Those who wait until the store knows that a session is over. */
+  private readonly goneWaiters = new Map<LiveSession, Array<Waiter>>()
   /** Those who wait until nothing is left to be written for a session that is gone, by its id. */
   private readonly settling = new Map<string, Deferred.Deferred<void>>()
-  private readonly breaker = new Breaker(() => this.now())
   private readonly sweepDate = new SweepDate(2 * longestTendInterval)
   private writer: Fiber.Fiber<void> | undefined
   /** When what is debounced, or the next attempt, is due. */
@@ -108,6 +103,7 @@ export class Persistence extends Deadline {
   private size = batchSize
   private closed = false
   readonly alarms: Alarms
+  readonly reader: Reader
 
   constructor(
     definition: Session.Any,
@@ -134,6 +130,14 @@ export class Persistence extends Deadline {
       ? Infinity
       : 1
     this.codec = new SnapshotCodec(definition, options.migrations)
+    this.reader = new Reader({
+      kind: this.kind,
+      hub,
+      store,
+      codec: this.codec,
+      settled: (id) => this.settled(id),
+      tell: (id, error) => this.tell(id, error, 0)
+    })
     this.alarms = new Alarms({
       kind: this.kind,
       store,
@@ -146,76 +150,6 @@ export class Persistence extends Deadline {
 
   private now(): number {
     return this.hub.now()
-  }
-
-  // -------------------------------------------------------------------------------------------------------
-  // loading
-  // -------------------------------------------------------------------------------------------------------
-
-  /** Is the session in the store, and has not expired? */
-  has(id: string): Effect.Effect<boolean, StoreUnavailable> {
-    return this.orUnavailable(
-      id,
-      Effect.andThen(
-        this.settled(id),
-        Effect.map(
-          this.store.peek({ kind: this.kind, id }),
-          Option.exists(({ expiresAt }) => expiresAt === null || expiresAt > this.hub.date())
-        )
-      )
-    )
-  }
-
-  /** Makes this process the owner of a session, and reads what there is of it. */
-  load(id: string): Effect.Effect<Loaded, LoadError> {
-    return Effect.gen({ self: this }, function*() {
-      const { kind, store } = this
-      const { epoch, snapshot } = yield* this.orUnavailable(
-        id,
-        Effect.andThen(
-          this.settled(id),
-          Effect.suspend(() => store.claim({ kind, id }, this.hub.nextEpoch(this.hub.date())))
-        )
-      )
-      this.hub.noteEpoch(epoch)
-      if (Option.isNone(snapshot)) return { epoch, kept: undefined }
-      const { expiresAt, format } = snapshot.value
-      if (expiresAt !== null && expiresAt <= this.hub.date()) return { epoch, kept: undefined }
-      const read = yield* Effect.result(Effect.try({
-        try: () => this.codec.decode(snapshot.value, this.hub.date()),
-        catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
-      }))
-      if (read._tag === "Success") return { epoch, kept: read.success }
-      yield* this.orUnavailable(id, store.setAside(snapshot.value, read.failure))
-      const error = SnapshotUnreadable.of(kind, id, format, read.failure)
-      this.tell(id, error, 0)
-      return yield* error
-    })
-  }
-
-  /** Asks the store for something that a caller waits for. */
-  private orUnavailable<A>(
-    id: string,
-    effect: Effect.Effect<A, SnapshotStoreError>
-  ): Effect.Effect<A, StoreUnavailable> {
-    const asked = effect.pipe(
-      Effect.catch((error) => this.unavailable(id, error.message, error)),
-      Effect.timeoutOrElse({
-        duration: readLimit,
-        orElse: () => this.unavailable(id, `the store did not answer within ${readLimit} ms`)
-      })
-    )
-    return this.breaker.guard(asked, (failures, retryIn) =>
-      // The event of the last failure says it all.
-      Effect.fail(
-        StoreUnavailable.of(this.kind, id, `the store failed ${failures} times; it is asked again in ${retryIn} ms`)
-      ))
-  }
-
-  private unavailable(id: string, why: string, cause?: SnapshotStoreError): Effect.Effect<never, StoreUnavailable> {
-    const error = StoreUnavailable.of(this.kind, id, why)
-    this.tell(id, cause ?? error, 0)
-    return Effect.fail(error)
   }
 
   private tell(id: string, error: unknown, retryIn: number): void {
@@ -252,7 +186,10 @@ export class Persistence extends Deadline {
     if (!keeps) this.lasts.set(id, { _tag: "remove", session, epoch })
     else {
       const snapshot = this.encode(session)
-      if (snapshot === undefined) return this.answer(session, false)
+      if (snapshot === undefined) {
+        this.answer(session, false)
+        return this.answerGone(session, false)
+      }
       this.lasts.set(id, { _tag: "save", session, snapshot })
     }
     this.write()
@@ -262,6 +199,7 @@ export class Persistence extends Deadline {
   forget(session: LiveSession): void {
     this.unmark(session)
     this.answer(session, false)
+    this.answerGone(session, false)
   }
 
   private mark(session: LiveSession, delay: number): void {
@@ -299,6 +237,26 @@ export class Persistence extends Deadline {
     const waiters = this.waiters.get(session)
     if (waiters === undefined) this.waiters.set(session, [resume])
     else waiters.push(resume)
+  }
+
+  /** Writes it now, whatever the policy, and calls back when that is done. */
+  save(session: LiveSession, resume: Waiter): void {
+    this.mark(session, 0)
+    this.whenWritten(session, resume)
+  }
+
+  /** Calls back when the store knows of the end of a session that ends. */
+  whenGone(session: LiveSession, resume: Waiter): void {
+    const waiters = this.goneWaiters.get(session)
+    if (waiters === undefined) this.goneWaiters.set(session, [resume])
+    else waiters.push(resume)
+  }
+
+  private answerGone(session: LiveSession, written: boolean): void {
+    const waiters = this.goneWaiters.get(session)
+    if (waiters === undefined) return
+    this.goneWaiters.delete(session)
+    for (const resume of waiters) resume(written)
   }
 
   /** Is there something of it that is not written? */
@@ -446,6 +404,7 @@ export class Persistence extends Deadline {
             if (this.lasts.get(id) === last) this.lasts.delete(id)
             if (last._tag === "save" && last.snapshot.alarmAt !== null) this.hasLeft(last.snapshot.alarmAt)
             this.answer(last.session, true)
+            this.answerGone(last.session, true)
             this.settle(id)
           }
           const accepted = exit.value.slice(exit.value.length - sessions.length)
@@ -509,6 +468,61 @@ export class Persistence extends Deadline {
     })
   }
 
+  /** `settled` for a caller who cannot wait for long, and is told if it takes longer. */
+  settledInTime(id: string): Effect.Effect<void, StoreUnavailable> {
+    return this.inTime(this.settled(id), id, "removed")
+  }
+
+  /** Writes what was changed, and takes it back when that is not done in time. */
+  saveInTime(session: LiveSession, undo: () => void): Effect.Effect<void, StoreUnavailable> {
+    return Effect.suspend(() => {
+      const saved = Effect.callback<void, StoreUnavailable>((resume) => {
+        this.save(session, (written) => resume(written ? Effect.void : this.unwritten(session.id)))
+      })
+      return Effect.tapError(this.inTime(saved, session.id, "written"), () => Effect.sync(undo))
+    })
+  }
+
+  private unwritten(id: string): Effect.Effect<never, StoreUnavailable> {
+    return Effect.fail(
+      StoreUnavailable.of(this.kind, id, "another one took it over, or its state does not fit its schema", {
+        scope: "key",
+        what: "written"
+      })
+    )
+  }
+
+  /** Do writes keep failing? */
+  private get isDown(): boolean {
+    return this.failures >= threshold
+  }
+
+  private inTime<A>(
+    effect: Effect.Effect<A, StoreUnavailable>,
+    id: string,
+    what: string
+  ): Effect.Effect<A, StoreUnavailable> {
+    return Effect.suspend(() =>
+      Effect.timeoutOrElse(effect, {
+        duration: this.isDown ? 0 : readLimit,
+        orElse: () =>
+          Effect.fail(StoreUnavailable.of(this.kind, id, "the store does not do it, it is asked again", { what }))
+      })
+    )
+  }
+
+  /** The ids of a user's sessions that are in the store, or on their way there. */
+  ofUser(user: string): Effect.Effect<ReadonlyArray<string>, StoreUnavailable> {
+    return Effect.map(this.reader.ofUser(user), (ids) => {
+      const all = new Set(ids)
+      for (const [id, last] of this.lasts) {
+        if (last._tag === "save" && last.snapshot.user === user) all.add(id)
+        else all.delete(id)
+      }
+      return Array.from(all)
+    })
+  }
+
   private settle(id: string): void {
     const deferred = this.settling.get(id)
     if (deferred === undefined || this.lasts.has(id)) return
@@ -563,6 +577,7 @@ export class Persistence extends Deadline {
       this.writer?.interruptUnsafe()
       const { left } = this
       for (const session of Array.from(this.waiters.keys())) this.answer(session, false)
+      for (const session of Array.from(this.goneWaiters.keys())) this.answerGone(session, false)
       for (const [id] of this.settling) {
         this.lasts.delete(id)
         this.settle(id)

@@ -163,6 +163,7 @@ export class SnapshotCodec {
       body: JSON.stringify(body),
       savedAt,
       expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(session))),
+      user: session.user ?? null,
       alarmAt: timers.length === 0 ? null : Math.min(...timers.map(({ at }) => at))
     }
   }

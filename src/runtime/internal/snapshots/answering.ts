@@ -7,7 +7,10 @@ import type { Envelope } from "../Envelope.ts"
 import type { LiveSession } from "../LiveSession.ts"
 import type { Persistence } from "./Persistence.ts"
 
-/** Answers at once; or, under write-ahead, when what the answer tells of is written. */
+/**
+ * Answers at once; or, under write-ahead, when what the answer tells of is written. What revokes rights (another user,
+ * other metadata, the end) is always written first.
+ */
 export const answerKept = (
   session: LiveSession,
   envelope: Envelope,
@@ -16,9 +19,26 @@ export const answerKept = (
 ): void => {
   // What it remembers is to be kept, too.
   if (envelope.isRemembered) session.keepsChanged()
+  const { extras } = session
+  if (extras?.writesAhead === true) {
+    extras.writesAhead = false
+    return answerAhead(session, envelope, exit, persistence)
+  }
   if (!persistence.isWriteAhead || !persistence.pends(session)) return envelope.settle(exit)
   envelope.decided?.(exit)
   persistence.whenSaved(session, (written) => envelope.settle(written ? exit : Exit.fail(unwritten(session, envelope))))
+}
+
+const answerAhead = (
+  session: LiveSession,
+  envelope: Envelope,
+  exit: Exit.Exit<any, any>,
+  persistence: Persistence
+): void => {
+  envelope.decided?.(exit)
+  const resume = (written: boolean) => envelope.settle(written ? exit : Exit.fail(unwritten(session, envelope)))
+  if (session.ending) persistence.whenGone(session, resume)
+  else persistence.save(session, resume)
 }
 
 const unwritten = (

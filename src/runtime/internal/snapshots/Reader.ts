@@ -1,0 +1,164 @@
+/**
+ * Asks the store for what somebody waits for: sessions that are there only, and whose a session is. What the store cannot
+ * tell is told as such; it never means that there is none.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
+import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
+import type { Hub } from "../Hub.ts"
+import type { LiveSession } from "../LiveSession.ts"
+import { Breaker } from "./Breaker.ts"
+import type { Kept, SnapshotCodec } from "./SnapshotCodec.ts"
+
+/** How long the store may take before what it was asked for counts as failed, in milliseconds. */
+export const readLimit = 5_000
+
+/** How many heads are asked for at a time. */
+const page = 256
+
+/** What loading gives: the epoch under which the session writes, and what there was of it. */
+export interface Loaded {
+  readonly epoch: number
+  readonly kept: Kept | undefined
+}
+
+export interface ReaderOptions {
+  readonly kind: string
+  readonly hub: Hub
+  readonly store: SnapshotStore["Service"]
+  readonly codec: SnapshotCodec
+  /** Waits until nothing is left to be written for a session that is gone. */
+  readonly settled: (id: string) => Effect.Effect<void>
+  readonly tell: (id: string, error: unknown) => void
+}
+
+export class Reader {
+  private readonly options: ReaderOptions
+  private readonly breaker: Breaker
+
+  constructor(options: ReaderOptions) {
+    this.options = options
+    this.breaker = new Breaker(() => options.hub.now())
+  }
+
+  private key(id: string) {
+    return { kind: this.options.kind, id }
+  }
+
+  private hasExpired({ expiresAt }: Head): boolean {
+    return expiresAt !== null && expiresAt <= this.options.hub.date()
+  }
+
+  /** Is the session in the store, and has not expired? */
+  has(id: string): Effect.Effect<boolean, StoreUnavailable> {
+    const { settled, store } = this.options
+    return this.ask(
+      id,
+      Effect.andThen(
+        settled(id),
+        Effect.map(
+          store.stat(this.key(id)),
+          Option.exists(({ head }) => Option.isSome(head) && !this.hasExpired(head.value))
+        )
+      )
+    )
+  }
+
+  /** Makes this process the owner of a session, and reads what there is of it. */
+  load(id: string): Effect.Effect<Loaded, LoadError> {
+    return Effect.gen({ self: this }, function*() {
+      const { codec, hub, kind, settled, store, tell } = this.options
+      const { epoch, snapshot } = yield* this.ask(
+        id,
+        Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), hub.nextEpoch(hub.date()))))
+      )
+      hub.noteEpoch(epoch)
+      if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, kept: undefined }
+      const read = yield* Effect.result(Effect.try({
+        try: () => codec.decode(snapshot.value, hub.date()),
+        catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
+      }))
+      if (read._tag === "Success") return { epoch, kept: read.success }
+      yield* this.ask(id, store.setAside(snapshot.value, read.failure))
+      const error = SnapshotUnreadable.of(kind, id, snapshot.value.format, read.failure)
+      tell(id, error)
+      return yield* error
+    })
+  }
+
+  /** Has nobody taken the session over, or ended it, since this process loaded or started it? */
+  owns(session: LiveSession): Effect.Effect<boolean, StoreUnavailable> {
+    return this.ask(
+      session.id,
+      Effect.map(
+        this.options.store.stat(this.key(session.id)),
+        Option.match({
+          // Its epoch is forgotten a while after it was removed; and after it was claimed, if it was never written.
+          onNone: () => session.saved!.version < 0,
+          onSome: ({ epoch }) => epoch <= session.claimed
+        })
+      )
+    )
+  }
+
+  /** Removes a session that is in the store only, without loading it. `false` when there was none. */
+  discard(id: string): Effect.Effect<boolean, StoreUnavailable> {
+    const { hub, settled, store } = this.options
+    const key = this.key(id)
+    return this.ask(
+      id,
+      Effect.gen({ self: this }, function*() {
+        yield* settled(id)
+        for (;;) {
+          const stat = yield* store.stat(key)
+          if (Option.isNone(stat) || Option.isNone(stat.value.head)) return false
+          // It is nobody's from then on, whoever had it.
+          hub.noteEpoch(stat.value.epoch)
+          const [gone] = yield* store.remove([{ ...key, epoch: hub.nextEpoch(hub.date()) }])
+          if (gone === true) return !this.hasExpired(stat.value.head.value)
+        }
+      })
+    )
+  }
+
+  /** The ids of a user's sessions that are in the store. */
+  ofUser(user: string): Effect.Effect<ReadonlyArray<string>, StoreUnavailable> {
+    const { kind, store } = this.options
+    return Effect.gen({ self: this }, function*() {
+      const ids: Array<string> = []
+      for (let after: string | undefined;;) {
+        const heads: ReadonlyArray<Head> = yield* this.ask("*", store.list({ kind, user, after, limit: page }))
+        if (heads.length === 0) return ids
+        for (const head of heads) if (!this.hasExpired(head)) ids.push(head.id)
+        after = heads.at(-1)!.id
+      }
+    })
+  }
+
+  /** Asks the store, unless it is known to fail, and not for longer than a caller can be made to wait. */
+  private ask<A>(id: string, effect: Effect.Effect<A, SnapshotStoreError>): Effect.Effect<A, StoreUnavailable> {
+    const asked = effect.pipe(
+      Effect.catch((error) => this.unavailable(id, error.message, error)),
+      Effect.timeoutOrElse({
+        duration: readLimit,
+        orElse: () => this.unavailable(id, `the store did not answer within ${readLimit} ms`)
+      })
+    )
+    return this.breaker.guard(asked, (failures, retryIn) =>
+      // The event of the last failure says it all.
+      Effect.fail(
+        StoreUnavailable.of(
+          this.options.kind,
+          id,
+          `the store failed ${failures} times; it is asked again in ${retryIn} ms`
+        )
+      ))
+  }
+
+  private unavailable(id: string, why: string, cause?: SnapshotStoreError): Effect.Effect<never, StoreUnavailable> {
+    const error = StoreUnavailable.of(this.options.kind, id, why, { scope: cause?.scope })
+    this.options.tell(id, cause ?? error)
+    return Effect.fail(error)
+  }
+}
