@@ -2,7 +2,8 @@
  * What an action passes before it reaches the reducers, and on its way back.
  *
  * Middlewares run in the order in which they are given, each around the rest: it hands the action on with `next`, the
- * same one or another, or it stops the action by failing with `ActionStopped`.
+ * same one or another, or it stops the action by failing with `ActionStopped`. One that fails takes back what was done
+ * further in. An action is handled as often as `next` is called, which must be while the middleware runs.
  *
  * @since 0.1.0
  */

@@ -110,8 +110,10 @@ export type Dispatchable<R> = R extends Reducer<string, infer Prefix, any, infer
  * @category utility types
  */
 export type WorkServices<W> = {
-  readonly [K in keyof W]: W[K] extends (work: any) => Effect.Effect<any, any, infer R> ? R : never
+  readonly [K in keyof W]: W[K] extends (work: any) => infer Out ? EffectServices<Out> : never
 }[keyof W]
+
+type EffectServices<Out> = Out extends Effect.Effect<any, any, infer R> ? R : never
 
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/
 
@@ -120,10 +122,13 @@ const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/
  *
  * - `prefix`: with `"counter"`, the action `counter.set` reaches it as `set`. Without one its actions have their full
  *   types, and `catchAll` sees every action of the store.
- * - `on`: pure functions, from the slice and the payload to the next slice.
- * - `async`: Effects that run beside the session. An action may have both: `on` runs first.
- * - `throttle`: an action is handled at most once in that time, the first one counts.
- * - `debounce`: an action is handled when none of its type came for that time, the last one counts.
+ * - `on`: pure functions, from the slice and the payload to the next slice. One that gives `undefined`, where that is no
+ *   state of the slice, is a defect: the action has not happened.
+ * - `async`: Effects that run beside the session. An action may have both: `on` runs first. A function that throws
+ *   instead of giving an Effect is a defect, too.
+ * - `throttle`: an action is handled at most once in that time, the first one that is handled counts.
+ * - `debounce`: an action is handled when none of its type came for that time, the last one counts. In a kind with
+ *   `snapshots` it is kept until then, by the schema of its payload.
  *
  * What cannot work throws at once, with a clear text: a bad name or prefix, an action that nothing handles, a handler
  * or a pause for an action that is not declared, a pause that is not a duration.
@@ -180,12 +185,10 @@ export const make = <
     if (!Object.hasOwn(on, action) && !Object.hasOwn(async, action)) invalid(`nothing handles its action ${action}`)
   }
   const pauses = (what: string, map: Readonly<Record<string, Pause | undefined>> | undefined) =>
-    Object.fromEntries(
-      Object.entries(map ?? {}).flatMap(([action, pause]) =>
-        pause === undefined
-          ? []
-          : [[action, pauseMillis(pause) ?? invalid(`${what} of ${action} is not a duration: ${String(pause)}`)]]
-      )
+    byAction(
+      map ?? {},
+      (pause: Pause, action) =>
+        pauseMillis(pause) ?? invalid(`${what} of ${action} is not a duration: ${String(pause)}`)
     )
   return {
     name,
@@ -193,13 +196,23 @@ export const make = <
     state: options.state,
     initial: options.initial,
     actions,
-    on: on as never,
+    on: byAction(on, (handler: any) => handler),
     catchAll: options.catchAll,
-    async: async as never,
+    async: byAction(async, (work: any) => work),
     concurrency: options.concurrency ?? "all",
     throttle: pauses("throttle", options.throttle as never),
     debounce: pauses("debounce", options.debounce as never)
   }
+}
+
+/** What is given for some actions. It has no prototype: an action may be named as what objects inherit. */
+const byAction = <A, B>(
+  map: Readonly<Record<string, A | undefined>>,
+  f: (value: A, action: string) => B
+): Readonly<Record<string, B>> => {
+  const out: Record<string, B> = Object.create(null)
+  for (const [action, value] of Object.entries(map)) if (value !== undefined) out[action] = f(value, action)
+  return out
 }
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }

@@ -170,6 +170,12 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   ): Effect.Effect<Timer>
 
   /**
+   * Stops the timer with this key, also one that came back from the store. `false` when there is none, or its message is
+   * being handled.
+   */
+  cancelTimer(key: string): Effect.Effect<boolean>
+
+  /**
    * Ends this session once the current message and those accepted before are done. Does not wait; but if it is kept in a
    * store, the answer to the current message waits until that knows of the end.
    */

@@ -31,7 +31,8 @@ import { ActionStopped, InvalidAction, UnknownAction, VersionGone } from "../beh
 import * as Session from "../contract/Session.ts"
 import type { CallError, CastError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import { type Fired, makeBehavior } from "./internal/store/behavior.ts"
+import { ActionJson, type Fired, makeActionSchemas, payloadCodec } from "./internal/store/actionSchema.ts"
+import { makeBehavior } from "./internal/store/behavior.ts"
 import { isKnown, targetsOf } from "./internal/store/routing.ts"
 
 /**
@@ -96,7 +97,7 @@ export const Step = Schema.Struct({
  */
 export type Protocol<S, A> =
   | Rpc.Rpc<"Dispatch", Schema.Codec<A>, Schema.Codec<S>, typeof ActionStopped>
-  | Rpc.Rpc<"Fire", Schema.Codec<Fired>>
+  | Rpc.Rpc<"Fire", Schema.Codec<Fired>, typeof Schema.Void, typeof ActionStopped>
   | Rpc.Rpc<"Select", Schema.Codec<(state: S) => unknown>, typeof Schema.Unknown>
   | Rpc.Rpc<"History", typeof Schema.Void, Schema.Codec<ReadonlyArray<typeof Step.Type>>>
   | Rpc.Rpc<"Travel", typeof Schema.Number, Schema.Codec<S>, typeof VersionGone>
@@ -175,7 +176,7 @@ export const Service = <Self>() =>
     names.add(reducer.name)
   }
   const state = Schema.Struct(Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.state])))
-  const action = Schema.Struct({ type: Schema.String, payload: Schema.Unknown, meta: Schema.Unknown })
+  const { action, fired } = makeActionSchemas(reducers)
   const select = Schema.declare((u: unknown): u is (state: any) => unknown => typeof u === "function")
   const definition = Session.Service<Self>()(name, {
     state,
@@ -183,7 +184,7 @@ export const Service = <Self>() =>
     error: options.error,
     protocol: [
       Rpc.make("Dispatch", { payload: action, success: state, error: ActionStopped }),
-      Rpc.make("Fire", { payload: Schema.Struct({ action, reducer: Schema.String }) }),
+      Rpc.make("Fire", { payload: fired, error: ActionStopped }),
       Rpc.make("Select", { payload: select, success: Schema.Unknown }),
       Rpc.make("History", { success: Schema.Array(Step) }),
       Rpc.make("Travel", { payload: Schema.Number, success: state, error: VersionGone }),
@@ -320,18 +321,6 @@ export const dispatchWait = <S, P extends Rpc.Any, const T extends TypeOf<P>>(
 
 const untyped = (ref: SessionRef<any, any>): SessionRef<any, any> => ref
 
-const MetaFromOutside = Schema.Struct({
-  reducers: Schema.optionalKey(Schema.Array(Schema.String)),
-  prefix: Schema.optionalKey(Schema.String),
-  id: Schema.optionalKey(Schema.String)
-})
-
-const ActionFromOutside = Schema.Struct({
-  type: Schema.String,
-  payload: Schema.optionalKey(Schema.Unknown),
-  meta: Schema.optionalKey(MetaFromOutside)
-})
-
 /**
  * Checks an action from outside, as JSON, against the schemas of the reducers. Fails with `UnknownAction` or
  * `InvalidAction`, whose messages say what is wrong.
@@ -346,7 +335,7 @@ export const decode = <Reducers extends ReadonlyArray<Reducer.Any>>(
   Effect.gen(function*() {
     const invalid = (type: string) => (error: Error) =>
       new InvalidAction({ type, message: `the action ${type} does not fit: ${error.message.replace(/\s+/g, " ")}` })
-    const raw = yield* Effect.mapError(Schema.decodeUnknownEffect(ActionFromOutside)(input), invalid("from outside"))
+    const raw = yield* Effect.mapError(Schema.decodeUnknownEffect(ActionJson)(input), invalid("from outside"))
     const action = makeAction(raw.type, raw.payload, raw.meta ?? noMeta)
     const targets = targetsOf(definition.reducers, action)
     const [first] = targets
@@ -354,8 +343,8 @@ export const decode = <Reducers extends ReadonlyArray<Reducer.Any>>(
       if (isKnown(definition.reducers, targets)) return action as never
       return yield* UnknownAction.of(raw.type)
     }
-    const schema = Schema.toCodecJson(first.reducer.actions[first.short] as Schema.Codec<unknown, unknown>)
-    const payload = yield* Effect.mapError(Schema.decodeUnknownEffect(schema)(raw.payload ?? null), invalid(raw.type))
+    const decodePayload = Schema.decodeUnknownEffect(payloadCodec(first))
+    const payload = yield* Effect.mapError(decodePayload(raw.payload ?? null), invalid(raw.type))
     return { ...action, payload } as never
   })
 
@@ -430,7 +419,9 @@ export const travel = <S, P extends Rpc.Any>(
   untyped(ref).call("Travel", version) as Effect.Effect<S, VersionGone | CallError>
 
 /**
- * Goes back to the first state, forgets the history and cancels work and timers.
+ * Goes back to the first state, forgets the history, and cancels work, and what is put off. What the work has dispatched
+ * and was not handled before is not handled any more. For a session that came from the store the first state is made
+ * again: by `init`, or of the initial slices alone if `init` needs arguments.
  *
  * @since 0.1.0
  * @category history
@@ -461,7 +452,8 @@ export const serialize = <S, P extends Rpc.Any>(
   Effect.flatMap(select(ref, (state) => state), Schema.encodeEffect(Schema.toCodecJson(definition.state)))
 
 /**
- * Takes a state from JSON over, as `serialize` gave it; the history begins anew. What does not fit changes nothing.
+ * Takes a state from JSON over, as `serialize` gave it; all else begins anew, as with `reset`. What does not fit changes
+ * nothing.
  *
  * @since 0.1.0
  * @category serialisation

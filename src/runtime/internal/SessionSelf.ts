@@ -97,6 +97,10 @@ export class SessionSelf implements Self {
     })
   }
 
+  cancelTimer(key: string): Effect.Effect<boolean> {
+    return Effect.suspend(() => this.session.extras?.timers?.get(key)?.cancel ?? Effect.succeed(false))
+  }
+
   end(detail?: unknown): Effect.Effect<void> {
     return Effect.sync(() => {
       this.session.writeAhead()

@@ -1,15 +1,14 @@
 /**
  * What a store keeps of one session besides its state: history, work under way, and when actions were last handled.
  */
-import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Action } from "../../../behaviour/Action.ts"
 import { History } from "../../../behaviour/History.ts"
-import type { Timer } from "../../../contract/Session.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {
-  readonly initial: Slices
+  /** What a reset goes back to; `undefined` when that is not known, as for what came from the store. */
+  readonly initial: Slices | undefined
   readonly history: History<Slices, Scope>
   /** The state of version 0: the initial one, or what was restored. */
   private first: Slices
@@ -20,15 +19,15 @@ export class StoreCell {
   private lastVersion = 0
   /** When a throttled action was last handled. */
   readonly handledAt = new Map<string, number>()
-  /** What is put off, by reducer and type. */
-  readonly debounced = new Map<string, Timer>()
+  /** What work dispatches belongs to the time from one beginning to the next. */
+  era: object = {}
   private readonly work = new Map<string, Set<Fiber.Fiber<unknown, unknown>>>()
 
   /** @param reach says what an action reaches, where a step does not say it */
-  constructor(initial: Slices, historyLimit: number, reach: (action: Action) => Scope) {
-    this.initial = initial
-    this.first = initial
-    this.state = initial
+  constructor(state: Slices, isInitial: boolean, historyLimit: number, reach: (action: Action) => Scope) {
+    this.initial = isInitial ? state : undefined
+    this.first = state
+    this.state = state
     this.history = new History(historyLimit, (state, action, scope) => {
       const { observers, targets } = scope ?? reach(action)
       return reduce(targets, observers, state, action)
@@ -58,8 +57,10 @@ export class StoreCell {
     return found.state
   }
 
-  /** Begins anew with this state. */
+  /** Begins anew with this state. What runs is cancelled. */
   restart(state: Slices): void {
+    for (const id of Array.from(this.work.keys())) this.cancel(id)
+    this.era = {}
     this.history.clear()
     this.handledAt.clear()
     this.version = 0
@@ -86,15 +87,5 @@ export class StoreCell {
     const count = fibers.size
     for (const fiber of Array.from(fibers)) fiber.interruptUnsafe()
     return count
-  }
-
-  /** Cancels all work, and what is put off. */
-  get cancelAll(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      for (const id of Array.from(this.work.keys())) this.cancel(id)
-      const timers = Array.from(this.debounced.values())
-      this.debounced.clear()
-      return Effect.forEach(timers, (timer) => timer.cancel, { discard: true })
-    })
   }
 }

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Action } from "../../../behaviour/Action.ts"
 import { make as makeAction } from "../../../behaviour/Action.ts"
 import type { Middleware, Next } from "../../../behaviour/Middleware.ts"
@@ -17,14 +18,9 @@ import { MonotonicClock } from "../../../contract/internal/MonotonicClock.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionEvents } from "../../../runtime/SessionEvents.ts"
 import { StoreBroadcasts } from "../../StoreBroadcasts.ts"
-import { isKnown, reduce, type Scope, type Slices, type Target, targetsOf } from "./routing.ts"
+import type { Fired } from "./actionSchema.ts"
+import { allowsUndefined, isKnown, reduce, type Scope, type Slices, type Target, targetsOf } from "./routing.ts"
 import { StoreCell } from "./StoreCell.ts"
-
-/** A debounced action whose time has come, for one reducer. */
-export interface Fired {
-  readonly action: Action
-  readonly reducer: string
-}
 
 interface Options {
   readonly init?: ((start: any) => unknown) | undefined
@@ -56,10 +52,24 @@ interface Passed {
   readonly partly: boolean
 }
 
+/** Work that an asynchronous action starts. */
+interface Job {
+  readonly id: string
+  readonly isAlone: boolean
+  readonly effect: Effect.Effect<unknown, unknown, any>
+}
+
 type Reply = readonly [state: Slices, reply: Slices]
 
+/** Names an action of a reducer: where throttles are noted, and as the key of its debounce. */
+const gateOf = (reducer: string, short: string): string => `${reducer} ${short}`
+
 export const makeBehavior = (
-  { kind, reducers }: { readonly kind: string; readonly reducers: ReadonlyArray<Reducer.Any> },
+  { args, kind, reducers }: {
+    readonly args: Schema.Top
+    readonly kind: string
+    readonly reducers: ReadonlyArray<Reducer.Any>
+  },
   options: Options
 ) =>
   Effect.gen(function*() {
@@ -75,7 +85,14 @@ export const makeBehavior = (
     const cellOf = (self: Session.Self) => cells.get(self)!
     const date = () => clock.currentTimeMillisUnsafe()
     const time = new MonotonicClock(clock)
+    const run = Effect.runForkWith(yield* Effect.context<never>())
     const initial: Slices = Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.initial]))
+    const debounces = reducers.flatMap(({ debounce, name }) =>
+      Object.keys(debounce).map((short) => gateOf(name, short))
+    )
+    const throttles = reducers.some(({ throttle }) => Object.keys(throttle).length > 0)
+    /** To which era of its session an action belongs that work has dispatched. */
+    const eras = reducers.some(({ async }) => Object.keys(async).length > 0) ? new WeakMap<Action, object>() : undefined
     const observers = reducers.filter((reducer) => reducer.catchAll !== undefined)
     const planOf = (action: Action): Plan => {
       const targets = targetsOf(reducers, action)
@@ -102,14 +119,35 @@ export const makeBehavior = (
       return plan
     }
 
-    const start = (self: Session.Self, over: unknown): Slices => {
-      const state = { ...initial, ...over as Slices }
-      cells.set(self, new StoreCell(state, historyLimit, reach))
+    /** Slices over the initial ones. What is `undefined` is not given, unless its reducer knows that as a state. */
+    const slicesOf = (over: unknown): Slices => {
+      const given = (over ?? {}) as Slices
+      const state: Record<string, unknown> = { ...initial }
+      for (const reducer of reducers) {
+        const { name } = reducer
+        if (Object.hasOwn(given, name) && (given[name] !== undefined || allowsUndefined(reducer))) {
+          state[name] = given[name]
+        }
+      }
       return state
     }
 
-    /** Leaves out what is throttled, and puts off what is debounced. */
-    const gate = (cell: StoreCell, action: Action, targets: ReadonlyArray<Target>) => {
+    const begin = (self: Session.Self, state: Slices, isInitial: boolean): Slices => {
+      cells.set(self, new StoreCell(state, isInitial, historyLimit, reach))
+      return state
+    }
+
+    const first = (id: string, args: unknown): Slices | Effect.Effect<Slices, unknown, any> => {
+      const over = options.init?.({ id, args })
+      return Effect.isEffect(over) ? Effect.map(over, slicesOf) : slicesOf(over)
+    }
+
+    /** What a reset goes back to. With what the session was started is not known when it came from the store. */
+    const firstAgain = (self: Session.Self): Slices | Effect.Effect<Slices, unknown, any> =>
+      cellOf(self).initial ?? (Schema.is(args)(undefined) ? first(self.id, undefined) : initial)
+
+    /** Leaves out what is throttled, and what is debounced, which is put off. */
+    const gate = (cell: StoreCell, targets: ReadonlyArray<Target>) => {
       const later: Array<{ readonly target: Target; readonly pause: number }> = []
       const open = targets.filter((target) => {
         const { reducer, short } = target
@@ -120,12 +158,8 @@ export const makeBehavior = (
         }
         const throttle = reducer.throttle[short]
         if (throttle === undefined) return true
-        const key = `${reducer.name} ${action.type}`
-        const now = time.now()
-        const handledAt = cell.handledAt.get(key)
-        if (handledAt !== undefined && now < handledAt + throttle) return false
-        cell.handledAt.set(key, now)
-        return true
+        const handledAt = cell.handledAt.get(gateOf(reducer.name, short))
+        return handledAt === undefined || time.now() >= handledAt + throttle
       })
       return { later, open: open.length === targets.length ? targets : open }
     }
@@ -137,6 +171,11 @@ export const makeBehavior = (
     ): void => {
       const changed = after !== before
       const cell = cellOf(self)
+      if (throttles) {
+        for (const { reducer, short } of targets) {
+          if (reducer.throttle[short] !== undefined) cell.handledAt.set(gateOf(reducer.name, short), time.now())
+        }
+      }
       if (changed && historyLimit === 0) cell.state = after
       else if (changed) {
         const traceId = Fiber.getCurrent()?.cache.span?.traceId
@@ -147,29 +186,52 @@ export const makeBehavior = (
       if (events?.active === true) {
         events.publish({ _tag: "Dispatch", kind, id: self.id, at: date(), type: action.type, changed })
       }
-      if (Option.isSome(broadcasts)) broadcasts.value.publish({ kind, id: self.id, action, state: after })
+      if (Option.isSome(broadcasts)) {
+        try {
+          broadcasts.value.publish({ kind, id: self.id, action, state: after })
+        } catch (defect) {
+          // It has happened, whoever cannot be told.
+          run(Effect.logError(`the broadcast of an action of store ${kind} failed`, defect))
+        }
+      }
     }
 
-    /** Starts the work of asynchronous actions. */
-    const work = (self: Session.Self, action: Action, targets: ReadonlyArray<Target>): Effect.Effect<void> =>
-      Effect.forEach(targets, ({ reducer, short }) => {
-        const run = reducer.async[short]
-        if (run === undefined) return Effect.void
-        return Effect.suspend(() => {
-          const cell = cellOf(self)
-          const id = action.meta.id ?? action.type
-          if (reducer.concurrency === "latest") cell.cancel(id)
-          const effect = run({
-            payload: action.payload,
-            meta: action.meta,
-            state: Effect.sync(() => cellOf(self).state[reducer.name]),
-            // The session may have ended meanwhile: then there is nobody to tell.
-            dispatch: (type, payload, meta) => Effect.ignore(self.cast("Dispatch", makeAction(type, payload, meta))),
-            self
-          })
-          return Effect.map(self.fork(effect), (fiber) => cell.track(id, fiber)) as Effect.Effect<void>
+    /** The work that an action starts. A function that throws, or gives no Effect, is a defect of the action. */
+    const jobsOf = (self: Session.Self, { action, scope: { targets } }: Passed): ReadonlyArray<Job> => {
+      const { meta, payload, type } = action
+      const jobs: Array<Job> = []
+      for (const { reducer: { async, concurrency, name }, short } of targets) {
+        const work = async[short]
+        if (work === undefined) continue
+        const { era } = cellOf(self)
+        const effect = work({
+          payload,
+          meta,
+          state: Effect.sync(() => cellOf(self).state[name]),
+          dispatch: (type, payload, meta) =>
+            Effect.suspend(() => {
+              const action = makeAction(type, payload, meta)
+              eras!.set(action, era)
+              // The session may have ended meanwhile: then there is nobody to tell.
+              return Effect.ignore(self.cast("Dispatch", action))
+            }),
+          self
         })
-      }, { discard: true })
+        if (!Effect.isEffect(effect)) {
+          throw new TypeError(`reducer ${name}: the work of ${short} is not an Effect`)
+        }
+        jobs.push({ id: meta.id ?? type, isAlone: concurrency === "latest", effect })
+      }
+      return jobs
+    }
+
+    const startJobs = (self: Session.Self, jobs: ReadonlyArray<Job>): Effect.Effect<void> =>
+      Effect.forEach(jobs, ({ effect, id, isAlone }) =>
+        Effect.suspend(() => {
+          const cell = cellOf(self)
+          if (isAlone) cell.cancel(id)
+          return Effect.map(self.fork(effect), (fiber) => cell.track(id, fiber)) as Effect.Effect<void>
+        }), { discard: true })
 
     const warnOfUnknownNames = (action: Action): Effect.Effect<void> => {
       const unknown = action.meta.reducers?.filter((name) => !Object.hasOwn(initial, name)) ?? []
@@ -204,34 +266,62 @@ export const makeBehavior = (
         return [after, after]
       }
       let next = state
+      let isOver = false
       const passed: Array<Passed> = []
       const innermost: Next<Slices> = (given) =>
         Effect.sync(() => {
-          const rewritten = given !== action
-          const reached = rewritten ? reach(given) : scope
+          if (isOver) {
+            throw new TypeError(`a middleware of store ${kind} called next for ${action.type} when it was over`)
+          }
+          // What is only said in other words goes the same way.
+          const isSame = given.type === action.type && given.meta === action.meta
+          const reached = isSame ? scope : reach(given)
           const before = next
           next = reduce(reached.targets, reached.observers, before, given)
-          passed.push({ action: given, before, after: next, scope: reached, partly: partly && !rewritten })
+          passed.push({ action: given, before, after: next, scope: reached, partly: partly && isSame })
           return next
         })
       // The services that middlewares need are those of the kind, which its fibers have.
       const through = middleware.reduceRight<Next<Slices>>(
-        (inner, layer) => (given) => layer({ action: given, state: next, self }, inner) as ReturnType<Next<Slices>>,
+        (inner, layer, index) => (given) => {
+          const before = next
+          const count = passed.length
+          const run = layer({ action: given, state: next, self }, inner) as ReturnType<Next<Slices>>
+          // One further out may go on all the same.
+          return index === 0 ? run : Effect.onError(run, () =>
+            Effect.sync(() => {
+              next = before
+              passed.length = count
+            }))
+        },
         innermost
       )
       // Only when all middlewares are through has it happened: one that fails on the way back leaves all as it was.
-      return Effect.flatMap(through(action), () => {
-        for (const one of passed) note(self, one)
-        return Effect.as(
-          Effect.forEach(passed, (one) => work(self, one.action, one.scope.targets), { discard: true }),
-          [next, next] as const
-        )
+      return Effect.matchCauseEffect(Effect.suspend(() => through(action)), {
+        onFailure: (cause) => {
+          isOver = true
+          return Effect.failCause(cause)
+        },
+        onSuccess: () => {
+          isOver = true
+          // What may throw comes first.
+          const jobs = passed.flatMap((one) => jobsOf(self, one))
+          for (const one of passed) note(self, one)
+          return Effect.as(startJobs(self, jobs), [next, next] as const)
+        }
       })
+    }
+
+    /** Was it dispatched by work that was cancelled with the state that it was for? */
+    const isStale = (self: Session.Self, action: Action): boolean => {
+      const era = eras?.get(action)
+      return era !== undefined && era !== cellOf(self).era
     }
 
     const dispatch = (
       { payload: action, self, state }: Session.Turn<Slices, Action, any>
     ): Reply | Effect.Effect<Reply, unknown, any> => {
+      if (isStale(self, action)) return [state, state]
       const plan = reach(action)
       if (!plan.known) {
         return Effect.as(Effect.andThen(warnOfUnknownNames(action), unmatched(action, self)), [state, state] as const)
@@ -239,39 +329,39 @@ export const makeBehavior = (
       if (!plan.gated && action.meta.reducers === undefined) {
         return handle(self, state, action, plan, { async: plan.async, partly: false })
       }
-      const { later, open } = gate(cellOf(self), action, plan.targets)
-      const handled = open.length === 0 && observers.length === 0
-        ? [state, state] as const
-        : handle(self, state, action, { targets: open, observers }, {
-          async: plan.async,
-          partly: open.length < plan.targets.length
-        })
+      const { later, open } = gate(cellOf(self), plan.targets)
       return Effect.gen(function*() {
         yield* warnOfUnknownNames(action)
-        for (const { pause, target: { reducer } } of later) {
+        const handled = open.length === 0 && observers.length === 0
+          ? [state, state] as const
+          : handle(self, state, action, { targets: open, observers }, {
+            async: plan.async,
+            partly: open.length < plan.targets.length
+          })
+        const reply = Effect.isEffect(handled) ? yield* handled : handled
+        for (const { pause, target: { reducer, short } } of later) {
           const fired: Fired = { action, reducer: reducer.name }
-          const key = `debounce ${reducer.name} ${action.type}`
-          cellOf(self).debounced.set(key, yield* self.after(pause, "Fire", fired, { key }))
+          yield* self.after(pause, "Fire", fired, { key: gateOf(reducer.name, short) })
         }
-        return Effect.isEffect(handled) ? yield* handled : handled
+        return reply
       })
     }
 
     const restart = (self: Session.Self, state: Slices): Effect.Effect<Reply> =>
-      Effect.map(cellOf(self).cancelAll, () => {
+      Effect.map(Effect.forEach(debounces, (key) => self.cancelTimer(key), { discard: true }), () => {
         cellOf(self).restart(state)
         return [state, state] as const
       })
 
     return {
-      init: (begin: Session.Start<unknown, any>) => {
-        const over = options.init?.({ id: begin.id, args: begin.args })
-        return Effect.isEffect(over)
-          ? Effect.map(over, (state) => start(begin.self, state))
-          : start(begin.self, over)
+      init: ({ args, id, self }: Session.Start<unknown, any>) => {
+        const state = first(id, args)
+        return Effect.isEffect(state)
+          ? Effect.map(state, (state) => begin(self, state, true))
+          : begin(self, state, true)
       },
       // A store begins its history anew.
-      restore: ({ self, state }: Session.Restore<Slices, any>) => start(self, state),
+      restore: ({ self, state }: Session.Restore<Slices, any>) => begin(self, slicesOf(state), false),
       handlers: {
         Dispatch: dispatch,
         Fire: ({ payload: { action, reducer }, self, state }: Session.Turn<Slices, Fired, any>) => {
@@ -302,7 +392,12 @@ export const makeBehavior = (
           const found = cellOf(self).look(version)
           return found === undefined ? Effect.fail(VersionGone.of(version)) : [state, found.state]
         },
-        Reset: ({ self }: Session.Turn<Slices, void, any>) => restart(self, cellOf(self).initial),
+        Reset: ({ self }: Session.Turn<Slices, void, any>) => {
+          const state = firstAgain(self)
+          return Effect.isEffect(state)
+            ? Effect.flatMap(Effect.orDie(state), (state) => restart(self, state))
+            : restart(self, state)
+        },
         Restore: ({ payload, self }: Session.Turn<Slices, Slices, any>) => restart(self, payload),
         Cancel: ({ payload: id, self, state }: Session.Turn<Slices, string, any>) => [state, cellOf(self).cancel(id)]
       },

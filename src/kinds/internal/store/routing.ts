@@ -1,6 +1,7 @@
 /**
  * Which reducers an action reaches, and what they make of the state. Pure.
  */
+import * as Schema from "effect/Schema"
 import type { Action } from "../../../behaviour/Action.ts"
 import { strip } from "../../../behaviour/Action.ts"
 import type * as Reducer from "../../../behaviour/Reducer.ts"
@@ -50,17 +51,30 @@ export const reduce = (
 ): Slices => {
   let next = state
   for (const { reducer, short } of targets) {
-    const handler = Object.hasOwn(reducer.on, short) ? reducer.on[short] : undefined
-    if (handler !== undefined) next = withSlice(next, reducer.name, handler(next[reducer.name], action.payload))
+    const handler = reducer.on[short]
+    if (handler !== undefined) {
+      next = withSlice(next, reducer, handler(next[reducer.name], action.payload), action)
+    }
   }
-  for (const { catchAll, name } of observers) {
+  for (const reducer of observers) {
     const { prefix, reducers } = action.meta
-    if (prefix === undefined && reducers?.includes(name) !== false) {
-      next = withSlice(next, name, catchAll!(next[name], action))
+    if (prefix === undefined && reducers?.includes(reducer.name) !== false) {
+      next = withSlice(next, reducer, reducer.catchAll!(next[reducer.name], action), action)
     }
   }
   return next
 }
 
-const withSlice = (state: Slices, name: string, slice: unknown): Slices =>
-  slice === state[name] ? state : { ...state, [name]: slice }
+const withSlice = (state: Slices, reducer: Reducer.Any, slice: unknown, { type }: Action): Slices => {
+  const { name } = reducer
+  if (slice === state[name]) return state
+  if (slice === undefined && !allowsUndefined(reducer)) {
+    throw new TypeError(
+      `reducer ${name} gave no state for the action ${type}: it gives the next one, or the one that it got`
+    )
+  }
+  return { ...state, [name]: slice }
+}
+
+/** May its slice be `undefined`? */
+export const allowsUndefined = (reducer: Reducer.Any): boolean => Schema.is(reducer.state as Schema.Top)(undefined)
