@@ -153,8 +153,13 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R>
 
   /**
-   * Sends a message to this session after a while. Timers end with the session and do not count as
-   * activity. A timer with a `key` replaces the one that had it.
+   * Sends a message to this session after a while: at once when that is nothing or negative, never when it is `Infinity`.
+   * Timers end with the session and do not count as activity; one that is ending sets none. A timer with a `key` replaces
+   * the one that had it. One that is cancelled or replaced before its message is begun is not handled.
+   *
+   * Timers of a kept session come back with it, before `restore` and `afterStart` run. One without a key that these set
+   * again, with the same payload, is not one more: the one that came back goes on. With a key it replaces that, whose
+   * message still comes if it is due.
    */
   after<const T extends Tag<Protocol>>(
     delay: Duration.Input,
@@ -162,7 +167,12 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
     ...args: [...payload: PayloadArg<Message<Protocol, T>>, options?: { readonly key?: string | undefined }]
   ): Effect.Effect<Timer>
 
-  /** Sends a message to this session again and again. The first time is one interval from now. */
+  /**
+   * Sends a message to this session again and again, each interval from now on. While one of its messages waits there is no
+   * second, and times that were missed are not made up for; the phase stays. A repeating timer that `restore` or `afterStart`
+   * sets takes the place of the one that came back from the store with the same message, or key, and rings no later than that.
+   * Dies with an interval under a millisecond.
+   */
   every<const T extends Tag<Protocol>>(
     interval: Duration.Input,
     tag: T,

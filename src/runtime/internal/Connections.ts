@@ -6,6 +6,7 @@ import * as EndReason from "../../contract/EndReason.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
 import { Deadline } from "./Timers.ts"
+import { nowhere } from "./TimingWheel.ts"
 
 export class Connections {
   private readonly session: LiveSession
@@ -44,7 +45,7 @@ export class Connections {
 
   /** Is nobody connected, and nobody expected to come back in time? */
   get isIdle(): boolean {
-    return this.count === 0 && this.deadline.wheelTick === -1
+    return this.count === 0 && this.deadline.wheelTick === nowhere
   }
 
   /** The session is over. */

@@ -4,7 +4,7 @@
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Overflow } from "../../contract/KindOptions.ts"
-import type { SelfTimer } from "./sessionDeadlines.ts"
+import type { SelfTimer } from "./SelfTimers.ts"
 
 /** How one message of a kind is handled; made once per kind and tag. */
 export interface Route {

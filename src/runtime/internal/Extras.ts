@@ -7,7 +7,8 @@ import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../contract/EndReason.ts"
 import type { Answers } from "./Answers.ts"
 import type { Connections } from "./Connections.ts"
-import type { EndDeadline, SelfTimer } from "./sessionDeadlines.ts"
+import type { SelfTimers } from "./SelfTimers.ts"
+import type { EndDeadline } from "./sessionDeadlines.ts"
 import type { Watchers } from "./Watchers.ts"
 
 export const noMetadata: Readonly<Record<string, unknown>> = Object.freeze({})
@@ -26,7 +27,7 @@ export class Extras {
   watchers: Watchers | undefined = undefined
   connections: Connections | undefined = undefined
   answers: Answers | undefined = undefined
-  timers: Map<unknown, SelfTimer> | undefined = undefined
+  timers: SelfTimers | undefined = undefined
   /** The times of the crashes that still count. */
   recentCrashes: Array<number> | undefined = undefined
   /** All crashes. */
@@ -50,6 +51,8 @@ export class Extras {
   writesAhead = false
   /** `true` once the store was told of its end. */
   kept = false
+  /** `true` once its messages are over: the end hook may run, and what it has acquired is released. */
+  cleansUp = false
   /** `true` once what runs was interrupted to end the session. */
   killed = false
 }

@@ -5,11 +5,11 @@
 import type { LiveSession } from "./LiveSession.ts"
 import { hibernate, neverRest, passivate } from "./sleeping.ts"
 import { Deadline, type Timers } from "./Timers.ts"
-import { type Entry, TimingWheel } from "./TimingWheel.ts"
+import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
 /** When a session is to be looked at. */
 export class Rest implements Entry {
-  wheelTick = -1
+  wheelTick = nowhere
   wheelIndex = 0
   readonly session: LiveSession
 

@@ -28,7 +28,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
-import { CurrentSession } from "../../contract/Session.ts"
+import { CurrentSession, type Timer } from "../../contract/Session.ts"
 import { type InvalidMetadata, SessionNotFound } from "../../contract/SessionError.ts"
 import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
@@ -44,13 +44,14 @@ import { changed, reverted } from "./identity.ts"
 import type { Kind } from "./Kind.ts"
 import { LocalRef } from "./LocalRef.ts"
 import { note, noteHandled } from "./notes.ts"
-import type { SelfTimer } from "./sessionDeadlines.ts"
+import { noTimer, SelfTimers, type Setting } from "./SelfTimers.ts"
 import { SessionSelf } from "./SessionSelf.ts"
 import { rouse } from "./sleeping.ts"
 import { answerKept } from "./snapshots/answering.ts"
 import type { Loaded } from "./snapshots/Reader.ts"
 import { Saved } from "./snapshots/Saved.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
+import { nowhere } from "./TimingWheel.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
 import { Watchers } from "./Watchers.ts"
@@ -59,7 +60,7 @@ const finite = (time: number): number | undefined => time === Infinity ? undefin
 
 export class LiveSession implements Expiry.Entry, Sleeper {
   // Expiry.Entry
-  wheelTick = -1
+  wheelTick = nowhere
   wheelIndex = 0
   lastActiveAt: number
   // Sleeper
@@ -346,27 +347,19 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   // timers
   // -------------------------------------------------------------------------------------------------------
 
-  keepTimer(timer: SelfTimer): void {
-    if (this.status === ended) {
-      timer.stop()
-      return
-    }
-    const timers = this.more().timers ??= new Map()
-    timers.get(timer.key)?.stop()
-    timers.set(timer.key, timer)
-    this.keepsChanged()
+  /** Its timers, made when it needs them. */
+  get timers(): SelfTimers {
+    const extras = this.more()
+    return extras.timers ??= new SelfTimers(this)
   }
 
-  forgetTimer(timer: SelfTimer): void {
-    const timers = this.extras?.timers
-    if (timers?.get(timer.key) === timer) timers.delete(timer.key)
+  /** Sets a timer. One that is over has no use for it. */
+  setTimer(setting: Setting): Timer {
+    return this.status === ended || this.extras?.cleansUp === true ? noTimer : this.timers.set(setting)
   }
 
   cancelTimers(): void {
-    const timers = this.extras?.timers
-    if (timers === undefined) return
-    for (const timer of timers.values()) timer.stop()
-    timers.clear()
+    this.extras?.timers?.cancelAll()
   }
 
   // -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import type { Self, Timer } from "../../contract/Session.ts"
 import type { CastError } from "../../contract/SessionError.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
-import { SelfTimer } from "./sessionDeadlines.ts"
 
 export class SessionSelf implements Self {
   private readonly session: LiveSession
@@ -65,7 +64,7 @@ export class SessionSelf implements Self {
     payload?: unknown,
     options?: { readonly key?: string | undefined }
   ): Effect.Effect<Timer> {
-    return this.timer(Duration.toMillis(delay), tag, payload, 0, options?.key)
+    return this.timer(Math.max(0, Duration.toMillis(delay)), tag, payload, 0, options?.key)
   }
 
   every(
@@ -86,15 +85,11 @@ export class SessionSelf implements Self {
     delay: number,
     tag: string,
     payload: unknown,
-    interval: number,
+    every: number,
     key: string | undefined
   ): Effect.Effect<Timer> {
     const { session } = this
-    return Effect.sync(() => {
-      const timer = new SelfTimer(session, session.runtime.route(tag), payload, Math.max(0, delay), interval, key)
-      session.keepTimer(timer)
-      return timer
-    })
+    return Effect.sync(() => session.setTimer({ route: session.runtime.route(tag), payload, delay, every, key }))
   }
 
   cancelTimer(key: string): Effect.Effect<boolean> {

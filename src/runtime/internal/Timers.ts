@@ -9,11 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
-import { type Entry, TimingWheel } from "./TimingWheel.ts"
+import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
-/** Something that happens at a time. `due` must not throw. */
+/** Something that happens at a time. */
 export abstract class Deadline implements Entry {
-  wheelTick = -1
+  wheelTick = nowhere
   wheelIndex = 0
   abstract due(now: number): void
 }
@@ -37,7 +37,7 @@ export class Timers {
     return this.wheel.size
   }
 
-  /** Calls `entry.due` at `deadline`, a time of the monotonic clock, or soon when that is past. */
+  /** Calls `entry.due`, and not before this returns, at `deadline`, a time of the monotonic clock, or soon when that is past. */
   set(entry: Deadline, deadline: number): void {
     if (this.closed || deadline === Infinity) return
     this.wheel.insert(entry, deadline)
@@ -69,7 +69,14 @@ export class Timers {
     this.sleeper = undefined
     this.wakesAt = Infinity
     const now = this.time.now()
-    this.wheel.advance(now, (entry) => entry.due(now))
+    this.wheel.advance(now, (entry) => {
+      try {
+        entry.due(now)
+      } catch (defect) {
+        // The others are due all the same.
+        this.runFork(Effect.logError("what was due at a time failed", defect))
+      }
+    })
     if (!this.closed && this.sleeper === undefined && this.wheel.next() !== Infinity) this.arm()
   }
 }

@@ -9,11 +9,17 @@
 
 /** What a wheel can hold. An object is in one wheel at most. */
 export interface Entry {
-  /** The tick in which the entry stands; -1 when it is in no wheel. */
+  /** The tick in which the entry stands; `nowhere` when it is in no wheel. */
   wheelTick: number
   /** Its place in the slot. */
   wheelIndex: number
 }
+
+/** An entry that is in no wheel. */
+export const nowhere = -1
+
+/** An entry that is due, and is handed out when those before it are done. */
+const comingDue = -2
 
 export class TimingWheel<E extends Entry> {
   private readonly resolution: number
@@ -38,10 +44,12 @@ export class TimingWheel<E extends Entry> {
     return this.ticks.length === 0 ? Infinity : this.ticks[0]! * this.resolution
   }
 
-  /** Adds an entry that is in no wheel. A deadline of `Infinity` is not added. */
+  /** Adds an entry, or moves it to another deadline; one of `Infinity` never comes, and is not in the wheel. */
   insert(entry: E, deadline: number): void {
+    if (entry.wheelTick >= 0) this.remove(entry)
     if (deadline === Infinity) return
-    const tick = Math.ceil(deadline / this.resolution)
+    // What is long past is due as soon as what is due at the very beginning.
+    const tick = Math.max(0, Math.ceil(deadline / this.resolution))
     let slot = this.slots.get(tick)
     if (slot === undefined) {
       slot = []
@@ -56,7 +64,10 @@ export class TimingWheel<E extends Entry> {
 
   /** Takes an entry out; nothing when it is not in. */
   remove(entry: E): void {
-    if (entry.wheelTick === -1) return
+    if (entry.wheelTick < 0) {
+      entry.wheelTick = nowhere
+      return
+    }
     const slot = this.slots.get(entry.wheelTick)!
     const last = slot.pop()!
     if (last !== entry) {
@@ -64,7 +75,7 @@ export class TimingWheel<E extends Entry> {
       last.wheelIndex = entry.wheelIndex
     }
     if (slot.length === 0) this.dropSlot(entry.wheelTick)
-    entry.wheelTick = -1
+    entry.wheelTick = nowhere
     this.held--
   }
 
@@ -77,8 +88,8 @@ export class TimingWheel<E extends Entry> {
   }
 
   /**
-   * Takes out all entries whose tick is over and hands them to `due`, which may insert them again. Gives
-   * their number.
+   * Takes out all entries whose tick is over and hands them to `due`, which may insert them again, and remove others that
+   * are due as well. Gives their number.
    */
   advance(now: number, due: (entry: E) => void): number {
     const upTo = Math.floor(now / this.resolution)
@@ -89,19 +100,15 @@ export class TimingWheel<E extends Entry> {
       if (slot === undefined) continue
       this.slots.delete(tick)
       this.held -= slot.length
-      for (const entry of slot) entry.wheelTick = -1
-      count += slot.length
-      for (const entry of slot) due(entry)
+      for (const entry of slot) entry.wheelTick = comingDue
+      for (const entry of slot) {
+        if (entry.wheelTick !== comingDue) continue
+        entry.wheelTick = nowhere
+        count++
+        due(entry)
+      }
     }
     return count
-  }
-
-  /** Looks at all entries whose tick is over and leaves them in. */
-  forEachDue(now: number, look: (entry: E) => void): void {
-    const upTo = Math.floor(now / this.resolution)
-    for (const [tick, slot] of this.slots) {
-      if (tick <= upTo) slot.forEach(look)
-    }
   }
 
   private pushTick(tick: number): void {

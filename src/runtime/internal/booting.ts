@@ -13,7 +13,6 @@ import { isLoadError, type LoadError, RestoreFailed, StartFailed } from "../../c
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
-import { SelfTimer } from "./sessionDeadlines.ts"
 import { stayAwake } from "./sleeping.ts"
 import type { Kept } from "./snapshots/SnapshotCodec.ts"
 import { ending, running, starting } from "./status.ts"
@@ -43,8 +42,16 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   hub.expiryAlarm.arm()
   session.saved!.expiry = hub.dateOf(hub.expiry.expiresAt(session))
   // Before the hook runs, which may set them anew.
-  for (const { delay, every, key, payload, tag } of timers) {
-    session.keepTimer(new SelfTimer(session, runtime.route(tag), payload, delay, every, key ?? undefined))
+  if (timers.length > 0) {
+    session.timers.restore(
+      timers.map(({ delay, every, key, payload, tag }) => ({
+        route: runtime.route(tag),
+        payload,
+        delay,
+        every,
+        key: key ?? undefined
+      }))
+    )
   }
   session.follow(runtime.runFork(Effect.suspend(() => bootFrom(session, kept.state))))
 }
@@ -103,9 +110,9 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
   }
   // What the store has of it, if anything, is of another incarnation.
   if (!restored) session.keepsChanged()
-  return behavior.afterStart === undefined || session.status >= ending
-    ? session.proceed()
-    : continued(session, behavior.afterStart)
+  if (behavior.afterStart !== undefined && session.status < ending) return continued(session, behavior.afterStart)
+  session.extras?.timers?.settle()
+  return session.proceed()
 }
 
 const continued = (
@@ -135,6 +142,7 @@ const continued = (
         return Effect.void
       },
       onSuccess: (state) => {
+        session.extras?.timers?.settle()
         if (state !== undefined) session.commit(state)
         return session.turn
       }
@@ -194,7 +202,11 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     session.epoch = session.hub.nextEpoch(session.hub.date())
     // Until there is a new state, the one that there is belongs to the incarnation before.
     session.version = -1
-    const again = Effect.suspend(() => boot(session, args))
+    const again = Effect.suspend(() => {
+      // What is released may have set some.
+      session.cancelTimers()
+      return boot(session, args)
+    })
     if (scope === undefined) return again
     return Effect.andThen(
       Effect.catchCause(Scope.close(scope, Exit.void), (cause) => session.cleanupFailed(Cause.squash(cause))),

@@ -126,6 +126,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   limit(session)
   const { hub } = session
   const began = hub.now()
+  session.more().cleansUp = true
   session.fiber = session.runtime.runFork(cleanup)
   session.fiber.addObserver((exit) => {
     if (session.status === ended) return
@@ -186,6 +187,7 @@ const finish = (session: LiveSession): void => {
   session.fiber = undefined
   neverRest(session)
   if (extras === undefined) return
+  session.cancelTimers()
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
   extras.connections?.close()

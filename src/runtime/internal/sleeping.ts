@@ -85,8 +85,7 @@ const leave = (session: LiveSession): void => {
   note(session, { _tag: "Passivate" })
   session.status = ended
   session.reason = EndReason.moved
-  let alarmAt = Infinity
-  for (const timer of session.extras?.timers?.values() ?? []) alarmAt = Math.min(alarmAt, timer.kept.at)
+  const alarmAt = hub.dateOf(session.extras?.timers?.next ?? Infinity)
   leaveSleep(session)
   neverRest(session)
   hub.expiry.remove(session)

@@ -141,7 +141,8 @@ export class Persistence extends Deadline {
     this.alarms = new Alarms({
       kind: this.kind,
       store,
-      now: () => hub.date(),
+      date: () => hub.date(),
+      now: () => hub.now(),
       isAway: (id) => !sessions.has(id) && !this.lasts.has(id),
       activate,
       failed: (error, retryIn) => this.tell("", error, retryIn)

@@ -90,6 +90,12 @@ const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknow
 
 const finite = (time: number): number | null => time === Infinity ? null : time
 
+/** The last date that there is. */
+const lastDate = 8.64e15
+
+/** A date as stores take it: a whole number, not before the time that it stands for. What never comes has none. */
+const toDate = (time: number): number | null => time > lastDate ? null : Math.ceil(time)
+
 /** How a message's payload and answer are kept. */
 interface MessageCodec {
   readonly encodePayload: (payload: unknown) => unknown
@@ -138,9 +144,9 @@ export class SnapshotCodec {
     const savedAt = session.hub.dateOf(session.hub.now())
     const { claimed: epoch, extras, hub, id, kind, version, versionsBefore } = session
     const timers: Array<KeptTimer> = []
-    for (const timer of extras?.timers?.values() ?? []) {
-      const { at, every, key, payload, tag } = timer.kept
-      timers.push({ key, tag, payload: this.messages.get(tag)!.encodePayload(payload), at, every })
+    for (const { every, key, next, payload, route: { tag } } of extras?.timers ?? []) {
+      const encoded = this.messages.get(tag)!.encodePayload(payload)
+      timers.push({ key: typeof key === "string" ? key : null, tag, payload: encoded, at: hub.dateOf(next), every })
     }
     const body: Text = {
       state: this.encodeState(session.state),
@@ -161,10 +167,10 @@ export class SnapshotCodec {
       version: versionsBefore + Math.max(0, version),
       format: this.format,
       body: JSON.stringify(body),
-      savedAt,
-      expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(session))),
+      savedAt: Math.floor(savedAt),
+      expiresAt: toDate(hub.dateOf(hub.expiry.expiresAt(session))),
       user: session.user ?? null,
-      alarmAt: timers.length === 0 ? null : Math.min(...timers.map(({ at }) => at))
+      alarmAt: toDate(hub.dateOf(extras?.timers?.next ?? Infinity))
     }
   }
 
@@ -183,7 +189,7 @@ export class SnapshotCodec {
         tag,
         payload: this.message(tag).decodePayload(payload),
         every,
-        delay: Math.max(0, at - now)
+        delay: at - now
       })),
       clients: kept.clients.map((client) => ({
         ...client,
