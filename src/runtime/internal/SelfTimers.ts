@@ -219,6 +219,10 @@ export class SelfTimers {
     return found
   }
 
+  get(key: string): SelfTimer | undefined {
+    return this.byKey.get(key)
+  }
+
   forget(timer: SelfTimer): void {
     if (this.byKey.get(timer.key) === timer) this.byKey.delete(timer.key)
     this.kept?.delete(timer)
