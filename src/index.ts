@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Action from "./behaviour/Action.ts"
+export * as BagError from "./behaviour/BagError.ts"
 export * as History from "./behaviour/History.ts"
 export * as InboxError from "./behaviour/InboxError.ts"
 export * as Middleware from "./behaviour/Middleware.ts"

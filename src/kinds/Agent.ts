@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Session from "../contract/Session.ts"
 import type { CallError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
+import { guard } from "./internal/guard.ts"
 
 /** Answers with what the function makes of the state, and goes on with the state it gives. */
 const Modify = Rpc.make("Modify", {
@@ -65,16 +66,22 @@ export const Service = <Self>() =>
 export const behavior = <Self, Name extends string, State extends Schema.Top>(
   definition: Session.Definition<Self, Name, State, Protocol, Schema.Void, Schema.Never>,
   init: (id: string) => State["Type"]
-): Session.Behavior<State["Type"], Protocol, void, never, never> =>
-  definition.behavior({
-    init: ({ id }) => init(id),
+): Session.Behavior<State["Type"], Protocol, void, never, never> => {
+  const { explain, fits } = guard(definition.state)
+  const checked = (state: State["Type"]): State["Type"] => {
+    if (!fits(state)) throw new TypeError(`the state of an agent ${definition.kind} does not fit: ${explain(state)}`)
+    return state
+  }
+  return definition.behavior({
+    init: ({ id }) => checked(init(id)),
     handlers: {
       Modify: ({ payload, state }) => {
         const [reply, next] = payload(state)
-        return [next, reply] as const
+        return [next === state ? state : checked(next), reply] as const
       }
     }
   })
+}
 
 /**
  * Reads the state with a function that runs in the session, after the messages sent before it.
@@ -95,8 +102,8 @@ export const update = <State>(ref: Ref<State>, f: (state: State) => State): Effe
   Effect.asVoid(modify(ref, (state) => [undefined, f(state)]))
 
 /**
- * Changes the state with a function and gives what else it answers. A function that throws leaves the state as it was;
- * the caller gets `SessionCrashed`.
+ * Changes the state with a function and gives what else it answers. A function that throws, or gives a state that does not
+ * fit its schema, leaves the state as it was; the caller gets `SessionCrashed`.
  *
  * @since 0.1.0
  * @category operations

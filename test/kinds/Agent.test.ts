@@ -132,3 +132,18 @@ describe("Agent", () => {
       assert.deepStrictEqual(exit, Exit.fail(SessionError.SessionNotFound.of("Counter", "nobody")))
     })))
 })
+
+describe("a function that gives a state that does not fit the schema", () => {
+  const wrong: ReadonlyArray<any> = [1.5, NaN, undefined, null, "1", 1n]
+  for (const state of wrong) {
+    it.effect(`leaves the state as it was: ${String(state)}`, () =>
+      Effect.gen(function*() {
+        const counter = yield* (yield* Counter).start("ada")
+        yield* Agent.update(counter, () => 7)
+        const error = yield* Effect.flip(Agent.update(counter, () => state))
+        assert.strictEqual(error._tag, "SessionCrashed")
+        assert.include(error.message, "the state of an agent Counter does not fit")
+        assert.strictEqual(yield* Agent.get(counter, (n) => n), 7)
+      }).pipe(Effect.provide(TestSessions.layer(Counter.toLayer(Agent.behavior(Counter, () => 0))))))
+  }
+})

@@ -77,11 +77,13 @@ const items = (encode: Encode): Encode => (value: ReadonlyArray<unknown>) => {
 const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Encode => {
   const named = new Map(propertySignatures.map(({ name, type }) => [name as string, part(type)]))
   const other = indexSignatures.length === 0 ? undefined : part(indexSignatures[0]!.type)
+  const names = Array.from(named.keys())
   const encodes = [...named.values(), ...other === undefined ? [] : [other]]
   const encode: Encode = (value: Readonly<Record<string, unknown>>) => {
     const isPlainObject = Object.getPrototypeOf(value) === Object.prototype
     let entries: Array<[string, unknown]> | undefined
-    const keys = Object.keys(value)
+    // What an instance of a class has may be computed, by accessors that it inherits.
+    const keys = isPlainObject || other !== undefined ? Object.keys(value) : names.filter((name) => name in value)
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!
       const one = named.get(key) ?? other

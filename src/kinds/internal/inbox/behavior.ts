@@ -4,12 +4,12 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import { InboxFull, InvalidNotification } from "../../../behaviour/InboxError.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionEvents } from "../../../runtime/SessionEvents.ts"
+import { type Guard, guard } from "../guard.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
-import { guard } from "./guard.ts"
 import { type Bounds, emptyInbox, firstExpiry, fit, fresh, isExpired, type Outcome, push } from "./state.ts"
 
 /** The rules of one kind of notification. */
@@ -85,7 +85,7 @@ export const makeBehavior = ({ kind: { kind: inbox }, kinds }: Definition, setti
     ): Answer<PushReply> | Effect.Effect<Answer<PushReply>, InboxFull | InvalidNotification> => {
       const { expireAfter, key = null, kind, onDuplicate, payload } = request
       const type = known.get(kind)
-      if (type === undefined || !type.fits(payload)) return refuse(kind, type?.schema, payload)
+      if (type === undefined || !type.fits(payload)) return refuse(kind, type, payload)
       const { rules } = type
       // When it was told last to do something, which is this.
       const time = self.lastActiveAt
@@ -134,13 +134,13 @@ export const makeBehavior = ({ kind: { kind: inbox }, kinds }: Definition, setti
 
     const refuse = (
       notification: string,
-      schema: Schema.Top | undefined,
+      type: Type | undefined,
       payload: unknown
     ): Effect.Effect<never, InvalidNotification> =>
       Effect.suspend(() => {
-        const why = schema === undefined
+        const why = type === undefined
           ? `the inbox ${inbox} has no such notifications (known: ${Array.from(known.keys()).join(", ")})`
-          : describe(schema, payload)
+          : type.explain(payload)
         return Effect.fail(
           new InvalidNotification({ notification, message: `the notification ${notification} does not fit: ${why}` })
         )
@@ -195,23 +195,25 @@ export const makeBehavior = ({ kind: { kind: inbox }, kinds }: Definition, setti
 
 /** A kind of notification. */
 class Type {
-  readonly schema: Schema.Top
   readonly rules: KindRules
-  private readonly isPayload: (payload: unknown) => boolean
+  private readonly guard: Guard
   /** The last one that was found to fit: what goes to many users is checked once. */
   private last: unknown = unchecked
 
   constructor(schema: Schema.Top, rules: KindRules) {
-    this.schema = schema
     this.rules = rules
-    this.isPayload = guard(schema)
+    this.guard = guard(schema, { json: true })
   }
 
   fits(payload: unknown): boolean {
     if (payload === this.last) return true
-    if (!this.isPayload(payload)) return false
+    if (!this.guard.fits(payload)) return false
     this.last = payload
     return true
+  }
+
+  explain(payload: unknown): string {
+    return this.guard.explain(payload)
   }
 }
 
@@ -235,10 +237,4 @@ const list = (state: Contents, request: ListRequest, now: number): ReadonlyArray
     if (matches(request, item)) found.push(item)
   }
   return found
-}
-
-/** Why a payload does not fit. */
-const describe = (schema: Schema.Top, payload: unknown): string => {
-  const result = Schema.decodeUnknownResult(Schema.toType(schema) as Schema.Codec<unknown>)(payload)
-  return result._tag === "Failure" ? result.failure.message.replace(/\s+/g, " ") : "it is not valid"
 }
