@@ -58,8 +58,8 @@ const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("s
 
 /** The visitor's visit; a new one, and a cookie for it, if need be. */
 export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
-  // Nothing in a visit's init can fail.
-  Effect.catchTag("StartFailed", Effect.die),
+  // Nothing in a visit's init can fail or take long.
+  Effect.catchTag(["StartFailed", "StartTimeout"], Effect.die),
   orUnavailable
 )
 

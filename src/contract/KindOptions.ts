@@ -131,6 +131,11 @@ export interface KindOptions<in out Tag extends string = string> {
   /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
   readonly callTimeout?: Duration.Input | undefined
   /**
+   * How long `init`, `restore` or `afterStart` may take before it is interrupted: the session ends, and whoever starts it
+   * gets `StartTimeout`. Default: the configured `startTimeout` (30 seconds).
+   */
+  readonly startTimeout?: Duration.Input | undefined
+  /**
    * Keeps sessions in the `SnapshotStore`, which must be provided to `toLayer`: their state, user, metadata, timers and
    * what they remember of `callOnce`. A session that the server ends with it (`Shutdown`), or that crashed or was evicted,
    * is there again, under its id, at its next start or message. One that was ended otherwise is forgotten. Default: they

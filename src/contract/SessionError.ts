@@ -313,6 +313,36 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()(
 }
 
 /**
+ * The session's `init` or `restore` took longer than the kind's `startTimeout` and was interrupted. What the store has of
+ * the session is untouched.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StartTimeout extends Schema.TaggedError<StartTimeout>()(
+  "StartTimeout",
+  { ...Address, timeout: Schema.Number, message: Schema.String },
+  { httpApiStatus: 504 }
+) implements SessionErrorLike {
+  static of(kind: string, id: string, timeout: number): StartTimeout {
+    return withoutStack(() =>
+      new StartTimeout({
+        kind,
+        id,
+        timeout,
+        message: `session ${kind}/${id} did not start within ${timeout} ms: its start was interrupted`
+      })
+    )
+  }
+  get httpStatus(): 504 {
+    return 504
+  }
+  get retrySafe(): boolean {
+    return true
+  }
+}
+
+/**
  * The kind's `init` refused the start with its declared error, which is in `error`. Only where the kind is
  * known by its name; typed starts fail with the declared error itself.
  *
@@ -652,6 +682,7 @@ export type StartError =
   | SessionLimitReached
   | StartRateExceeded
   | StartFailed
+  | StartTimeout
   | SessionsClosed
   | LoadError
 
@@ -710,6 +741,7 @@ const startErrors = [
   SessionLimitReached,
   StartRateExceeded,
   StartFailed,
+  StartTimeout,
   SessionsClosed,
   ...loadErrors
 ]

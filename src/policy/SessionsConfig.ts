@@ -36,6 +36,8 @@ export interface Options {
   readonly sweepInterval?: Duration.Input | undefined
   /** How long `call` waits for an answer. Default: 5 seconds. */
   readonly callTimeout?: Duration.Input | undefined
+  /** How long `init`, `restore` or `afterStart` may take. Default: 30 seconds. "Infinity": no limit. */
+  readonly startTimeout?: Duration.Input | undefined
   /** How many messages may wait in one mailbox. Default: 1,000. */
   readonly mailboxCapacity?: number | undefined
   /** Messages that one session may get. Default: no limit. */
@@ -60,6 +62,7 @@ export class SessionsConfig extends Context.Service<SessionsConfig, {
   readonly absoluteTimeout: number
   readonly sweepInterval: number
   readonly callTimeout: number
+  readonly startTimeout: number
   readonly mailboxCapacity: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
   readonly shutdownGrace: number
@@ -161,6 +164,7 @@ export const make = (options: Options = {}): Effect.Effect<SessionsConfig["Servi
     absoluteTimeout: duration("absoluteTimeout", options.absoluteTimeout ?? "Infinity", { infinite: true }),
     sweepInterval: duration("sweepInterval", options.sweepInterval ?? "60 seconds"),
     callTimeout: duration("callTimeout", options.callTimeout ?? "5 seconds"),
+    startTimeout: duration("startTimeout", options.startTimeout ?? "30 seconds", { infinite: true }),
     mailboxCapacity: wholeNumber("mailboxCapacity", options.mailboxCapacity ?? 1_000, 1),
     messageRate: rate("messageRate", options.messageRate),
     shutdownGrace: duration("shutdownGrace", options.shutdownGrace ?? "10 seconds"),
@@ -236,6 +240,7 @@ export const fromEnv = (defaults: Options = {}): Effect.Effect<Options, InvalidC
       absoluteTimeout: time("SESSIONS_ABSOLUTE_TTL", true),
       sweepInterval: time("SESSIONS_SWEEP_INTERVAL"),
       callTimeout: time("SESSIONS_CALL_TIMEOUT"),
+      startTimeout: time("SESSIONS_START_TIMEOUT", true),
       mailboxCapacity: count("SESSIONS_MAILBOX_CAPACITY"),
       messageRate: perMinute("SESSIONS_MESSAGE_RATE"),
       shutdownGrace: time("SESSIONS_SHUTDOWN_GRACE"),

@@ -145,7 +145,8 @@ export class Sessions extends Context.Service<Sessions, {
   readonly sweep: Effect.Effect<number>
 }>()("effect-sessions/Sessions") {
   /**
-   * Hosts sessions with services given from outside: replace any of them by your own.
+   * Hosts sessions with services given from outside: replace any of them by your own. As all constant Layers, it is
+   * built once in a program: wrap it in `Layer.fresh` for another host.
    *
    * @since 0.1.0
    */
@@ -161,7 +162,8 @@ export class Sessions extends Context.Service<Sessions, {
   )
 
   /**
-   * Hosts sessions, with everything they need. Fails with `InvalidConfig` when a setting is unusable.
+   * Hosts sessions, with everything they need. Fails with `InvalidConfig` when a setting is unusable. Each call makes
+   * another host: give one Layer to all kinds that are to share limits and settings.
    *
    * @since 0.1.0
    */
@@ -193,10 +195,15 @@ export type Provided =
   | SessionEvents
   | DeadLetters
 
+/** All parts are fresh: a program that hosts sessions twice has two hosts, each with its own settings. */
 const withDeps = <E>(config: Layer.Layer<SessionsConfig, E>): Layer.Layer<Provided, E> =>
-  Sessions.layerNoDeps.pipe(
-    Layer.provideMerge(
-      Layer.mergeAll(Expiry.layer, StartLimiter.layer, MessageLimiter.layer, SessionEvents.layer, DeadLetters.layer)
-    ),
+  Layer.fresh(Sessions.layerNoDeps).pipe(
+    Layer.provideMerge(Layer.mergeAll(
+      Layer.fresh(Expiry.layer),
+      Layer.fresh(StartLimiter.layer),
+      Layer.fresh(MessageLimiter.layer),
+      Layer.fresh(SessionEvents.layer),
+      Layer.fresh(DeadLetters.layer)
+    )),
     Layer.provideMerge(config)
   )

@@ -87,6 +87,11 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
     retrySafe: false,
     mentions: ["Cart/ada", "no database"]
   }],
+  StartTimeout: [{
+    error: SessionError.StartTimeout.of("Cart", "ada", 30_000),
+    retrySafe: true,
+    mentions: ["Cart/ada", "30000 ms"]
+  }],
   StartRefused: [{
     error: SessionError.StartRefused.of("Cart", "ada", "banned"),
     retrySafe: false,
@@ -231,6 +236,7 @@ describe("SessionError", () => {
         "SnapshotUnreadable",
         "StartFailed",
         "StartRateExceeded",
+        "StartTimeout",
         "StoreUnavailable"
       ]
     )

@@ -52,6 +52,45 @@ describe("Overload", () => {
       assert.deepStrictEqual(yield* ref.call("All"), [0, 1, 2, 3])
     }).pipe(provide))
 
+  it.effect("a message whose caller has gone, or waited for long enough, makes room at once", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Counter).start("a")
+      const latch = yield* busy(ref)
+      const gone = yield* Effect.forkChild(ref.call("Add", 1))
+      const late = yield* Effect.forkChild(Effect.flip(ref.call("Add", 2, { timeout: "1 second" })))
+      yield* TestSessions.settle
+      yield* ref.cast("Add", 3)
+      const waits = yield* Effect.forkChild(ref.cast("Add", 4))
+      yield* TestSessions.settle
+      assert.isUndefined(waits.pollUnsafe())
+      yield* Fiber.interrupt(gone)
+      yield* TestSessions.settle
+      assert.isDefined(waits.pollUnsafe(), "who waited for room has it")
+      assert.strictEqual((yield* Effect.flip(ref.call("Urgent", 9)))._tag, "MailboxFull")
+      yield* TestSessions.elapse("1 second")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "CallTimeout")
+      assert.strictEqual((yield* ref.info).mailbox, 2)
+      yield* ref.cast("Urgent", 5)
+      assert.strictEqual((yield* ref.info).mailbox, 3)
+      assert.isFalse(ref.castUnsafe("Add", 6))
+      yield* latch.open
+      assert.deepStrictEqual(yield* ref.call("All"), [0, 3, 4, 5])
+    }).pipe(provide))
+
+  it.effect("callers that come and go never fill a mailbox", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Counter).start("a")
+      const latch = yield* busy(ref)
+      for (let n = 1; n <= 50; n++) {
+        const fiber = yield* Effect.forkChild(ref.call("Urgent", n), { startImmediately: true })
+        yield* Fiber.interrupt(fiber)
+      }
+      yield* ref.cast("Urgent", 99)
+      yield* latch.open
+      assert.deepStrictEqual(yield* ref.call("All"), [0, 99])
+      assert.strictEqual((yield* ref.info).mailbox, 0)
+    }).pipe(provide))
+
   it.effect("a sample pushes out the oldest sample, and nothing else", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")

@@ -353,6 +353,7 @@ describe("start", () => {
           | SessionError.SessionLimitReached
           | SessionError.StartRateExceeded
           | SessionError.StartFailed
+          | SessionError.StartTimeout
           | SessionError.SessionsClosed
           | SessionError.LoadError
         >
@@ -366,6 +367,7 @@ describe("start", () => {
       | "SessionLimitReached"
       | "StartRateExceeded"
       | "StartFailed"
+      | "StartTimeout"
       | "SessionsClosed"
       | "StoreUnavailable"
       | "SnapshotUnreadable"

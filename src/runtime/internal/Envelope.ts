@@ -2,6 +2,7 @@
  * A message on its way: what was sent, and where its answer goes.
  */
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type { Overflow } from "../../contract/KindOptions.ts"
 import type { SelfTimer } from "./SelfTimers.ts"
@@ -34,6 +35,8 @@ export class Envelope {
   exit: Exit.Exit<any, any> | undefined = undefined
   /** Takes the answer to a caller that is parked. */
   resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
+  /** The fiber that waits for its answer, or for room for it. */
+  caller: Fiber.Fiber<any, any> | undefined = undefined
   /** The timer of the session itself that sent it. That is no activity. */
   timer: SelfTimer | undefined = undefined
   /** Takes note of an answer that is not given yet. */
@@ -55,6 +58,7 @@ export class Envelope {
     if (this.status === settled) return
     this.status = settled
     this.exit = exit
+    this.caller = undefined
     const resume = this.resume
     if (resume !== undefined) {
       this.resume = undefined

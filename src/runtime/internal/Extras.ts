@@ -8,7 +8,7 @@ import type { EndReason } from "../../contract/EndReason.ts"
 import type { Answers } from "./Answers.ts"
 import type { Connections } from "./Connections.ts"
 import type { SelfTimers } from "./SelfTimers.ts"
-import type { EndDeadline } from "./sessionDeadlines.ts"
+import type { EndDeadline, StartDeadline } from "./sessionDeadlines.ts"
 import type { Watchers } from "./Watchers.ts"
 
 export const noMetadata: Readonly<Record<string, unknown>> = Object.freeze({})
@@ -53,6 +53,10 @@ export class Extras {
   kept = false
   /** `true` once its messages are over: the end hook may run, and what it has acquired is released. */
   cleansUp = false
+  /** How many messages in the mailbox are settled already. */
+  withdrawn = 0
+  /** Ends a start that takes too long. */
+  startDeadline: StartDeadline | undefined = undefined
   /** `true` once what runs was interrupted to end the session. */
   killed = false
 }

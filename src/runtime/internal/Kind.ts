@@ -61,6 +61,7 @@ export class Kind {
   readonly idleTimeout: number
   readonly absoluteTimeout: number
   readonly callTimeout: number
+  readonly startTimeout: number
   readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
   /** Are its starts counted? */
@@ -100,6 +101,7 @@ export class Kind {
     this.idleTimeout = settings.idleTimeout
     this.absoluteTimeout = settings.absoluteTimeout
     this.callTimeout = settings.callTimeout
+    this.startTimeout = settings.startTimeout
     this.reconnectWindow = settings.reconnectWindow
     this.messageRate = settings.messageRate
     this.limitsStarts = settings.limitsStarts
@@ -206,6 +208,9 @@ const checkOptions = (
       { infinite: true }
     ),
     callTimeout: SessionsConfig.duration(name("callTimeout"), options.callTimeout ?? config.callTimeout, {
+      infinite: true
+    }),
+    startTimeout: SessionsConfig.duration(name("startTimeout"), options.startTimeout ?? config.startTimeout, {
       infinite: true
     }),
     reconnectWindow: SessionsConfig.duration(name("reconnectWindow"), options.reconnectWindow ?? Infinity, {

@@ -33,6 +33,8 @@ import { type InvalidMetadata, SessionNotFound } from "../../contract/SessionErr
 import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.ts"
 import type * as Expiry from "../Expiry.ts"
 import { Answers } from "./Answers.ts"
+import { startIsLate } from "./booting.ts"
+import { CurrentHandling } from "./callCycle.ts"
 import { Connections } from "./Connections.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
@@ -55,6 +57,7 @@ import { nowhere } from "./TimingWheel.ts"
 import { traced } from "./traced.ts"
 import type { Sleeper } from "./WakeUps.ts"
 import { Watchers } from "./Watchers.ts"
+import { makeRoom, skipped } from "./withdrawn.ts"
 
 const finite = (time: number): number | undefined => time === Infinity ? undefined : time
 
@@ -257,7 +260,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       lastActiveAt: hub.dateOf(this.lastActiveAt),
       expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(this))),
       endsAt: finite(hub.dateOf(this.absoluteDeadline)),
-      mailbox: Queue.sizeUnsafe(this.mailbox),
+      mailbox: Queue.sizeUnsafe(this.mailbox) - (this.extras?.withdrawn ?? 0),
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,
       connections: this.extras?.connections?.count ?? 0,
@@ -373,11 +376,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   take(envelope: Envelope): boolean {
     if (this.asleep) rouse(this)
     const { mailbox } = this
-    if (this.doorbell === undefined) return Queue.offerUnsafe(mailbox, envelope)
+    if (this.doorbell === undefined) return this.enqueue(envelope)
     const { wakeUps } = this.hub
     // Messages that wait come first; and deep in a chain of sessions that message each other the stack ends.
     if (mailbox.messages.length > 0 || !wakeUps.enter()) {
-      if (!Queue.offerUnsafe(mailbox, envelope)) return false
+      if (!this.enqueue(envelope)) return false
       wakeUps.later(this)
       return true
     }
@@ -387,6 +390,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       wakeUps.leave()
     }
     return true
+  }
+
+  private enqueue(envelope: Envelope): boolean {
+    return Queue.offerUnsafe(this.mailbox, envelope) || (makeRoom(this) && Queue.offerUnsafe(this.mailbox, envelope))
   }
 
   /** Goes on with what waits in the mailbox, or with the end. Nothing while it is busy. */
@@ -459,11 +466,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   /**
-   * The Effect with the services of the kind and those of this session. The fiber keeps them, so that only the first
-   * Effect of a session pays for it.
+   * The Effect with the services of the kind and those of this session, and of the message that it handles. The fiber
+   * keeps them, so that only the first Effect of a session pays for most of it.
    */
-  provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
-    const context = this.more().context ??= this.runtime.context.pipe(
+  provided<A, E>(effect: Effect.Effect<A, E, any>, envelope?: Envelope): Effect.Effect<A, E> {
+    const own = this.more().context ??= this.runtime.context.pipe(
       Context.add(CurrentSession, this.self),
       Context.add(Scope.Scope, this.scope()),
       Context.add(References.CurrentLogAnnotations, {
@@ -471,6 +478,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
         session: `${this.kind}/${this.id}`
       })
     )
+    const context = envelope === undefined ? own : Context.add(own, CurrentHandling, { session: this, envelope })
     return Effect.withFiber((fiber) => {
       if (fiber.context !== context) fiber.setContext(context)
       return effect as Effect.Effect<A, E>
@@ -489,7 +497,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   /** Handles a message: on the spot, or with the Effect that is given back. */
   private handle(envelope: Envelope): Effect.Effect<void> | undefined {
     // Its caller has gone, or its deadline has passed, before it began.
-    if (envelope.status !== waiting) return undefined
+    if (envelope.status !== waiting) return skipped(this)
     envelope.status = begun
     this.handled++
     this.current = envelope
@@ -504,7 +512,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   private run(envelope: Envelope, effect: Effect.Effect<unknown, unknown, any>): Effect.Effect<void> {
-    return Effect.matchCauseEffect(this.provided(effect), {
+    return Effect.matchCauseEffect(this.provided(effect, envelope), {
       onFailure: (cause) => {
         this.touchAfter(envelope)
         return this.failed(envelope, cause) ?? this.turn
@@ -629,6 +637,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   /** A grace period of the end is over. */
   graceOver(): void {
     Ending.graceOver(this)
+  }
+
+  /** The start takes too long. */
+  startIsLate(): void {
+    startIsLate(this)
   }
 
   get isNotEnded(): boolean {

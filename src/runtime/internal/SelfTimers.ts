@@ -17,6 +17,7 @@ import { Envelope, type Route, settled, waiting } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { ending } from "./status.ts"
 import { Deadline } from "./Timers.ts"
+import { withdrawn } from "./withdrawn.ts"
 
 /** How soon a timer tries again when the mailbox is full. */
 const retryMillis = 10
@@ -119,6 +120,7 @@ export class SelfTimer extends Deadline implements Timer {
     if (sent === undefined) return true
     if (sent.status !== waiting) return this.every > 0
     sent.status = settled
+    withdrawn(this.session)
     return true
   }
 

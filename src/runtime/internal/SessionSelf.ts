@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { Self, Timer } from "../../contract/Session.ts"
 import type { CastError } from "../../contract/SessionError.ts"
+import { CurrentHandling } from "./callCycle.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
 
@@ -54,7 +55,9 @@ export class SessionSelf implements Self {
     const { session } = this
     return Effect.suspend(() => {
       note(session, { _tag: "WorkerStart" })
-      return Effect.forkIn(Effect.onExit(effect, (exit) => workerEnded(session, exit)), session.scope())
+      const work = Effect.onExit(effect, (exit) => workerEnded(session, exit))
+      // It goes on beside the handler, which does not wait for it.
+      return Effect.forkIn(Effect.provideService(work, CurrentHandling, undefined), session.scope())
     })
   }
 

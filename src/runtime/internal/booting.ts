@@ -9,10 +9,11 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { StartOptions } from "../../contract/Session.ts"
-import { isLoadError, type LoadError, RestoreFailed, StartFailed } from "../../contract/SessionError.ts"
+import { isLoadError, type LoadError, RestoreFailed, StartFailed, StartTimeout } from "../../contract/SessionError.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
+import { StartDeadline } from "./sessionDeadlines.ts"
 import { stayAwake } from "./sleeping.ts"
 import type { Kept } from "./snapshots/SnapshotCodec.ts"
 import { ending, running, starting } from "./status.ts"
@@ -56,6 +57,34 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   session.follow(runtime.runFork(Effect.suspend(() => bootFrom(session, kept.state))))
 }
 
+/** From here on, the start may take so long. */
+const limitStart = (session: LiveSession): void => {
+  const { hub, startTimeout } = session.runtime
+  if (startTimeout === Infinity) return
+  const deadline = session.more().startDeadline = new StartDeadline(session)
+  hub.timers.set(deadline, hub.now() + startTimeout)
+}
+
+/** The start is done, or there will be none. */
+export const freeStart = ({ extras, hub }: LiveSession): void => {
+  if (extras?.startDeadline === undefined) return
+  hub.timers.cancel(extras.startDeadline)
+  extras.startDeadline = undefined
+}
+
+/** It took too long: whoever waits for it is told, and what runs is interrupted. What the store has stays there. */
+export const startIsLate = (session: LiveSession): void => {
+  const { counters, startTimeout } = session.runtime
+  const error = StartTimeout.of(session.kind, session.id, startTimeout)
+  freeStart(session)
+  if (!session.hasStarted) {
+    counters.startFailures++
+    note(session, { _tag: "StartError", error })
+    tellStarted(session, Exit.fail(error))
+  }
+  session.end(EndReason.crashed(error), false)
+}
+
 /** The first thing that the fiber does. */
 const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
   const start = { id: session.id, args, self: session.self }
@@ -65,12 +94,19 @@ const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
   } catch (defect) {
     return bootFailed(session, Cause.die(defect))
   }
-  return Effect.isEffect(state)
-    ? Effect.matchCauseEffect(session.provided(state), {
-      onFailure: (cause) => bootFailed(session, cause),
-      onSuccess: (state) => booted(session, state)
-    })
-    : booted(session, state)
+  return Effect.isEffect(state) ? bootWith(session, state, false) : booted(session, state)
+}
+
+const bootWith = (
+  session: LiveSession,
+  effect: Effect.Effect<unknown, unknown, unknown>,
+  restored: boolean
+): Effect.Effect<void> => {
+  limitStart(session)
+  return Effect.matchCauseEffect(session.provided(effect), {
+    onFailure: (cause) => bootFailed(session, cause),
+    onSuccess: (state) => booted(session, state, restored)
+  })
 }
 
 /** The first thing that the fiber of a session from the store does. */
@@ -83,16 +119,12 @@ const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
   } catch (defect) {
     return bootFailed(session, Cause.die(defect))
   }
-  return Effect.isEffect(state)
-    ? Effect.matchCauseEffect(session.provided(state), {
-      onFailure: (cause) => bootFailed(session, cause),
-      onSuccess: (state) => booted(session, state, true)
-    })
-    : booted(session, state, true)
+  return Effect.isEffect(state) ? bootWith(session, state, true) : booted(session, state, true)
 }
 
 const booted = (session: LiveSession, state: unknown, restored = false): Effect.Effect<void> => {
   const { behavior, counters, hub } = session.runtime
+  freeStart(session)
   session.state = state
   session.version = 0
   if (session.hasStarted) session.extras?.watchers?.changed(state, 0, session.epoch)
@@ -118,8 +150,9 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
 const continued = (
   session: LiveSession,
   afterStart: NonNullable<Kind["behavior"]["afterStart"]>
-): Effect.Effect<void> =>
-  Effect.matchCauseEffect(
+): Effect.Effect<void> => {
+  limitStart(session)
+  return Effect.matchCauseEffect(
     session.provided(
       // Whoever started the session can begin to watch it before it ends for what is found out here.
       Effect.andThen(
@@ -129,6 +162,7 @@ const continued = (
     ),
     {
       onFailure: (cause) => {
+        freeStart(session)
         if (session.killed) return Effect.void
         const error = declaredError(cause)
         if (error !== undefined) {
@@ -143,14 +177,17 @@ const continued = (
       },
       onSuccess: (state) => {
         session.extras?.timers?.settle()
+        freeStart(session)
         if (state !== undefined) session.commit(state)
         return session.turn
       }
     }
   )
+}
 
 const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const defect = Cause.squash(cause)
+  freeStart(session)
   if (session.hasStarted) {
     // A reset that failed.
     session.end(EndReason.crashed(defect), false)

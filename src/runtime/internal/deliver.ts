@@ -18,12 +18,14 @@ import {
   MessageRateExceeded,
   SessionEnded
 } from "../../contract/SessionError.ts"
+import { callCycle } from "./callCycle.ts"
 import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import type { LocalRef } from "./LocalRef.ts"
 import { note, stamp } from "./notes.ts"
 import { CallDeadline } from "./sessionDeadlines.ts"
 import { traceOf } from "./traced.ts"
+import { withdrawn } from "./withdrawn.ts"
 
 /**
  * Effects that are objects instead of closures: they are made for every message. `run` gets the fiber that
@@ -68,8 +70,10 @@ export class Call {
     const now = hub.now()
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this, { tag: this.tag, timeout })
-    if (session.isRunBy(fiber)) return Effect.die(callsItself(session, this.tag))
+    const cycle = callCycle(session, fiber, this.tag)
+    if (cycle !== undefined) return Effect.die(cycle)
     const envelope = address(session, this.tag, this.payload, true, traceOf(fiber))
+    envelope.caller = fiber
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
     if (session.take(envelope)) {
@@ -124,7 +128,14 @@ export class Cast {
       return Effect.void
     }
     const full = overflow(session, envelope)
-    return full === undefined ? Effect.void : full === waitForRoom ? offer(session, envelope) : Effect.fail(full)
+    if (full !== waitForRoom) return full === undefined ? Effect.void : Effect.fail(full)
+    // A handler that waits for room in its own mailbox waits for itself.
+    if (callCycle(session, fiber, this.tag) !== undefined) return Effect.fail(refuse(session, envelope))
+    envelope.caller = fiber
+    return Effect.tap(offer(session, envelope), () =>
+      Effect.sync(() => {
+        envelope.caller = undefined
+      }))
   }
 }
 
@@ -262,12 +273,9 @@ const answer = (
     }
     return Effect.sync(() => {
       timers.cancel(limit)
-      envelope.resume = undefined
-      if (envelope.status === waiting) envelope.status = settled
+      envelope.resume = envelope.caller = undefined
+      if (envelope.status !== waiting) return
+      envelope.status = settled
+      withdrawn(session)
     })
   })
-
-export const callsItself = (session: LiveSession, tag: string): TypeError =>
-  new TypeError(
-    `session ${session.kind}/${session.id} calls itself (${tag}) and would wait for ever: use self.cast, or do it in this handler`
-  )

@@ -12,7 +12,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
 import { SessionEnded, StartFailed } from "../../contract/SessionError.ts"
-import { tellStarted } from "./booting.ts"
+import { freeStart, tellStarted } from "./booting.ts"
 import { type Envelope, settled } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
@@ -184,8 +184,9 @@ const finish = (session: LiveSession): void => {
       })
     }
   }
-  session.fiber = undefined
   neverRest(session)
+  freeStart(session)
+  forget(session)
   if (extras === undefined) return
   session.cancelTimers()
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
@@ -196,4 +197,12 @@ const finish = (session: LiveSession): void => {
   session.extras = undefined
   // Whoever asks late gets the same answer.
   if (extras.startFailure !== undefined) session.more().startFailure = extras.startFailure
+}
+
+/** Refs may outlive it for long: they keep nothing of what it held. */
+const forget = (session: LiveSession): void => {
+  session.fiber = undefined
+  session.state = undefined
+  session.mailbox = session.runtime.noMailbox
+  session.ownTurn = undefined
 }

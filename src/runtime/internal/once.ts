@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import { type CallError, CallTimeout, type OnceError } from "../../contract/SessionError.ts"
 import type { OnceOptions } from "../../contract/SessionRef.ts"
 import { Action } from "./Answers.ts"
-import { address, admit, callsItself, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
+import { callCycle } from "./callCycle.ts"
+import { address, admit, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import type { LocalRef } from "./LocalRef.ts"
 import { note } from "./notes.ts"
@@ -29,12 +30,14 @@ export const callOnce = (
     if (session === undefined) {
       return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
     }
-    if (session.isRunBy(fiber)) return Effect.die(callsItself(session, tag))
+    const cycle = callCycle(session, fiber, tag)
+    if (cycle !== undefined) return Effect.die(cycle)
     const answers = session.answers
     const known = answers.find(checkOnce(once), session.epoch)
     if (known instanceof Action) return answerOnce(session, tag, known, timeout, now + timeout)
     if (known !== undefined) return Effect.fail(known)
     const envelope = address(session, tag, payload, true, traceOf(fiber))
+    envelope.caller = fiber
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
     const action = new Action(tag)

@@ -7,6 +7,7 @@ import { begun, type Envelope, settled } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
 import { Deadline } from "./Timers.ts"
+import { withdrawn } from "./withdrawn.ts"
 
 /** A caller has waited long enough. A message that has not begun is skipped. */
 export class CallDeadline extends Deadline {
@@ -27,7 +28,9 @@ export class CallDeadline extends Deadline {
     const error = CallTimeout.of(session.kind, session.id, envelope.route.tag, timeout, envelope.status === begun)
     session.runtime.counters.timeouts++
     note(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
+    const hasBegun = envelope.status === begun
     envelope.settle(Exit.fail(error))
+    if (!hasBegun) withdrawn(session)
   }
 }
 
@@ -38,6 +41,20 @@ export class AnswerDeadline extends Deadline {
   constructor(due: () => void) {
     super()
     this.due = due
+  }
+}
+
+/** `init`, `restore` or `afterStart` takes too long. */
+export class StartDeadline extends Deadline {
+  private readonly session: LiveSession
+
+  constructor(session: LiveSession) {
+    super()
+    this.session = session
+  }
+
+  due(): void {
+    this.session.startIsLate()
   }
 }
 

@@ -95,5 +95,6 @@ const leave = (session: LiveSession): void => {
   if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
   hub.live--
   session.extras = undefined
+  session.state = undefined
   if (alarmAt < Infinity) runtime.persistence!.hasLeft(alarmAt)
 }

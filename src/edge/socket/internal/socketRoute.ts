@@ -88,7 +88,7 @@ export const refuse = ({ _tag, httpStatus, message, retryAfter }: Refused): Http
   return refusal({ _tag, httpStatus, message, ...(later === undefined ? {} : { retryAfter: later }) })
 }
 
-const internal: ReadonlySet<string> = new Set(["StartFailed", "SessionNotFound"])
+const internal: ReadonlySet<string> = new Set(["StartFailed", "StartTimeout", "SessionNotFound"])
 
 const unauthorized = (error: { readonly _tag: string; readonly message: string }) =>
   refusal({ ...error, httpStatus: 401 }, { "www-authenticate": "Bearer error=\"invalid_token\"" })
