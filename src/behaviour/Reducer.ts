@@ -128,7 +128,8 @@ const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/
  *   instead of giving an Effect is a defect, too.
  * - `throttle`: an action is handled at most once in that time, the first one that is handled counts.
  * - `debounce`: an action is handled when none of its type came for that time, the last one counts. In a kind with
- *   `snapshots` it is kept until then, by the schema of its payload.
+ *   `snapshots` it is kept until then, by the schema of its payload; otherwise one that is put off when the session ends is
+ *   a dead letter (`Fire`, with the action).
  *
  * What cannot work throws at once, with a clear text: a bad name or prefix, an action that nothing handles, a handler
  * or a pause for an action that is not declared, a pause that is not a duration.

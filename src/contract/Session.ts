@@ -283,6 +283,11 @@ export interface Behavior<in out State, in out Protocol extends Rpc.Any, in out 
   readonly restore?: ((start: Restore<State, Protocol>) => State | Effect.Effect<State, E, R>) | undefined
   readonly afterStart?: ((turn: Turn<State, void, Protocol>) => Effect.Effect<State | void, E, R>) | undefined
   readonly end?: ((turn: Ending<State, Protocol>) => Effect.Effect<void, never, R>) | undefined
+  /**
+   * Messages that timers send on behalf of others: when the session ends, or is reset, before such a timer rings, and is not
+   * kept with it in a store, the message becomes a dead letter. Default: timers end with the session and leave nothing.
+   */
+  readonly owed?: ReadonlySet<Protocol["_tag"]> | undefined
 }
 
 /**

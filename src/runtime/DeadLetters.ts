@@ -1,8 +1,8 @@
 /**
  * Messages that no session handled to the end.
  *
- * A message whose handler died (a poison message, which is not replayed), and a cast that was accepted but
- * left over when its session ended, come here with the reason. The latest are kept, a stream gives those to come;
+ * A message whose handler died (a poison message, which is not replayed), and one that was accepted but left over when its
+ * session ended (a cast, a debounced action of a store), come here with the reason. The latest are kept, a stream gives those to come;
  * replace the Layer to keep them elsewhere.
  *
  * @since 0.1.0

@@ -1,14 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
 import {
   Action,
+  type DeadLetters,
   Middleware,
   Reducer,
   type Sessions,
   SnapshotStore,
   Store,
   StoreBroadcasts,
-  StoreError
+  StoreError,
+  Supervision
 } from "effect-sessions"
 import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
@@ -524,4 +526,108 @@ describe("with a store", () => {
         reducer: "later"
       })
     }).pipe(Effect.provide(MemoryStore.layer)))
+})
+
+describe("a debounced action that is pending when its session is over", () => {
+  const text = Reducer.make("text", {
+    state: Schema.String,
+    initial: "",
+    actions: { put: Schema.String, die: Schema.Void, slow: Schema.Void },
+    on: {
+      put: (_, text) => text,
+      die: () => {
+        throw new Error("die")
+      },
+      slow: (text) => text
+    },
+    debounce: { put: "10 seconds" }
+  })
+  class Puts extends Store.Service<Puts>()("Puts", { reducers: [text] }) {}
+  const slowly: Middleware.Middleware = ({ action }, next) =>
+    action.type === "slow" ? Effect.andThen(Effect.sleep("1 minute"), next(action)) : next(action)
+  const behavior = Store.behavior(Puts, { middleware: [slowly] })
+  const letters = Effect.map(TestSessions.deadLetters, (letters) =>
+    letters.map(({ payload, reason, tag }) => [
+      tag,
+      (payload as any).action?.payload ?? (payload as any).type,
+      reason._tag === "Undelivered" ? reason.end._tag : reason._tag
+    ]))
+
+  it.effect("is a dead letter, once, whatever the end", () =>
+    Effect.gen(function*() {
+      const puts = yield* Puts
+      for (const id of ["a", "b", "c"]) yield* Store.dispatch(yield* puts.start(id), "put", id)
+      yield* puts.end("a")
+      assert.deepStrictEqual(yield* letters, [["Fire", "a", "Stopped"]])
+      yield* puts.end("b", { drain: false })
+      assert.deepStrictEqual((yield* letters).slice(1), [["Fire", "b", "Stopped"]])
+      yield* elapse("9 seconds")
+      yield* Store.dispatch(yield* puts.get("c"), "put", "newer")
+      yield* elapse("10 seconds")
+      yield* puts.end("c")
+      assert.strictEqual((yield* letters).length, 2)
+    }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior)))))
+
+  it.effect("and waits already to be handled, is one dead letter, too", () =>
+    Effect.gen(function*() {
+      const puts = yield* Puts
+      const ref = yield* puts.start("a")
+      yield* Store.dispatch(ref, "put", "x")
+      yield* Store.dispatch(ref, "slow")
+      yield* elapse("20 seconds")
+      yield* puts.end("a", { drain: false })
+      assert.deepStrictEqual(yield* letters, [["Dispatch", "slow", "Stopped"], ["Fire", "x", "Stopped"]])
+    }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior)))))
+
+  it.effect("is one when a crash resets the session, and none when the store is asked to", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Puts).start("a")
+      yield* Store.dispatch(ref, "put", "x")
+      yield* Store.reset(ref)
+      assert.deepStrictEqual(yield* letters, [])
+      yield* Store.dispatch(ref, "put", "y")
+      yield* crashes(Store.dispatchWait(ref, "die"))
+      yield* settle
+      assert.deepStrictEqual(yield* letters, [["Dispatch", "die", "Crashed"], ["Fire", "y", "Crashed"]])
+      yield* elapse("20 seconds")
+      assert.deepStrictEqual(yield* ref.state, { text: "" })
+    }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior, { supervision: Supervision.reset() })))))
+
+  it.effect("is none when it comes back with its session, and one when the session does not", () =>
+    Effect.gen(function*() {
+      const process = <A, E>(use: Effect.Effect<A, E, Puts | DeadLetters>) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const layer = Puts.toLayer(behavior, { snapshots: { save: "everyChange" } })
+          const context = yield* Layer.buildWithScope(TestSessions.layer(layer), scope)
+          const out = yield* Effect.provideContext(use, context)
+          yield* Scope.close(scope, Exit.void)
+          return [out, yield* Effect.provideContext(letters, context)] as const
+        })
+      const [, first] = yield* process(
+        Effect.flatMap(Puts, (puts) => Effect.flatMap(puts.start("a"), (ref) => Store.dispatchWait(ref, "put", "x")))
+      )
+      assert.deepStrictEqual(first, [])
+      const [ended, second] = yield* process(
+        Effect.flatMap(Puts, (puts) => Effect.andThen(puts.start("a"), puts.end("a")))
+      )
+      assert.isTrue(ended)
+      assert.deepStrictEqual(second, [["Fire", "x", "Stopped"]])
+    }).pipe(Effect.provide(MemoryStore.layer)))
+
+  it.effect("is handled once when a newer one came while the store was busy: the newer one", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Puts).start("a")
+      const seen: Array<string> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(ref.changes(({ text }) => text), (text) => Effect.sync(() => seen.push(text)))
+      )
+      yield* Store.dispatch(ref, "put", "old")
+      yield* elapse("9 seconds")
+      yield* Store.dispatch(ref, "slow")
+      yield* settle
+      yield* Store.dispatch(ref, "put", "new")
+      yield* elapse("2 minutes")
+      assert.deepStrictEqual(seen, ["", "new"])
+    }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior)))))
 })

@@ -46,6 +46,7 @@ import { changed, reverted } from "./identity.ts"
 import type { Kind } from "./Kind.ts"
 import { LocalRef } from "./LocalRef.ts"
 import { note, noteHandled } from "./notes.ts"
+import { leaveOwed } from "./owed.ts"
 import { noTimer, SelfTimers, type Setting } from "./SelfTimers.ts"
 import { SessionSelf } from "./SessionSelf.ts"
 import { rouse } from "./sleeping.ts"
@@ -361,8 +362,11 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return this.status === ended || this.extras?.cleansUp === true ? noTimer : this.timers.set(setting)
   }
 
-  cancelTimers(): void {
-    this.extras?.timers?.cancelAll()
+  /** With an end, what is owed to others is left over; without one, it is kept elsewhere. */
+  cancelTimers(end?: EndReason.EndReason): void {
+    const timers = this.extras?.timers
+    if (end === undefined) timers?.cancelAll()
+    else timers?.cancelAll((timer) => leaveOwed(this, timer, end))
   }
 
   // -------------------------------------------------------------------------------------------------------

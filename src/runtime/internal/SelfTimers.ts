@@ -230,8 +230,9 @@ export class SelfTimers {
     this.kept?.delete(timer)
   }
 
-  cancelAll(): void {
-    for (const timer of this.byKey.values()) timer.stop()
+  /** `lost` is told of those that were still to ring. */
+  cancelAll(lost?: (timer: SelfTimer) => void): void {
+    for (const timer of this.byKey.values()) if (timer.stop()) lost?.(timer)
     this.byKey.clear()
     this.kept = undefined
   }

@@ -231,7 +231,7 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     const { args, scope } = extras
     extras.scope = undefined
     extras.context = undefined
-    session.cancelTimers()
+    session.cancelTimers(EndReason.crashed(new Error("the session was reset")))
     if (session.runtime.persistence !== undefined) {
       extras.claimed ??= session.epoch
       extras.versionsBefore += session.version + 1

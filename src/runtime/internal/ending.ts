@@ -120,7 +120,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   }
   answerAll(session)
   tellStore(session)
-  session.cancelTimers()
+  session.cancelTimers(isKept(session) ? undefined : session.reason)
   const cleanup = makeCleanup(session, exit)
   if (cleanup === undefined) return finish(session)
   limit(session)
@@ -153,6 +153,10 @@ const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect
 
 /** Which ends leave a session in the store. */
 const keeping: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
+
+/** Will it be there again, with its timers? */
+const isKept = ({ hasStarted, reason, runtime: { persistence } }: LiveSession): boolean =>
+  persistence !== undefined && hasStarted && (reason!._tag === "Moved" || keeping.has(reason!._tag))
 
 /** Once, while all that is to be kept is there. */
 const tellStore = (session: LiveSession): void => {
@@ -188,7 +192,7 @@ const finish = (session: LiveSession): void => {
   freeStart(session)
   forget(session)
   if (extras === undefined) return
-  session.cancelTimers()
+  session.cancelTimers(isKept(session) ? undefined : session.reason)
   if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
   extras.connections?.close()

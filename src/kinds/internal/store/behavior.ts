@@ -401,6 +401,8 @@ export const makeBehavior = (
         Restore: ({ payload, self }: Session.Turn<Slices, Slices, any>) => restart(self, payload),
         Cancel: ({ payload: id, self, state }: Session.Turn<Slices, string, any>) => [state, cellOf(self).cancel(id)]
       },
-      end: options.end
+      end: options.end,
+      // What is put off was accepted from somebody.
+      owed: new Set(["Fire"])
     }
   })
