@@ -3,9 +3,13 @@
  * them.
  *
  * A key is tracked for as long as a Scope lives, so that a closed socket leaves by itself; a short grace hides reloads.
- * A topic is an ordinary session, which lives with the first who needs it, is watched, kept in a store and shown in live
- * views as any other. It is told by each process that tracks in it that the process is still there (a lease), so that
- * those of a process that vanished leave; and a topic that lost what it knew is told all of it again.
+ * A topic is an ordinary session, which lives with the first who needs it, is watched and shown in live views as any
+ * other. It is told by each process that tracks in it that the process is still there (a lease), so that those of a process
+ * that vanished leave; and a topic that lost what it knew is told all of it again.
+ *
+ * A topic belongs to its process, and is never kept in a store: who is present is only true while somebody says so. Several
+ * processes each have the topics of those whom they track, whatever they share otherwise, and after a restart a topic fills
+ * again as its clients come back.
  *
  * ```ts
  * class Shoppers extends Presence.Service<Shoppers>()("Shoppers", {
@@ -183,11 +187,6 @@ export interface State<out Meta> {
   readonly present: HashMap.HashMap<string, Devices<Meta>>
   /** The steps from the state before to this one. */
   readonly changes: ReadonlyArray<Change<Meta>>
-  /**
-   * When those go who came back from a store and whom nobody has tracked again: milliseconds since 1970, or `null` from
-   * when trackers tell the topic what they know.
-   */
-  readonly keptUntil: number | null
 }
 
 /**
@@ -247,7 +246,7 @@ export interface Tracked<in Meta> {
 
   /**
    * Replaces what is known of the device. It cannot fail: while the topic cannot be reached, the newest is kept and told
-   * when it can. Does nothing after it left.
+   * when it can. Does nothing after it left. What does not fit the schema, in untyped code, is a defect.
    */
   update(meta: Meta): Effect.Effect<void>
 
@@ -386,7 +385,7 @@ export type Protocol =
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Omit<KindOptions<Protocol["_tag"]>, "limitStarts"> {
+export interface Options extends Omit<KindOptions<Protocol["_tag"]>, "limitStarts" | "snapshots"> {
   /**
    * How long a device stays present after its last Scope closed, so that a reload is not seen. Default: 5 seconds. 0: it
    * leaves at once.
@@ -394,7 +393,7 @@ export interface Options extends Omit<KindOptions<Protocol["_tag"]>, "limitStart
   readonly grace?: Duration.Input | undefined
   /**
    * How long the devices of a process stay present when it does not say that it is there, which it does three times in
-   * that time: once for each topic, not for each key. What comes back from a store stays as long. At least 1 second.
+   * that time: once for each topic, not for each key. At least 1 second.
    * Default: 30 seconds.
    */
   readonly lease?: Duration.Input | undefined

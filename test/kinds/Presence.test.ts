@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, HashMap, Latch, Layer, Option, Scheduler, Schema, Scope, Stream } from "effect"
-import { EndReason, Presence, SessionError, Sessions, SnapshotStore, Supervision } from "effect-sessions"
+import { Bag, EndReason, Presence, SessionError, Sessions, Supervision } from "effect-sessions"
 import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import { TestClock } from "effect/testing"
@@ -962,134 +962,92 @@ describe("Presence", () => {
     })))
 
   describe("with a store", () => {
-    const start = (options?: Presence.Options) =>
+    const process = Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(
+        TestSessions.layer(Layer.mergeAll(
+          Presence.layer(Shoppers, { grace: "1 second", lease: "6 seconds" }),
+          Bag.layer({ snapshots: { save: "everyChange" } })
+        )),
+        scope
+      )
+      const shoppers = Context.get(context, Shoppers)
+      const leaves: Array<string> = []
+      yield* Effect.forkIn(
+        Stream.runForEach(
+          shoppers.changes("shop"),
+          (event) => Effect.sync(() => event._tag === "Leave" && leaves.push(line(event)))
+        ),
+        scope
+      )
+      const enter = (key: string) => Scope.provide(shoppers.track("shop", key, ada, { device: "phone" }), scope)
+      return { leaves, enter, list: Effect.map(shoppers.list("shop"), keys), stop: Scope.close(scope, Exit.void) }
+    })
+
+    it.effect("two processes have a topic each, and nobody leaves who is there", () =>
       Effect.gen(function*() {
-        const scope = yield* Scope.make()
-        const context = yield* Layer.buildWithScope(
-          TestSessions.layer(Presence.layer(Shoppers, { snapshots: { save: "everyChange" }, ...options })),
-          scope
-        )
-        const shoppers = Context.get(context, Shoppers)
-        return { shoppers, context, stop: Scope.close(scope, Exit.void), scope }
-      })
-    const withStore = Effect.provide(MemoryStore.layer)
-
-    it.effect("those of the process before leave after one lease, and those who came back stay", () =>
-      withStore(Effect.gen(function*() {
-        const before = yield* start()
-        const provided = Scope.provide(before.scope)
-        for (const key of ["ada", "bob"]) {
-          for (const device of ["phone", "tv"]) yield* provided(before.shoppers.track("shop", key, ada, { device }))
-        }
-        yield* TestSessions.settle
-        yield* before.stop
-        yield* TestClock.adjust("1 minute")
-        const after = yield* start()
-        const list = Effect.map(after.shoppers.list("shop"), keys)
-        assert.strictEqual(yield* list, "ada/phone ada/tv bob/phone bob/tv")
-        const events: Array<Event> = []
-        yield* Effect.forkChild(
-          Stream.runForEach(after.shoppers.changes("shop"), (event) => Effect.sync(() => events.push(event)))
-        )
-        yield* Scope.provide(after.shoppers.track("shop", "ada", ada, { device: "phone" }), after.scope)
-        yield* TestSessions.settle
-        yield* TestClock.adjust("29 seconds")
-        assert.strictEqual(yield* list, "ada/phone ada/tv bob/phone bob/tv")
-        yield* TestClock.adjust("1 seconds")
-        yield* TestSessions.settle
-        assert.strictEqual(yield* list, "ada/phone")
-        const leaves = events.slice(1).map(line).map((text) => text.replace(" last", "")).sort()
-        assert.deepStrictEqual(leaves, ["Leave ada/tv", "Leave bob/phone", "Leave bob/tv"])
-        const { devices } = Option.getOrThrow(yield* after.shoppers.get("shop", "ada"))
-        assert.strictEqual(devices[0]!.since, 0)
-        yield* after.stop
-      })))
-
-    it.effect("those who came back once are there for another lease when the next process is", () =>
-      withStore(Effect.gen(function*() {
-        for (let i = 0; i < 3; i++) {
-          const { scope, shoppers, stop } = yield* start()
-          assert.strictEqual(yield* shoppers.count("shop"), i === 0 ? 0 : 1)
-          yield* Scope.provide(shoppers.track("shop", "ada", ada, { device: "phone" }), scope)
+        const [a, b] = [yield* process, yield* process]
+        for (const key of ["ada", "bob", "eve"]) {
+          yield* a.enter(key)
+          yield* b.enter(`${key}2`)
           yield* TestSessions.settle
-          yield* stop
-          yield* TestClock.adjust("2 minutes")
+          yield* TestClock.adjust("3 seconds")
         }
-        const { shoppers, stop } = yield* start()
-        assert.strictEqual(yield* shoppers.count("shop"), 1)
-        yield* TestClock.adjust("29 seconds")
-        assert.strictEqual(yield* shoppers.count("shop"), 1)
-        yield* TestClock.adjust("1 seconds")
-        assert.strictEqual(yield* shoppers.count("shop"), 0)
-        yield* stop
-      })))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* a.list, "ada/phone bob/phone eve/phone")
+        assert.strictEqual(yield* b.list, "ada2/phone bob2/phone eve2/phone")
+        yield* a.stop
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* b.list, "ada2/phone bob2/phone eve2/phone")
+        // The next one begins with those who come back to it.
+        const c = yield* process
+        assert.strictEqual(yield* c.list, "")
+        yield* c.enter("ada")
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* c.list, "ada/phone")
+        assert.deepStrictEqual([a.leaves, b.leaves, c.leaves], [[], [], []])
+        yield* b.stop
+        yield* c.stop
+      }).pipe(Effect.provide(MemoryStore.layer)))
 
-    it.effect("tracks nothing while the store is down, and all again when it is not", () =>
+    it.effect("topics are not kept in it, and who asks for that is told", () =>
       Effect.gen(function*() {
-        const memory = Context.get(yield* Layer.build(MemoryStore.layer), SnapshotStore.SnapshotStore)
-        let isDown = false
-        const unless = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
-          Effect.suspend(() =>
-            isDown
-              ? Effect.fail(new SnapshotStore.SnapshotStoreError({ operation: "any", message: "down", cause: "test" }))
-              : effect
-          )
-        const store = SnapshotStore.SnapshotStore.of({
-          ...memory,
-          claim: (key, atLeast) => unless(memory.claim(key, atLeast)),
-          peek: (key) => unless(memory.peek(key))
-        })
-        const { scope, shoppers, stop } = yield* Effect.provideService(start(), SnapshotStore.SnapshotStore, store)
-        const provided = Scope.provide(scope)
-        yield* provided(shoppers.track("shop", "ada", ada, { device: "phone" }))
-        isDown = true
-        assert.strictEqual((yield* Effect.flip(provided(shoppers.track("attic", "bob", bob))))._tag, "StoreUnavailable")
-        yield* (yield* shoppers.topic("shop")).end()
-        yield* TestSessions.settle
-        assert.strictEqual((yield* Effect.flip(provided(shoppers.track("shop", "bob", bob))))._tag, "StoreUnavailable")
-        isDown = false
-        yield* TestClock.adjust("30 seconds")
-        assert.strictEqual(keys(yield* shoppers.list("shop")), "ada/phone")
-        assert.deepStrictEqual(yield* shoppers.list("attic"), [])
-        yield* stop
-      }))
+        const options = { snapshots: { save: "everyChange" } } as Presence.Options
+        const error = yield* Effect.flip(Layer.build(TestSessions.layer(Presence.layer(Shoppers, options))))
+        assert.include((error as SessionError.InvalidConfig).message, "Shoppers.snapshots is not possible")
+      }).pipe(Effect.provide(MemoryStore.layer)))
+  })
 
-    it.effect("those whose time is over when the next process is there go at once", () =>
-      withStore(Effect.gen(function*() {
-        const options: Presence.Options = {
-          hibernateAfter: "1 seconds",
-          snapshots: { save: "everyChange", passivateAfter: "1 seconds" },
-          grace: "1 minute"
+  describe("what is known of a device", () => {
+    class Loose extends Presence.Service<Loose>()("Loose", {
+      meta: Schema.Struct({ n: Schema.Int, any: Schema.optionalKey(Schema.Unknown) })
+    }) {}
+    const unfit: ReadonlyArray<any> = [
+      undefined,
+      null,
+      { n: 1.5 },
+      { n: "1" },
+      { n: 1, any: 1n },
+      { n: 1, any: new Date(0) },
+      { n: 1, any: { list: [() => 1] } }
+    ]
+
+    it.effect("is refused when it does not fit, or JSON has it not; nothing is tracked or changed", () =>
+      Effect.scoped(Effect.gen(function*() {
+        const loose = yield* Loose
+        const good = yield* loose.track("shop", "ada", { n: 1, any: [null] })
+        for (const meta of unfit) {
+          const error = yield* Effect.flip(loose.track("shop", "bob", meta))
+          assert.instanceOf(error, Presence.InvalidPresence)
+          assert.strictEqual((error as Presence.InvalidPresence).field, "meta")
+          assert.isTrue(Exit.hasDies(yield* Effect.exit(good.update(meta))))
         }
-        const before = yield* start(options)
-        yield* Effect.scoped(before.shoppers.track("shop", "ada", ada, { device: "phone" }))
-        yield* TestClock.adjust("25 seconds")
-        assert.strictEqual(yield* before.shoppers.count("shop"), 1)
-        yield* TestClock.adjust("5 seconds")
-        yield* before.stop
-        yield* TestClock.adjust("90 seconds")
-        const { shoppers, stop } = yield* start(options)
-        yield* shoppers.count("shop")
-        yield* TestClock.adjust("1 millis")
-        assert.strictEqual(yield* shoppers.count("shop"), 0)
-        yield* stop
-      })))
-
-    it.effect("goes on where it was when it left memory", () =>
-      withStore(Effect.gen(function*() {
-        const { context, shoppers, stop } = yield* start({
-          hibernateAfter: "1 seconds",
-          snapshots: { save: "everyChange", passivateAfter: "1 seconds" },
-          grace: "1 minute"
-        })
-        yield* Effect.scoped(shoppers.track("shop", "ada", ada, { device: "phone" }))
-        yield* TestClock.adjust("25 seconds")
-        const { sessions } = { sessions: Context.get(context, Sessions) }
-        assert.strictEqual((yield* sessions.count).count, 0)
-        assert.strictEqual(yield* shoppers.count("shop"), 1)
-        yield* TestClock.adjust("2 minutes")
-        assert.strictEqual(yield* shoppers.count("shop"), 0)
-        yield* stop
-      })))
+        yield* TestSessions.settle
+        const present = yield* loose.list("shop")
+        assert.deepStrictEqual(present.map(({ devices, key }) => [key, devices[0]!.meta]), [["ada", {
+          n: 1,
+          any: [null]
+        }]])
+      })).pipe(Effect.provide(TestSessions.layer(Presence.layer(Loose)))))
   })
 })

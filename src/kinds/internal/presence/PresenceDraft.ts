@@ -6,18 +6,16 @@ import * as Option from "effect/Option"
 import type { Change, Device, Devices, State } from "../../Presence.ts"
 import { isOne } from "./lists.ts"
 
-export const emptyState: State<unknown> = { present: HashMap.empty(), changes: [], keptUntil: null }
+export const emptyState: State<unknown> = { present: HashMap.empty(), changes: [] }
 
 export class PresenceDraft {
   private readonly before: State<unknown>
   private present: HashMap.HashMap<string, Devices<unknown>>
   private readonly changes: Array<Change<unknown>> = []
-  keptUntil: number | null
 
   constructor(before: State<unknown>) {
     this.before = before
     this.present = before.present
-    this.keptUntil = before.keptUntil
   }
 
   private devices(key: string): Devices<unknown> | undefined {
@@ -56,8 +54,8 @@ export class PresenceDraft {
 
   /** The state after the message; the same one when there was no step. */
   get state(): State<unknown> {
-    const { before, changes, keptUntil, present } = this
-    return changes.length === 0 && keptUntil === before.keptUntil ? before : { present, changes, keptUntil }
+    const { before, changes, present } = this
+    return changes.length === 0 ? before : { present, changes }
   }
 }
 

@@ -1,16 +1,14 @@
 /**
  * Who holds which device of a topic, and for how long: what a topic knows besides what its readers see.
  *
- * A device is there while somebody tracks it, for the grace after that, and, when it came back from a store, until its
- * owner has had the time to say that it is still there. Nothing of this is kept: owners say it again.
+ * A device is there while somebody tracks it, and for the grace after that. A topic that begins anew knows nothing of it:
+ * owners say it again.
  *
  * What is due is found without looking at all: graces are as long as each other, so those that began first end first, and
  * what was held again meanwhile is passed over; of leases there are as many as processes.
  */
-import * as HashMap from "effect/HashMap"
-import type { State, Tracking } from "../../Presence.ts"
+import type { Tracking } from "../../Presence.ts"
 import { mix } from "./digest.ts"
-import { namesOf } from "./lists.ts"
 import { PresenceByDevice } from "./PresenceByDevice.ts"
 import type { PresenceDraft } from "./PresenceDraft.ts"
 
@@ -28,9 +26,6 @@ interface Respite {
   readonly seat: Seat
   readonly ends: number
 }
-
-/** That of all that came back from the store. */
-const kept: Respite = { seat: { key: "", device: "", holders: 0, respite: undefined }, ends: Infinity }
 
 interface Holder {
   readonly seat: Seat
@@ -62,8 +57,6 @@ export class PresenceSeats {
   private firstGrace = 0
   /** Not before then does a lease end. */
   private leaseCheck = Infinity
-  /** When what came back from the store goes. */
-  private keptUntil = Infinity
   /** When the timer of the topic is due. */
   timerAt = Infinity
 
@@ -77,23 +70,7 @@ export class PresenceSeats {
   /** When something is due next. */
   get next(): number {
     const grace = this.graces[this.firstGrace]?.ends ?? Infinity
-    return Math.min(grace, this.leaseCheck, this.keptUntil)
-  }
-
-  /**
-   * Takes over what came back from the store, until a time that is noted there: who comes back again and again does not
-   * stay the longer for it.
-   */
-  keep(state: State<unknown>, now: number): State<unknown> {
-    if (HashMap.isEmpty(state.present)) return state
-    const left = (state.keptUntil ?? Infinity) - this.dateOf(now)
-    this.keptUntil = now + Math.min(left, this.timing.lease)
-    for (const [key, devices] of state.present) {
-      for (const device of namesOf(devices)) {
-        this.seats.add({ key, device, holders: 0, respite: kept })
-      }
-    }
-    return { ...state, keptUntil: this.dateOf(this.keptUntil) }
+    return Math.min(grace, this.leaseCheck)
   }
 
   /** The owner is there. */
@@ -120,7 +97,6 @@ export class PresenceSeats {
   track(id: string, tracking: Tracking, now: number, draft: PresenceDraft): void {
     const { device, id: number, key, meta, revision, since } = tracking
     const owner = this.reach(id, now)
-    draft.keptUntil = null
     const holder = owner.holders.get(number)
     if (holder !== undefined && holder.revision >= revision) return
     let seat = this.seats.get(key, device)
@@ -173,12 +149,10 @@ export class PresenceSeats {
     if (now >= timerAt + lease / 3) this.extendLeases(now + lease / 3)
     this.endGraces(now, draft)
     if (now >= this.leaseCheck) this.endLeases(now, draft)
-    if (now >= this.keptUntil) this.endKept(draft)
   }
 
   private extendLeases(until: number): void {
     for (const owner of this.owners.values()) owner.leaseEnds = Math.max(owner.leaseEnds, until)
-    if (this.keptUntil < until) this.keptUntil = until
   }
 
   private endGraces(now: number, draft: PresenceDraft): void {
@@ -202,12 +176,6 @@ export class PresenceSeats {
       this.owners.delete(id)
       for (const { seat } of holders.values()) this.release(seat, false, now, draft)
     }
-  }
-
-  private endKept(draft: PresenceDraft): void {
-    this.keptUntil = Infinity
-    draft.keptUntil = null
-    for (const seat of Array.from(this.seats.values())) if (seat.respite === kept) this.vacate(seat, draft)
   }
 
   private release(seat: Seat, grace: boolean, now: number, draft: PresenceDraft): void {

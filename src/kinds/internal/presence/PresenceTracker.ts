@@ -12,6 +12,7 @@ import { type InvalidSessionId, SessionsClosed } from "../../../contract/Session
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import type * as Presence from "../../Presence.ts"
+import type { Guard } from "../guard.ts"
 import { InvalidPresence } from "./error.ts"
 import * as Lists from "./lists.ts"
 import { type OwnTracking, PresenceHold, type TopicKind, type Tracker } from "./PresenceHold.ts"
@@ -26,6 +27,7 @@ const isUsable = (name: unknown): boolean => typeof name === "string" && pattern
 export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
   readonly id: string
   readonly kind: TopicKind
+  readonly meta: Guard
   readonly interval: number
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   private readonly holds = new Map<string, PresenceHold>()
@@ -33,9 +35,10 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
   private closed = false
 
   /** `id` is no other tracker's. */
-  constructor(id: string, kind: TopicKind, interval: number, run: PresenceTracker["run"]) {
+  constructor(id: string, kind: TopicKind, meta: Guard, interval: number, run: PresenceTracker["run"]) {
     this.id = id
     this.kind = kind
+    this.meta = meta
     this.interval = interval
     this.run = run
   }
@@ -66,9 +69,10 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
         const id = this.nextRevision()
         const device = options?.device ?? `${this.id}-${id.toString(36)}`
         if (!isUsable(device)) return Effect.fail(InvalidPresence.of("device", device))
+        if (!this.meta.fits(meta)) return Effect.fail(InvalidPresence.ofMeta(this.meta.explain(meta)))
         if (this.closed) return Effect.fail(SessionsClosed.of())
         const hold = this.hold(topic)
-        const tracked = new Tracked(hold, id, key, device, meta)
+        const tracked = new Tracked(hold, this.meta, id, key, device, meta)
         hold.add(tracked)
         return Effect.matchCauseEffect(restore(hold.track(tracked)), {
           onFailure: (cause) => {
@@ -166,6 +170,7 @@ const invalidTopic = (topic: string): Effect.Effect<never, InvalidSessionId> =>
 
 class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   private readonly hold: PresenceHold
+  private readonly guard: Guard
   /** Of its own, so that one that left by hand leaves nothing in that of its caller. */
   private scope: Scope.Closeable | undefined = undefined
   readonly id: number
@@ -175,8 +180,9 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   revision: number
   since: number | null = null
 
-  constructor(hold: PresenceHold, id: number, key: string, device: string, meta: unknown) {
+  constructor(hold: PresenceHold, guard: Guard, id: number, key: string, device: string, meta: unknown) {
     this.hold = hold
+    this.guard = guard
     this.id = id
     this.key = key
     this.device = device
@@ -200,7 +206,12 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   }
 
   update(meta: unknown): Effect.Effect<void> {
-    return Effect.sync(() => this.hold.update(this, meta))
+    return Effect.suspend(() => {
+      const { explain, fits } = this.guard
+      if (!fits(meta)) return Effect.die(new TypeError(InvalidPresence.ofMeta(explain(meta)).message))
+      this.hold.update(this, meta)
+      return Effect.void
+    })
   }
 
   get leave(): Effect.Effect<void> {

@@ -6,14 +6,14 @@ import { withoutStack } from "../../../contract/internal/withoutStack.ts"
 import type { SessionErrorLike } from "../../../contract/SessionError.ts"
 
 /**
- * A key or a device is not usable as one.
+ * A key or a device is not usable as one, or what is known of the device does not fit its schema, or is not what JSON has.
  *
  * @since 0.1.0
  * @category errors
  */
 export class InvalidPresence extends Schema.TaggedError<InvalidPresence>()(
   "InvalidPresence",
-  { field: Schema.Literals(["key", "device"]), message: Schema.String },
+  { field: Schema.Literals(["key", "device", "meta"]), message: Schema.String },
   { httpApiStatus: 400 }
 ) implements SessionErrorLike {
   /** Makes the error for a value, shortening what is quoted of it. */
@@ -25,6 +25,12 @@ export class InvalidPresence extends Schema.TaggedError<InvalidPresence>()(
         field,
         message: `${shown} is not a ${field} for presence: it has 1 to 256 characters, none of them a control character`
       })
+    )
+  }
+  /** Makes the error for what is known of a device. */
+  static ofMeta(why: string): InvalidPresence {
+    return withoutStack(() =>
+      new InvalidPresence({ field: "meta", message: `what is known of the device does not fit: ${why}` })
     )
   }
   get httpStatus(): 400 {

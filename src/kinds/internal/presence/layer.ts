@@ -15,6 +15,7 @@ import type { SessionHost } from "../../../contract/SessionHost.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import type { Options, Protocol, State, Tracker } from "../../Presence.ts"
+import { type Guard, guard } from "../guard.ts"
 import type { TopicKind } from "./PresenceHold.ts"
 import { PresenceTracker } from "./PresenceTracker.ts"
 import { makeBehavior } from "./topic.ts"
@@ -28,6 +29,12 @@ const leastIdleTimeout = 5 * 60_000
 const check = (kind: string, options: Options) =>
   Effect.gen(function*() {
     const name = (option: string) => `${kind}.${option}`
+    if ("snapshots" in options && options.snapshots !== undefined) {
+      return yield* new InvalidConfig({
+        setting: name("snapshots"),
+        message: `${name("snapshots")} is not possible: who is present is not kept in a store`
+      })
+    }
     const isNone = Option.exists(Duration.fromInput(options.grace ?? "5 seconds"), Duration.isZero)
     const grace = isNone ? 0 : yield* SessionsConfig.duration(name("grace"), options.grace ?? "5 seconds")
     const lease = yield* SessionsConfig.duration(name("lease"), options.lease ?? "30 seconds")
@@ -45,11 +52,11 @@ const tooShort = (setting: string, must: string): InvalidConfig =>
   new InvalidConfig({ setting, message: `${setting} must be ${must}` })
 
 /** A tracker of its own, for as long as the Scope lives. */
-const makeTracker = (kind: TopicKind, lease: number): Effect.Effect<PresenceTracker, never, Scope.Scope> =>
+const makeTracker = (kind: TopicKind, meta: Guard, lease: number): Effect.Effect<PresenceTracker, never, Scope.Scope> =>
   Effect.gen(function*() {
     const id = (yield* SessionId.make).slice(0, 16)
     const run = yield* FiberSet.makeRuntime<never, void, never>()
-    const tracker = new PresenceTracker(id, kind, lease / 3, run)
+    const tracker = new PresenceTracker(id, kind, meta, lease / 3, run)
     yield* Effect.forkScoped(
       Effect.forever(Effect.andThen(Effect.sleep(tracker.interval), tracker.renewAll), { disableYield: true })
     )
@@ -68,7 +75,7 @@ export const makeLayer = <Self>(
     Layer.provideMerge(
       Layer.effectContext(
         Effect.map(
-          Effect.flatMap(kind, (topics) => makeTracker(topics as TopicKind, lease)),
+          Effect.flatMap(kind, (topics) => makeTracker(topics as TopicKind, guard(meta, { json: true }), lease)),
           (tracker) => Context.make(key, tracker)
         )
       ),

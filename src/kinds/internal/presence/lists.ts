@@ -12,9 +12,6 @@ const byAge = (a: Device<unknown>, b: Device<unknown>): number =>
 /** Is it the only device of its key? */
 export const isOne = <Meta>(devices: Devices<Meta>): devices is Device<Meta> => !HashMap.isHashMap(devices)
 
-export const namesOf = (devices: Devices<unknown>): Iterable<string> =>
-  isOne(devices) ? [devices.device] : HashMap.keys(devices)
-
 const toPresent = <Meta>(key: string, devices: Devices<Meta>): Present<Meta> => ({
   key,
   devices: isOne(devices) ? [devices] : Array.from(HashMap.values(devices)).sort(byAge)

@@ -7,7 +7,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Session from "../../../contract/Session.ts"
 import type * as Presence from "../../Presence.ts"
 
-/** Steps are of the moment: what is kept of a topic has none. */
+/** Steps are of the moment: what is shown of a whole topic has none. */
 const changesOf = (device: Schema.Struct.Fields) =>
   Schema.Null.pipe(
     Schema.decodeTo(
@@ -42,8 +42,7 @@ export const makeKind = <Topics>() => <const Name extends string, Meta extends S
         Schema.String,
         Schema.Union([Schema.Struct(device), Schema.HashMap(Schema.String, Schema.Struct(device))])
       ),
-      changes: changesOf(device),
-      keptUntil: Schema.NullOr(Schema.Number)
+      changes: changesOf(device)
     }),
     protocol: [
       // Begins a tracking, or changes it, and answers since when the device is there.

@@ -22,12 +22,6 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
   Effect.map(Clock.Clock, (clock) => {
     const time = new MonotonicClock(clock)
     const ofTopic = new WeakMap<Session.Self, PresenceSeats>()
-    const begin = (self: Session.Self): PresenceSeats => {
-      const seats = new PresenceSeats(timing, sameMeta, (at) => time.dateOf(at))
-      ofTopic.set(self, seats)
-      return seats
-    }
-
     /** Gives what `out` is, once the timer is set for what is due next. */
     const timed = <A>(self: Session.Self, seats: PresenceSeats, out: A): A | Effect.Effect<A> => {
       const { next, timerAt } = seats
@@ -52,12 +46,8 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
 
     return {
       init: ({ self }: Session.Start<void, Protocol>): State<unknown> => {
-        begin(self)
+        ofTopic.set(self, new PresenceSeats(timing, sameMeta, (at) => time.dateOf(at)))
         return emptyState
-      },
-      restore: ({ self, state }: Session.Restore<State<unknown>, Protocol>) => {
-        const seats = begin(self)
-        return timed(self, seats, seats.keep(state, time.now()))
       },
       handlers: {
         Track: (turn: Turn<"Track">) =>
