@@ -15,7 +15,8 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as AsyncResult from "effect/reactivity/AsyncResult"
+import * as Option from "effect/Option"
+import * as AsyncResult from "effect/reactivity/AsyncResult"
 import * as Atom from "effect/reactivity/Atom"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Stream from "effect/Stream"
@@ -41,7 +42,8 @@ const streamOf = <D extends Live.Any, E, A, EA>(
   Atom.make((get) => Stream.unwrap(Effect.map(get.result(client), select)))
 
 /**
- * The value of a view: `Initial` until the first one came, and a `Failure` when the session has ended.
+ * The value of a view: `Initial` until the first one came, and a `Failure` when the session has ended, until the client is
+ * connected again.
  *
  * @since 0.1.0
  * @category atoms
@@ -50,7 +52,17 @@ export const view = <D extends Live.Any, const N extends Live.ViewName<D>, E = n
   client: ClientAtom<D, E>,
   name: N
 ): Atom.Atom<AsyncResult.AsyncResult<Live.View<D, N>, E | ViewError | Cause.NoSuchElementError>> =>
-  streamOf(client, (client) => client.changes(name))
+  Atom.map(
+    streamOf(client, (client) => {
+      let last = Option.none<AsyncResult.AsyncResult<Live.View<D, N>, ViewError>>()
+      return Stream.map(client.exits(name), (exit) => {
+        const result = AsyncResult.fromExitWithPrevious(exit, last)
+        last = Option.some(result)
+        return result
+      })
+    }),
+    AsyncResult.flatMap((result, { waiting }) => waiting ? AsyncResult.waiting(result) : result)
+  )
 
 /**
  * How the client is connected.

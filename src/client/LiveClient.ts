@@ -23,6 +23,7 @@ import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -43,6 +44,14 @@ import type { Watcher } from "./internal/ViewReplica.ts"
 import * as Status from "./Status.ts"
 
 /**
+ * Subprotocols that a client offers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Protocols = string | ReadonlyArray<string>
+
+/**
  * Options of a client.
  *
  * @since 0.1.0
@@ -51,11 +60,12 @@ import * as Status from "./Status.ts"
 export interface Options {
   /** The address of the server's route, `ws://` or `wss://`; asked for anew for each connection if it is an Effect. */
   readonly url: string | Effect.Effect<string, unknown>
-  /** Subprotocols, such as `["bearer", token]`. */
-  readonly protocols?: string | ReadonlyArray<string> | undefined
+  /** Subprotocols, such as `["bearer", token]`; asked for anew for each connection if they are an Effect. */
+  readonly protocols?: Protocols | Effect.Effect<Protocols, unknown> | undefined
   /**
-   * The pause before the first attempt to come back is at most `base`, which doubles with each attempt, up to `max`. It
-   * is a random part of that, so that clients do not come all at once. Default: 250 ms and 30 s.
+   * The pause before the first attempt to come back is at most `base`, which doubles with each attempt, up to `max`, until a
+   * connection has lasted for 5 s and for as long as that. It is a random part of it, so that clients do not come all at
+   * once. Default: 250 ms and 30 s.
    */
   readonly reconnect?:
     | { readonly base?: Duration.Input | undefined; readonly max?: Duration.Input | undefined }
@@ -64,7 +74,7 @@ export interface Options {
   readonly queueLimit?: number | undefined
   /**
    * When nothing came for so long, the server is asked for a sign of life; when then nothing comes for as long again,
-   * the connection is given up, as is one that does not open in that time. Default: 20 s.
+   * the connection is given up, as is one whose address does not come, or that does not open, in that time. Default: 20 s.
    */
   readonly heartbeat?: Duration.Input | undefined
 }
@@ -173,7 +183,8 @@ export interface LiveClient<D extends Live.Any> {
 
   /**
    * Tries to connect at once, also after `Ended` and `Refused`. An open connection is asked for a sign of life instead: for
-   * the button of a banner, and for the `online` event of a browser.
+   * the button of a banner. In a browser it is tried by itself when the page is seen again or the network is back, but not
+   * after `Ended` and `Refused`.
    */
   readonly reconnect: Effect.Effect<void>
 
@@ -188,6 +199,12 @@ export interface LiveClient<D extends Live.Any> {
 
   /** The values of a view, which is mounted while the stream runs: see `LiveView.changes`. */
   changes<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Live.View<D, N>, ViewError>
+
+  /**
+   * `changes` that goes on after a failure, with what the next connection gives: values, and why there are none for now. For
+   * user interfaces, in which the view comes back when the user reconnects.
+   */
+  exits<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Exit.Exit<Live.View<D, N>, ViewError>>
 
   /**
    * Sends an action and waits for its answer. Actions are handled in the order in which they were given to the client,
@@ -235,21 +252,30 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
   const status = yield* SubscriptionRef.make(Status.connecting)
   const pending = yield* SubscriptionRef.make(0)
   const timers = new Timers(yield* Effect.context<never>())
-  const offered = typeof protocols === "string" ? protocols : protocols === undefined ? undefined : [...protocols]
+  const isFixed = typeof url === "string" && !Effect.isEffect(protocols)
+  const offered = Effect.map(
+    Effect.isEffect(protocols) ? protocols : Effect.succeed(protocols),
+    (protocols) => typeof protocols === "object" ? [...protocols] : protocols
+  )
   const engine = new Engine({
     definition,
     queueLimit,
     status,
     pending,
     timers,
-    url: typeof url === "string" ? Effect.succeed(url) : url,
-    open: (url) => open(url, offered),
+    address: Effect.flatMap(
+      typeof url === "string" ? Effect.succeed(url) : url,
+      (url) => Effect.map(offered, (protocols) => ({ url, protocols }))
+    ),
+    isFixed,
+    open: ({ protocols, url }) => open(url, protocols),
     random: () => random.nextDoubleUnsafe(),
     base: Duration.toMillis(reconnect?.base ?? 250),
     max: Duration.toMillis(reconnect?.max ?? 30_000),
     heartbeat: Duration.toMillis(heartbeat)
   })
   yield* Effect.addFinalizer(() => Effect.sync(() => engine.close()))
+  yield* onWake(() => engine.wake())
   engine.connect()
 
   const acquire = (name: string) =>
@@ -258,22 +284,35 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
       (replica) => Effect.sync(() => engine.release(replica))
     )
 
-  const changes = (name: string): Stream.Stream<any, ViewError> =>
-    Stream.callback<any, ViewError>(
-      Effect.fnUntraced(function*(queue) {
-        const replica = yield* acquire(name)
-        const watcher: Watcher = {
-          next: (value) => void Queue.offerUnsafe(queue, value),
-          fail: (cause) => void Queue.failCauseUnsafe(queue, cause as Cause.Cause<ViewError>),
-          end: () => void Queue.endUnsafe(queue)
-        }
-        yield* Effect.acquireRelease(
-          Effect.sync(() => engine.watch(replica, watcher)),
-          () => Effect.sync(() => replica.watchers.delete(watcher))
-        )
-      }),
+  const follow = <A, E>(
+    name: string,
+    watcher: (queue: Queue.Queue<A, E | Cause.Done>) => Watcher
+  ): Stream.Stream<A, E> =>
+    Stream.callback<A, E>(
+      (queue) =>
+        Effect.flatMap(acquire(name), (replica) => {
+          const following = watcher(queue)
+          return Effect.acquireRelease(
+            Effect.sync(() => engine.watch(replica, following)),
+            () => Effect.sync(() => replica.watchers.delete(following))
+          )
+        }),
       { bufferSize: 1, strategy: "sliding" }
     )
+
+  const changes = (name: string) =>
+    follow<any, ViewError>(name, (queue) => ({
+      next: (value) => void Queue.offerUnsafe(queue, value),
+      fail: (cause) => void Queue.failCauseUnsafe(queue, cause as Cause.Cause<ViewError>),
+      end: () => void Queue.endUnsafe(queue)
+    }))
+
+  const exits = (name: string) =>
+    follow<Exit.Exit<any, any>, never>(name, (queue) => ({
+      next: (value) => void Queue.offerUnsafe(queue, Exit.succeed(value)),
+      fail: (cause) => void Queue.offerUnsafe(queue, Exit.failCause(cause)),
+      end: () => void Queue.endUnsafe(queue)
+    }))
 
   const call = (tag: string, payload?: unknown, options?: CallOptions<any>): Effect.Effect<any, any> =>
     Effect.callback((resume) => {
@@ -322,6 +361,7 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
         changes: changes(name)
       })),
     changes,
+    exits,
     call,
     dispatch: call,
     cast: (tag: string, payload?: unknown, options?: CastOptions<any>) =>
@@ -332,6 +372,34 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
   }
   return client as never
 })
+
+/** Calls back when the page is seen again, or its network is back, where there is a page. */
+const onWake = (wake: () => void): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(Effect.acquireRelease(
+    Effect.sync(() => {
+      const page = globalThis as unknown as Page
+      const { document } = page
+      const seen = () => {
+        if (document?.visibilityState !== "hidden") wake()
+      }
+      const events = [[page, "online"], [page, "pageshow"], [document, "visibilitychange"]] as const
+      for (const [target, type] of events) target?.addEventListener?.(type, seen)
+      return () => {
+        for (const [target, type] of events) target?.removeEventListener?.(type, seen)
+      }
+    }),
+    (stop) => Effect.sync(stop)
+  ))
+
+interface Listening {
+  readonly addEventListener?: (type: string, listener: () => void) => void
+  readonly removeEventListener?: (type: string, listener: () => void) => void
+}
+
+/** What of a page's globals is looked at. */
+interface Page extends Listening {
+  readonly document?: (Listening & { readonly visibilityState?: string }) | undefined
+}
 
 /**
  * The browser's own `WebSocket`, and that of Node since 22: what `make` needs.

@@ -71,7 +71,13 @@ const isObject = (value: unknown): value is JsonObject =>
 
 const own = (object: JsonObject, key: string): Json | undefined => Object.hasOwn(object, key) ? object[key] : undefined
 
-const equals = (a: Json | undefined, b: Json | undefined): boolean => {
+/**
+ * Are the two equal as JSON?
+ *
+ * @since 0.1.0
+ * @category comparing
+ */
+export const equals = (a: Json | undefined, b: Json | undefined): boolean => {
   if (a === b) return true
   if (Array.isArray(a)) {
     return Array.isArray(b) && a.length === b.length && a.every((item, index) => equals(item, b[index]))
@@ -298,6 +304,48 @@ const longestIncreasing = (values: ReadonlyArray<number>): ReadonlySet<number> =
   return members
 }
 
+/** How long a list is that is edited in blocks, and after how many edits. */
+const longList = 1_024
+const manyEdits = 32
+
+/** A list in blocks: what is put in or taken out moves the items of one block, and not all that come after it. */
+class Blocks {
+  length: number
+  private readonly blocks: Array<Array<unknown>> = []
+
+  constructor(items: ReadonlyArray<unknown>) {
+    this.length = items.length
+    for (let i = 0; i < items.length; i += longList / 2) this.blocks.push(items.slice(i, i + longList / 2))
+  }
+
+  /** The block of the index, which may be the one behind the last, and the place in it. */
+  private find(index: number): readonly [block: Array<unknown>, place: number] {
+    const { blocks } = this
+    let i = 0
+    while (i < blocks.length - 1 && index >= blocks[i]!.length) index -= blocks[i++]!.length
+    return [blocks[i]!, index]
+  }
+
+  get(index: number): unknown {
+    const [block, place] = this.find(index)
+    return block[place]
+  }
+
+  splice(index: number, removed: number, ...added: ReadonlyArray<unknown>): void {
+    const [block, place] = this.find(index)
+    block.splice(place, removed, ...added)
+    this.length += added.length - removed
+    if (block.length > longList) {
+      this.blocks.splice(this.blocks.indexOf(block), 1, block.slice(0, longList / 2), block.slice(longList / 2))
+    }
+  }
+
+  writeTo(list: Array<unknown>): void {
+    list.length = 0
+    for (const block of this.blocks) for (const item of block) list.push(item)
+  }
+}
+
 /**
  * Applies a patch, and gives the new value; the old one is not changed, and what the patch does not touch keeps
  * its reference.
@@ -312,6 +360,8 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
   // The root is kept in a box, so that it has a parent as everything else has. Containers in `fresh` are ours alone.
   const box: Array<any> = [value]
   let fresh = new Set<unknown>([box])
+  /** Long lists, how often each was edited, and then its items: the list itself has them again when they are `settled`. */
+  const edited = new Map<unknown, number | Blocks>()
   let index = 0
   const fail = (why: string): never => {
     throw new InvalidPatch({ index, message: `operation ${index} of the patch: ${why}` })
@@ -322,27 +372,53 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
     }
     return ["0", ...pointer.split("/").slice(1).map(unescapeToken)]
   }
+  const blocksOf = (parent: unknown): Blocks | undefined => {
+    if (edited.size === 0) return undefined
+    const blocks = edited.get(parent)
+    return typeof blocks === "object" ? blocks : undefined
+  }
+  const settle = () => {
+    for (const [list, blocks] of edited) if (typeof blocks === "object") blocks.writeTo(list as Array<unknown>)
+    edited.clear()
+  }
+  /** Puts in the value, or takes out what is there. */
+  const edit = (list: Array<unknown>, key: number, ...value: ReadonlyArray<unknown>) => {
+    let blocks = edited.size === 0 ? undefined : edited.get(list)
+    if (typeof blocks !== "object" && list.length >= longList) {
+      blocks = blocks === manyEdits ? new Blocks(list) : (blocks ?? 0) + 1
+      edited.set(list, blocks)
+    }
+    const target = typeof blocks === "object" ? blocks : list
+    target.splice(key, 1 - value.length, ...value)
+  }
   /** The key under which `parent` holds, or with `free` may hold, what the token names. */
   const keyOf = (parent: any, token: string, free = false): any => {
     if (Array.isArray(parent)) {
-      if (token === "-" && free) return parent.length
+      const { length } = blocksOf(parent) ?? parent
+      if (token === "-" && free) return length
       const key = /^(0|[1-9]\d*)$/.test(token) ? Number(token) : Infinity
-      if (key < parent.length + (free ? 1 : 0)) return key
+      if (key < length + (free ? 1 : 0)) return key
     } else if (isObject(parent) && (free || Object.hasOwn(parent, token))) return token
     return fail(`${JSON.stringify(token.slice(0, 40))} does not exist`)
   }
+  const get = (parent: any, key: any): any => {
+    const blocks = blocksOf(parent)
+    return blocks === undefined ? parent[key] : blocks.get(key)
+  }
   const put = (parent: any, key: any, value: unknown) => {
-    if (key !== "__proto__") parent[key] = value
+    const blocks = blocksOf(parent)
+    if (blocks !== undefined) blocks.splice(key, 1, value)
+    else if (key !== "__proto__") parent[key] = value
     else Object.defineProperty(parent, key, { value, configurable: true, enumerable: true, writable: true })
   }
   const read = (tokens: ReadonlyArray<string>): any =>
-    tokens.reduce((parent: any, token) => parent[keyOf(parent, token)], box)
+    tokens.reduce((parent: any, token) => get(parent, keyOf(parent, token)), box)
   /** What holds the last of the tokens, made ours on the way down. */
   const open = (tokens: ReadonlyArray<string>): any => {
     let parent: any = box
     for (const token of tokens.slice(0, -1)) {
       const key = keyOf(parent, token)
-      let child = parent[key]
+      let child = get(parent, key)
       if (!fresh.has(child)) {
         child = Array.isArray(child)
           ? child.slice()
@@ -359,14 +435,14 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
   const add = (tokens: ReadonlyArray<string>, value: unknown) => {
     const parent = open(tokens)
     const key = keyOf(parent, tokens.at(-1)!, parent !== box)
-    if (Array.isArray(parent) && parent !== box) parent.splice(key, 0, value)
+    if (Array.isArray(parent) && parent !== box) edit(parent, key, value)
     else put(parent, key, value)
   }
   const remove = (tokens: ReadonlyArray<string>) => {
     if (tokens.length === 1) fail("the root cannot be removed")
     const parent = open(tokens)
     const key = keyOf(parent, tokens.at(-1)!)
-    if (Array.isArray(parent)) parent.splice(key, 1)
+    if (Array.isArray(parent)) edit(parent, key)
     else delete parent[key]
   }
   if (!Array.isArray(patch)) fail("a patch is an array")
@@ -381,8 +457,10 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
       const parent = open(tokens)
       put(parent, keyOf(parent, tokens.at(-1)!), value)
     } else if (op === "test") {
+      settle()
       if (!equals(read(tokens), value)) fail("the test failed")
     } else if (op === "copy") {
+      settle()
       const copied = read(parse(from))
       fresh = new Set([box]) // it is now in two places
       add(tokens, copied)
@@ -395,5 +473,6 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
       add(tokens, moved)
     } else fail("its op is unknown")
   }
+  settle()
   return box[0]
 }

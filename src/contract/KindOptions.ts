@@ -144,7 +144,9 @@ export interface KindOptions<in out Tag extends string = string> {
   readonly snapshots?: SnapshotOptions | undefined
   /**
    * What a session remembers of `SessionRef.callOnce`: how many answers of each client (default: 64), and of how many
-   * clients (default: 16); the one that sent nothing for longest is forgotten first.
+   * clients (default: 1,024); the one that sent nothing for longest is forgotten first. A client is a connected program, such
+   * as a tab of a browser, from when it first sent something until it is closed: many, for a room that is open for long. Of
+   * all clients together the session has the last answer of each, and 16 times `answers` older ones.
    */
   readonly remember?: { readonly answers?: number | undefined; readonly clients?: number | undefined } | undefined
   /**

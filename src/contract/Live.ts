@@ -363,7 +363,11 @@ export const hello = Rpc.make("live.hello", {
     /** How many answers the session remembers of a client: it should not have more actions under way. */
     window: Schema.Int,
     /** In how many milliseconds the session expires without further activity; `null` when it does not. */
-    expiresIn: Schema.NullOr(Schema.Number)
+    expiresIn: Schema.NullOr(Schema.Number),
+    /** The largest frame that the server takes, in bytes. */
+    maxFrameSize: Schema.optionalKey(Schema.Int),
+    /** How many actions with a number the session has accepted: see `headers.accepted`. */
+    accepted: Schema.optionalKey(Schema.Int)
   }),
   error: ViewError
 })
@@ -403,7 +407,9 @@ export const headers = {
   client: "live-client",
   sequence: "live-sequence",
   epoch: "live-epoch",
-  again: "live-again"
+  again: "live-again",
+  /** What `hello` said of `accepted` before the action was first sent: see `OnceOptions.accepted`. */
+  accepted: "live-accepted"
 } as const
 
 type WithActionErrors<R extends Rpc.Any> = R extends

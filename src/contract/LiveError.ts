@@ -5,7 +5,8 @@
  */
 import * as Schema from "effect/Schema"
 import * as EndReason from "./EndReason.ts"
-import { ActionForgotten, ActionOutOfOrder, type SessionErrorLike } from "./SessionError.ts"
+import { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
+import type { SessionErrorLike } from "./SessionError.ts"
 
 /**
  * The session has ended, for this reason; or there was none (`null`).

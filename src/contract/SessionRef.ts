@@ -76,6 +76,12 @@ export interface OnceOptions extends CallOptions {
   readonly again?: boolean | undefined
   /** The incarnation of the session to which it was sent first, if the client knows. */
   readonly epoch?: number | undefined
+  /**
+   * How many actions that incarnation had accepted, as far as the client knew when it first sent this one: see
+   * `SessionInfo.accepted`. It proves of an action that is sent again that it was not handled where the session has forgotten
+   * other clients meanwhile.
+   */
+  readonly accepted?: number | undefined
 }
 
 /**
@@ -127,6 +133,8 @@ export interface SessionInfo<State = unknown> {
   readonly connections: number
   /** How many answers it remembers of each client: see `callOnce`. */
   readonly remembers: number
+  /** How many actions of `callOnce` it has accepted since it was started or loaded: see `OnceOptions.accepted`. */
+  readonly accepted: number
   readonly user: string | undefined
   readonly metadata: Readonly<Record<string, unknown>>
 }
@@ -202,8 +210,9 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
    *
    * The session remembers the last answers of its last clients: see `KindOptions.remember`. Beyond that it fails with
    * `ActionForgotten`, since whether the action took effect is not known; so it does when the action was sent before
-   * (`again`) to an incarnation (`epoch`) whose memory is gone. A reset keeps that memory, and so does a session that is
-   * kept in a store. An action before its turn fails with `ActionOutOfOrder`. An action that the session did not accept
+   * (`again`) to an incarnation (`epoch`) whose memory is gone, or by a client that is not known, unless no client was
+   * forgotten since (`accepted`). A reset keeps that memory, and so does a session that is kept in a store. An action before its turn fails with `ActionOutOfOrder`, as does
+   * one of a client that was forgotten, which was certainly not handled: it begins with 1 under a new name. An action that the session did not accept
    * (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it does not wait for room, and it is not dropped for a
    * newer one. An interrupted caller does not withdraw it.
    */

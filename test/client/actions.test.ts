@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream, SubscriptionRef } from "effect"
-import type { LiveClient } from "effect-sessions/client"
+import { LiveClient } from "effect-sessions/client"
 import { TestClock } from "effect/testing"
 import {
   type CartLive,
@@ -8,9 +8,10 @@ import {
   connected,
   errors,
   fail,
-  type FakeServer,
+  FakeServer,
   header,
   ink,
+  NotesLive,
   OutOfStock,
   pen,
   settle,
@@ -430,7 +431,7 @@ describe("exactly once", () => {
       server.socket.take()
       assert.deepStrictEqual(server.socket.actions(), [], "the two before it are under way")
       server.socket.drop()
-      yield* TestClock.adjust(250)
+      yield* TestClock.adjust(500)
       server.accept(2)
       assert.deepStrictEqual(server.socket.actions(), clears([1, true], [2, true]), "nothing overtakes them")
       answer(server, 1, errors.forgotten(1))
@@ -457,28 +458,135 @@ describe("exactly once", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
     }))
 
-  it.effect("a frame that is too large for the server: the largest action fails, the others go on", () =>
+  it.effect("one that is larger than the server takes fails before it is sent, and by itself", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected({}, 8, { maxFrameSize: 1_000 })
+      const fits = (sku: string) => Effect.forkChild(Effect.result(client.call("Add", { sku, count: 1 })))
+      const [small] = yield* calls(client, 1)
+      const large = yield* Effect.flip(client.call("Add", { sku: "x".repeat(1_000), count: 1 }))
+      assert.deepInclude(large, { _tag: "InvalidPayload", name: "Add" })
+      assert.include(large.message, "1000 bytes")
+      assert.strictEqual(
+        (yield* Effect.flip(client.cast("Add", { sku: "x".repeat(1_000), count: 1 })))._tag,
+        "InvalidPayload"
+      )
+      // Bytes count: these are 800 of them, and what is around it makes it too many; and 600.
+      const wide = yield* fits("漢".repeat(300))
+      const narrow = yield* fits("漢".repeat(200))
+      yield* settle
+      assert.strictEqual((yield* Fiber.join(wide))._tag, "Failure")
+      assert.deepStrictEqual(server.socket.actions(), [["Clear", 1, false], ["Add", 2, false]])
+      assert.isTrue(server.socket.frames.every((frame) => Buffer.byteLength(frame) <= 1_000))
+      answer(server, 1)
+      server.socket.say(succeed(server.socket.last("Add"), 1))
+      assert.strictEqual((yield* Fiber.join(small!))._tag, "Success")
+      assert.strictEqual((yield* Fiber.join(narrow))._tag, "Success")
+      assert.strictEqual(pendingOf(client), 0)
+    }))
+
+  it.effect("one that waits for a connection fails by itself when the server says that it is too large", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const large = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "x".repeat(1_000), count: 1 })))
+      yield* settle
+      yield* client.cast("Clear")
+      server.socket.open().hello(1, 8, null, { maxFrameSize: 1_000 })
+      assert.deepInclude(yield* Fiber.join(large), { _tag: "InvalidPayload", name: "Add" })
+      assert.deepStrictEqual(server.socket.actions(), clears(1))
+    }))
+
+  it.effect("one that was sent before and is now too large may have been handled, or not", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
-      const [small] = yield* calls(client, 1)
-      const large = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "x".repeat(70_000), count: 1 })))
+      const large = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "x".repeat(1_000), count: 1 })))
       yield* settle
+      server.socket.drop()
+      yield* TestClock.adjust(250)
+      server.socket.open().hello(1, 8, null, { maxFrameSize: 1_000 })
+      assert.strictEqual((yield* Fiber.join(large))._tag, "ActionForgotten")
+    }))
+
+  it.effect("a frame that is too large for the server: actions go one at a time, until the one is found", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const wide = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "漢".repeat(30_000), count: 1 })))
+      const [small] = yield* calls(client, 1)
+      const long = yield* Effect.forkChild(client.call("Add", { sku: "x".repeat(40_000), count: 1 }))
+      yield* settle
+      server.socket.take()
       server.socket.drop(1009)
-      assert.deepInclude(yield* Fiber.join(large), { _tag: "InvalidPayload", name: "Add" })
+      yield* settle
+      assert.strictEqual(pendingOf(client), 3, "nobody knows which")
       yield* TestClock.adjust(250)
       server.accept()
-      assert.deepStrictEqual(server.socket.actions(), clears([1, true]))
+      assert.deepStrictEqual(server.socket.actions(), [["Add", 1, true]])
+      server.socket.drop(1009)
+      assert.deepInclude(yield* Fiber.join(wide), { _tag: "InvalidPayload", name: "Add" })
+      yield* TestClock.adjust(500)
+      server.accept()
+      assert.deepStrictEqual(server.socket.actions(), clears([2, true]))
+      // The number of the first was not used.
+      answer(server, 2, errors.outOfOrder(2, 1))
+      assert.strictEqual(server.socket.actions().length, 1, "the other is suspected, too")
       answer(server, 1)
       assert.strictEqual((yield* Fiber.join(small!))._tag, "Success")
+      server.socket.say(succeed(server.socket.last("Add"), 3))
+      assert.strictEqual(yield* Fiber.join(long), 3)
+      yield* castAll(client, 2)
+      assert.strictEqual(server.socket.requests("Clear").length, 4, "from here on together again")
+    }))
+
+  it.effect("one over which the server closes the connection again and again is given up, and the others go on", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const [poison, other] = yield* calls(client, 2)
+      for (let i = 0; i < 4; i++) {
+        server.socket.drop(1011, "the message could not be handled")
+        yield* TestClock.adjust(250 * 2 ** i)
+        server.accept()
+      }
+      const result: any = yield* Fiber.join(poison!)
+      assert.strictEqual(result.failure._tag, "ActionForgotten")
+      assert.deepStrictEqual(server.socket.actions(), clears([2, true]))
+      answer(server, 2)
+      assert.strictEqual((yield* Fiber.join(other!))._tag, "Success")
+    }))
+
+  it.effect("one that cannot be written as JSON fails at once, and by itself", () =>
+    Effect.gen(function*() {
+      const server = new FakeServer()
+      const client = yield* LiveClient.make(NotesLive, { url: "ws://notes" }).pipe(Effect.provide(server.layer))
+      server.accept()
+      let deep: any = 1
+      for (let i = 0; i < 20_000; i++) deep = [deep]
+      const cyclic: any = {}
+      cyclic.self = cyclic
+      for (
+        const payload of [deep, cyclic, { n: 1n }, {
+          toJSON: () => {
+            throw new Error("boom")
+          }
+        }]
+      ) {
+        const error = yield* Effect.flip(client.call("Note", payload))
+        assert.deepInclude(error, { _tag: "InvalidPayload", name: "Note" })
+        assert.strictEqual((yield* Effect.flip(client.cast("Note", payload)))._tag, "InvalidPayload")
+      }
+      server.socket.take()
+      yield* client.cast("Note", 1)
+      assert.deepStrictEqual(server.socket.actions(), [["Note", 1, false]])
+      assert.strictEqual(SubscriptionRef.getUnsafe(client.pending), 1)
     }))
 
   it.effect("messages go in frames of moderate size", () =>
     Effect.gen(function*() {
-      const { client, server } = yield* connect()
-      for (let i = 0; i < 8; i++) yield* client.cast("Add", { sku: "x".repeat(6_000), count: 1 })
-      server.accept()
-      assert.strictEqual(server.socket.requests("Add").length, 8)
-      assert.isTrue(server.socket.frames.every((frame) => frame.length <= 16_384))
-      assert.isBelow(server.socket.frames.length, 7)
+      for (const sku of ["x".repeat(6_000), "é".repeat(3_000), "漢".repeat(2_000), "😀".repeat(1_500)]) {
+        const { client, server } = yield* connect()
+        for (let i = 0; i < 8; i++) yield* client.cast("Add", { sku, count: 1 })
+        server.accept()
+        assert.strictEqual(server.socket.requests("Add").length, 8)
+        assert.isTrue(server.socket.frames.every((frame) => Buffer.byteLength(frame) <= 16_384))
+        assert.isBelow(server.socket.frames.length, 7)
+      }
     }))
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { LiveAtom, LiveClient } from "effect-sessions/client"
 import * as AsyncResult from "effect/reactivity/AsyncResult"
 import * as Atom from "effect/reactivity/Atom"
@@ -35,6 +35,17 @@ describe("atoms", () => {
       yield* settle
       const result: any = registry.get(items)
       assert.isTrue(AsyncResult.isFailure(result))
+      assert.deepStrictEqual(Option.getOrThrow(AsyncResult.value(result)), [pen], "what there was last")
+      // The user presses the button.
+      const reconnect = Atom.fn((_: void, get) => Effect.flatMap(get.result(client), (client) => client.reconnect))
+      unmount.push(registry.mount(reconnect))
+      registry.set(reconnect, undefined)
+      yield* settle
+      server.accept(2)
+      server.socket.snapshot("items", 1, [pen], 2)
+      yield* settle
+      assert.deepStrictEqual(AsyncResult.getOrThrow(registry.get(items)), [pen])
+      assert.isTrue(AsyncResult.isSuccess(registry.get(items)))
       for (const stop of unmount) stop()
       registry.dispose()
       yield* settle

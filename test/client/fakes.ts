@@ -26,6 +26,18 @@ export class CartLive extends Live.Service<CartLive>()("CartLive", {
   messages: ["Add", "Clear", "Due"]
 }) {}
 
+class Notes extends Session.Service<Notes>()("Notes", {
+  state: Schema.Struct({ notes: Schema.Array(Schema.Json) }),
+  protocol: [Rpc.make("Note", { payload: Schema.Unknown })]
+}) {}
+
+/** One whose payloads may be anything. */
+export class NotesLive extends Live.Service<NotesLive>()("NotesLive", {
+  kind: Notes,
+  views: { rows: Schema.Array(Schema.Struct({ id: Schema.Int, text: Schema.String })) },
+  messages: ["Note"]
+}) {}
+
 type Listener = (event: Socket.WebSocketEvent) => void
 
 export class FakeSocket implements Socket.WebSocketLike {
@@ -128,8 +140,8 @@ export class FakeSocket implements Socket.WebSocketLike {
     return request
   }
 
-  hello(epoch = 1, window = 8, expiresIn: number | null = null): this {
-    this.say(succeed(this.last("live.hello"), { epoch, window, expiresIn }))
+  hello(epoch = 1, window = 8, expiresIn: number | null = null, more: object = {}): this {
+    this.say(succeed(this.last("live.hello"), { epoch, window, expiresIn, ...more }))
     return this
   }
 
@@ -199,8 +211,8 @@ export class FakeServer {
   }
 
   /** Lets the client in. */
-  accept(epoch = 1, window = 8): FakeSocket {
-    return this.socket.open().hello(epoch, window)
+  accept(epoch = 1, window = 8, more?: object): FakeSocket {
+    return this.socket.open().hello(epoch, window, null, more)
   }
 }
 
@@ -214,8 +226,8 @@ export const connect = (options: Partial<LiveClient.Options> = {}) => {
 }
 
 /** A client that is connected. */
-export const connected = (options: Partial<LiveClient.Options> = {}, window = 8) =>
-  Effect.tap(connect(options), ({ server }) => Effect.sync(() => server.accept(1, window).take()))
+export const connected = (options: Partial<LiveClient.Options> = {}, window = 8, more?: object) =>
+  Effect.tap(connect(options), ({ server }) => Effect.sync(() => server.accept(1, window, more).take()))
 
 /** Lets every fiber do what it can. */
 export const settle = TestClock.adjust(0)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, SubscriptionRef } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Option, Random, Scope, Stream, SubscriptionRef } from "effect"
 import { LiveClient } from "effect-sessions/client"
 import { TestClock } from "effect/testing"
 import { CartLive, connect, connected, errors, fail, FakeServer, pen, settle, succeed } from "./fakes.ts"
@@ -40,6 +40,113 @@ describe("connecting", () => {
       yield* TestClock.adjust(500)
       assert.strictEqual(server.socket.url, "ws://cart/3")
     }).pipe(always(1)))
+
+  it.effect("asks for the subprotocols anew for each connection", () =>
+    Effect.gen(function*() {
+      let token = 0
+      const { server } = yield* connect({ protocols: Effect.sync(() => ["bearer", `t${++token}`]) })
+      assert.deepStrictEqual(server.socket.protocols, ["bearer", "t1"])
+      server.socket.drop()
+      yield* TestClock.adjust(250)
+      assert.deepStrictEqual(server.socket.protocols, ["bearer", "t2"])
+    }))
+
+  it.effect("gives up an address that does not come, and asks again", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      let late: (url: Effect.Effect<string>) => void = () => {}
+      const url = Effect.suspend(() =>
+        ++asked === 2 ? Effect.succeed("ws://cart") : Effect.callback<string>((resume) => {
+          late = resume
+        })
+      )
+      const { client, server } = yield* connect({ url })
+      yield* TestClock.adjust(19_999)
+      assert.deepStrictEqual([asked, statusOf(client)._tag], [1, "Connecting"])
+      yield* TestClock.adjust(1)
+      assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1 })
+      yield* TestClock.adjust(250)
+      assert.strictEqual(server.sockets.length, 1)
+      server.accept()
+      late(Effect.succeed("ws://late"))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([asked, server.sockets.length, statusOf(client)._tag], [2, 1, "Open"])
+    }))
+
+  it.effect("gives up an address that cannot be interrupted, too, and takes no notice of it when it comes", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<string>()
+      let asked = 0
+      const url = Effect.suspend(() =>
+        ++asked === 1 ? Effect.uninterruptible(Deferred.await(gate)) : Effect.succeed(`ws://cart/${asked}`)
+      )
+      const { client, server } = yield* connect({ url })
+      yield* TestClock.adjust("21 seconds")
+      server.accept()
+      yield* Deferred.succeed(gate, "ws://cart/1")
+      yield* settle
+      assert.deepStrictEqual(server.sockets.map(({ url }) => url), ["ws://cart/2"])
+      assert.strictEqual(statusOf(client)._tag, "Open")
+    }))
+
+  for (
+    const [how, bad] of [
+      ["fails", Effect.fail("no token")],
+      ["dies", Effect.die(new Error("boom"))],
+      ["is rejected", Effect.promise(() => Promise.reject(new Error("boom")))],
+      ["is interrupted", Effect.interrupt],
+      [
+        "throws",
+        Effect.suspend((): Effect.Effect<never> => {
+          throw new Error("boom")
+        })
+      ]
+    ] as const
+  ) {
+    it.effect(`tries again when the address or a subprotocol ${how}`, () =>
+      Effect.gen(function*() {
+        for (const part of ["url", "protocols"] as const) {
+          let asked = 0
+          const { client, server } = yield* connect({
+            [part]: Effect.suspend((): Effect.Effect<string, unknown> =>
+              ++asked === 1 ? bad : Effect.succeed("ws://cart")
+            )
+          })
+          yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+          assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1 })
+          yield* TestClock.adjust(250)
+          server.accept()
+          assert.strictEqual(statusOf(client)._tag, "Open")
+        }
+      }))
+  }
+
+  it.effect("tries again when there is no such address, if the next one may be another", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const url = Effect.sync(() => `ws://cart/${++asked}`)
+      const server = new FakeServer()
+      server.onSocket = () => {
+        if (asked === 1) throw new SyntaxError("not an address")
+      }
+      const client = yield* LiveClient.make(CartLive, { url }).pipe(Effect.provide(server.layer))
+      assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1 })
+      yield* TestClock.adjust(250)
+      server.accept()
+      assert.strictEqual(statusOf(client)._tag, "Open")
+    }))
+
+  it.effect("gives up a server that lets it in and does not greet it", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      server.socket.open()
+      for (let i = 0; i < 8; i++) {
+        yield* TestClock.adjust("5 seconds")
+        server.socket.say({ _tag: "Pong" })
+      }
+      assert.strictEqual(server.sockets[0]!.closedWith, 4000)
+      assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+    }))
 
   it.effect("is refused when there is no such address", () =>
     Effect.gen(function*() {
@@ -108,19 +215,43 @@ describe("coming back", () => {
       }
     }).pipe(always(1)))
 
-  it.effect("begins with the shortest pause after a connection that was greeted, and only then", () =>
+  it.effect("begins with the shortest pause after a connection that has lasted, and only then", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
-      for (let i = 1; i <= 3; i++) {
+      const pause = () => {
         server.socket.drop()
-        assert.deepInclude(statusOf(client), { attempt: i, since: 0 })
-        yield* TestClock.adjust("1 second")
-        server.socket.open()
+        const { at, attempt } = statusOf(client)
+        return [attempt, at] as const
       }
-      server.socket.hello()
-      server.socket.drop()
-      assert.deepInclude(statusOf(client), { attempt: 1, since: 3000 })
-    }))
+      let now = 0
+      const pass = (millis: number) => {
+        now += millis
+        return TestClock.adjust(millis)
+      }
+      // Greeted, and gone at once, without end.
+      for (let i = 1; i <= 6; i++) {
+        const [attempt, at] = pause()
+        assert.deepStrictEqual([attempt, at - now], [i, 125 * 2 ** i])
+        yield* pass(at - now)
+        server.accept()
+        yield* pass(30)
+      }
+      // As long as the pause before it was, which is longer than 5 s.
+      yield* pass(7_969)
+      let [attempt, at] = pause()
+      assert.deepStrictEqual([attempt, at - now], [7, 16_000])
+      yield* pass(at - now)
+      server.accept()
+      yield* pass(16_000)
+      ;[attempt, at] = pause()
+      assert.deepStrictEqual([attempt, at - now], [1, 250])
+      yield* pass(at - now)
+      server.accept()
+      yield* pass(4_999)
+      ;[attempt, at] = pause()
+      assert.deepStrictEqual([attempt, at - now], [2, 500])
+      assert.strictEqual(statusOf(client).since, now)
+    }).pipe(always(1)))
 
   it.effect("tries at once when asked to", () =>
     Effect.gen(function*() {
@@ -163,8 +294,10 @@ describe("coming back", () => {
       yield* settle
       assert.strictEqual(server.sockets.length, 2)
       server.accept()
+      yield* TestClock.adjust("1 second")
+      // It moves again and again.
       server.socket.drop(1012, "moved")
-      assert.strictEqual(statusOf(client).at, 1250)
+      assert.strictEqual(statusOf(client).at, 2500)
     }).pipe(always(1)))
 
   it.effect("comes back after a defect of the server's protocol, and after what cannot be read", () =>
@@ -359,6 +492,27 @@ describe("closing", () => {
       assert.strictEqual(server.sockets.length, 1)
     }))
 
+  it.effect("stops an attempt to connect, whatever it waits for", () =>
+    Effect.gen(function*() {
+      for (const how of [Effect.interruptible, Effect.uninterruptible, () => Effect.never]) {
+        const gate = yield* Deferred.make<string>()
+        const url = how(Deferred.await(gate))
+        const scope = yield* Scope.make()
+        const { client, server } = yield* Scope.provide(connect({ url }), scope)
+        const waiting = yield* Effect.forkChild(Effect.flip(client.call("Clear")))
+        yield* settle
+        yield* Scope.close(scope, Exit.void)
+        assert.deepInclude(yield* Fiber.join(waiting), { _tag: "ClientClosed", sent: false })
+        yield* Deferred.succeed(gate, "ws://cart")
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual([server.sockets.length, statusOf(client)._tag], [0, "Closed"])
+      }
+      const scope = yield* Scope.make()
+      const { server } = yield* Scope.provide(connect(), scope)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual([server.socket.closedWith, server.socket.listening], [1000, 0])
+    }))
+
   it.effect("stops an attempt to come back", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -367,6 +521,69 @@ describe("closing", () => {
       yield* Scope.close(scope, Exit.void)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(server.sockets.length, 1)
+    }))
+})
+
+describe("in a page", () => {
+  const Page = Effect.acquireRelease(
+    Effect.sync(() => {
+      const page: any = globalThis
+      const targets = { window: new EventTarget(), document: new EventTarget() as any }
+      const listening = new Set<unknown>()
+      const listen = (target: EventTarget) => ({
+        addEventListener: (type: string, listener: () => void) => {
+          listening.add(listener)
+          target.addEventListener(type, listener)
+        },
+        removeEventListener: (type: string, listener: () => void) => {
+          listening.delete(listener)
+          target.removeEventListener(type, listener)
+        }
+      })
+      const document = { ...listen(targets.document), visibilityState: "visible" }
+      Object.assign(page, listen(targets.window), { document })
+      return {
+        ...targets,
+        listening,
+        show: (state: string) => {
+          document.visibilityState = state
+          targets.document.dispatchEvent(new Event("visibilitychange"))
+        }
+      }
+    }),
+    () =>
+      Effect.sync(() => {
+        for (const name of ["addEventListener", "removeEventListener", "document"]) delete (globalThis as any)[name]
+      })
+  )
+
+  it.effect("comes back at once when the network is back or the page is seen, but not after Refused", () =>
+    Effect.gen(function*() {
+      const page = yield* Page
+      const scope = yield* Scope.make()
+      const { client, server } = yield* Scope.provide(connected(), scope)
+      server.socket.drop()
+      page.show("hidden")
+      assert.strictEqual(server.sockets.length, 1)
+      page.show("visible")
+      assert.strictEqual(server.sockets.length, 2)
+      page.window.dispatchEvent(new Event("online"))
+      assert.strictEqual(server.sockets.length, 2, "one attempt at a time")
+      server.socket.drop()
+      page.window.dispatchEvent(new Event("online"))
+      assert.strictEqual(server.sockets.length, 3)
+      server.accept().take()
+      page.show("visible")
+      assert.deepStrictEqual(server.socket.take(), [])
+      yield* TestClock.adjust("1 second")
+      page.show("visible")
+      assert.deepStrictEqual(server.socket.take(), [{ _tag: "Ping" }])
+      server.socket.drop(1008, "revoked")
+      page.show("visible")
+      page.window.dispatchEvent(new Event("online"))
+      assert.deepStrictEqual([server.sockets.length, statusOf(client)._tag], [3, "Refused"])
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(page.listening.size, 0)
     }))
 })
 

@@ -156,7 +156,7 @@ describe("a view after a loss", () => {
       yield* settle
       assert.deepStrictEqual(shown(items), [pen, ink])
       server.socket.drop()
-      yield* TestClock.adjust(250)
+      yield* TestClock.adjust(500)
       server.accept(4)
       assert.deepStrictEqual(server.socket.view("items").payload.after, { epoch: 3, version: 9 })
       server.socket.snapshot("items", 1, [], 4)
@@ -214,6 +214,31 @@ describe("a patch that does not fit", () => {
       }))
   }
 
+  it.effect("and again: after a pause, so that a server that gives no other is not asked without end", () =>
+    Effect.gen(function*() {
+      const { client, server: { socket } } = yield* connected()
+      const view = yield* client.mount("total")
+      const misfit = () => {
+        socket.snapshot("total", 1, 1)
+        socket.patch("total", 7, 8, total(8))
+      }
+      misfit()
+      assert.strictEqual(socket.requests("live.view").length, 2)
+      for (const [n, pause] of [2_000, 4_000, 8_000, 16_000, 30_000, 30_000].entries()) {
+        misfit()
+        yield* TestClock.adjust(pause - 1)
+        assert.strictEqual(socket.requests("live.view").length, 2 + n)
+        yield* TestClock.adjust(1)
+        assert.strictEqual(socket.requests("live.view").length, 3 + n)
+      }
+      assert.strictEqual(shown(view), 1)
+      socket.snapshot("total", 1, 1)
+      socket.patch("total", 1, 2, total(2))
+      assert.strictEqual(shown(view), 2)
+      misfit()
+      assert.strictEqual(socket.requests("live.view").length, 9, "one that fitted makes up for them")
+    }))
+
   it.effect("a patch before the first snapshot is one too", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
@@ -242,6 +267,40 @@ describe("a view that fails", () => {
       assert.deepStrictEqual(yield* Stream.runHead(client.changes("items")), Option.some([pen]))
     }))
 
+  it.effect("comes back with the client after the session has ended, for who follows how it is", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const seen: Array<unknown> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(
+          client.exits("total"),
+          (exit) =>
+            Effect.sync(() => seen.push(Exit.isSuccess(exit) ? exit.value : (Cause.squash(exit.cause) as any)._tag))
+        )
+      )
+      yield* settle
+      server.socket.snapshot("total", 1, 5)
+      yield* settle
+      server.socket.drop(1000, "expired")
+      yield* settle
+      yield* client.reconnect
+      yield* settle
+      assert.deepStrictEqual(seen, [5, "SessionGone"])
+      server.accept(2)
+      // Also when the value is the same as before.
+      server.socket.snapshot("total", 1, 5, 2)
+      yield* settle
+      assert.deepStrictEqual(seen, [5, "SessionGone", 5])
+      server.socket.say(fail(server.socket.view("total"), errors.forbidden))
+      yield* settle
+      server.socket.drop()
+      yield* TestClock.adjust("1 second")
+      server.accept(2)
+      server.socket.patch("total", 1, 1, [], 2)
+      yield* settle
+      assert.deepStrictEqual(seen, [5, "SessionGone", 5, "Forbidden", 5])
+    }))
+
   it.effect("dies of a value that does not fit its schema", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
@@ -265,6 +324,82 @@ describe("a view that fails", () => {
       assert.deepStrictEqual(socket.view("total").payload, { view: "total", after: { epoch: 1, version: 1 } })
       socket.patch("total", 1, 2, total(2))
       assert.strictEqual(shown(view), 2)
+    }))
+})
+
+describe("what no server should send", () => {
+  const frames: ReadonlyArray<readonly [string, (view: any) => unknown]> = [
+    ["null", () => null],
+    ["a number", () => 7],
+    ["no tag", () => ({})],
+    ["a tag that nobody knows", () => ({ _tag: "Toast" })],
+    ["a chunk of nothing", ({ id }) => ({ _tag: "Chunk", requestId: id })],
+    ["a chunk that is no list", ({ id }) => ({ _tag: "Chunk", requestId: id, values: 7 })],
+    ["an event that is none", (view) => chunk(view, null)],
+    ["a chunk of an unknown request", () => chunk({ id: "999" }, { _tag: "snapshot" })],
+    ["an answer of an unknown request", () => succeed({ id: "999" }, 1)],
+    ["an answer to nothing", () => ({ _tag: "Exit" })],
+    ["an answer that is none", (view) => ({ _tag: "Exit", requestId: view.id, exit: 7 })],
+    ["deep lists", (view) => {
+      let deep: any = []
+      for (let i = 0; i < 3_000; i++) deep = [deep]
+      return chunk(view, { _tag: "snapshot", epoch: 1, version: 1, state: deep })
+    }]
+  ]
+  for (const [what, frame] of frames) {
+    it.effect(`does not stop the client: ${what}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* connected()
+        const view = yield* client.mount("total")
+        server.socket.snapshot("total", 1, 1)
+        yield* client.cast("Clear")
+        server.socket.say(frame(server.socket.view("total")))
+        yield* settle
+        if (SubscriptionRef.getUnsafe(client.status)._tag !== "Open") {
+          yield* TestClock.adjust("1 second")
+          server.accept()
+          assert.strictEqual(server.socket.requests("Clear").length, 1)
+        }
+        yield* TestClock.adjust("1 second")
+        const calling = yield* Effect.forkChild(client.call("Add", pen))
+        yield* settle
+        server.socket.say(succeed(server.socket.last("Clear")), succeed(server.socket.last("Add"), 1))
+        assert.strictEqual(yield* Fiber.join(calling), 1)
+        if (server.socket.requests("live.view").length > 0) server.socket.snapshot("total", 9, 9)
+        assert.include([1, 9], shown(view))
+      }))
+  }
+
+  it.effect("an answer that comes twice is heard once", () =>
+    Effect.gen(function*() {
+      const { client, server: { socket } } = yield* connected()
+      const calling = yield* Effect.forkChild(client.call("Add", pen))
+      yield* settle
+      const request = socket.last("Add")
+      socket.say(succeed(request, 1), succeed(request, 2), fail(request, errors.busy(5)))
+      assert.strictEqual(yield* Fiber.join(calling), 1)
+      yield* client.cast("Clear")
+      assert.strictEqual(socket.requests("Clear").length, 1)
+    }))
+})
+
+describe("rows", () => {
+  it.effect("keep their references where nothing changed, also over a new connection", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const items = yield* client.mount("items")
+      server.socket.snapshot("items", 1, [pen, ink])
+      const [first, second] = shown(items)!
+      server.socket.patch("items", 1, 2, [{ op: "replace", path: "/0/count", value: 9 }])
+      assert.deepStrictEqual(shown(items), [{ ...pen, count: 9 }, ink])
+      assert.notStrictEqual(shown(items)![0], first)
+      assert.strictEqual(shown(items)![1], second)
+      const before = shown(items)
+      server.socket.drop()
+      yield* TestClock.adjust(250)
+      server.accept()
+      server.socket.snapshot("items", 2, [{ ...pen, count: 9 }, ink])
+      assert.strictEqual(shown(items), before)
     }))
 })
 
@@ -372,6 +507,49 @@ describe("optimistic changes", () => {
       yield* Fiber.interrupt(adding)
       assert.strictEqual(shown(view), 10)
       assert.strictEqual(SubscriptionRef.getUnsafe(client.pending), 0)
+    }))
+
+  it.effect("are not shown twice after a loss, when the change comes long before the answer", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connected()
+      const view = yield* client.mount("total")
+      const { values } = yield* collect(client, "total")
+      server.socket.snapshot("total", 1, 10)
+      yield* settle
+      yield* client.cast("Add", pen, plus(1))
+      yield* settle
+      server.socket.drop()
+      yield* TestClock.adjust(250)
+      server.socket.open()
+      server.socket.patch("total", 1, 2, total(11))
+      yield* TestClock.adjust(400)
+      server.socket.hello()
+      yield* TestClock.adjust(400)
+      assert.strictEqual(shown(view), 11)
+      server.socket.say(succeed(server.socket.last("Add"), 1))
+      yield* settle
+      assert.deepStrictEqual([shown(view), values], [11, [10, 11]])
+    }))
+
+  it.effect("that give what cannot be compared do no harm", () =>
+    Effect.gen(function*() {
+      const { client, server: { socket } } = yield* connected()
+      const view = yield* client.mount("total")
+      socket.snapshot("total", 1, 10)
+      const hostile: any = new Proxy({}, {
+        ownKeys() {
+          throw new Error("boom")
+        },
+        get(_, key) {
+          if (key === Symbol.toPrimitive) return () => 1
+          throw new Error("boom")
+        }
+      })
+      yield* client.cast("Add", pen, { optimistic: { total: () => hostile } })
+      yield* client.cast("Add", pen, { optimistic: { total: () => 5 } })
+      assert.strictEqual(shown(view), 5)
+      for (const request of socket.requests("Add")) socket.say(succeed(request, 1))
+      assert.strictEqual(shown(view), 10)
     }))
 
   it.effect("that throw change nothing", () =>

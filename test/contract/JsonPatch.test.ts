@@ -226,6 +226,36 @@ describe("JsonPatch.diff and apply, for all values,", () => {
     )
   }, many)
 
+  it.prop("make any long list out of another, with many edits of it in one patch", [Tape], ([tape]) => {
+    const { next } = reader(tape, keys)
+    const from = { list: Array.from({ length: 1_000 + next(100) }, (_, i) => ({ id: i, n: 0 })), other: [1, 2, 3] }
+    const patch: Array<JsonPatch.AnyOperation> = []
+    let { length } = from.list
+    for (let i = 0; i < 200; i++) {
+      const at = (by = 0) => `/list/${(next(1_000) * 7 + i) % (length + by)}`
+      const what = next(40)
+      if (what < 12) patch.push({ op: "move", from: at(), path: at() })
+      else if (what < 22) {
+        patch.push({ op: "add", path: at(1), value: { id: -i, n: i } })
+        length++
+      } else if (what < 32) {
+        patch.push({ op: "remove", path: at() })
+        length--
+      } else if (what < 35) patch.push({ op: "replace", path: `${at()}/n`, value: i })
+      else if (what < 37) patch.push({ op: "add", path: "/other/-", value: i })
+      else if (what < 38) {
+        patch.push({ op: "copy", from: at(), path: "/list/-" })
+        length++
+      } else if (what < 39) {
+        patch.push({ op: "move", from: "/list", path: "/moved" }, { op: "move", from: "/moved", path: "/list" })
+      } else patch.push({ op: "test", path: "/other/0", value: 1 })
+    }
+    freeze(from)
+    same(JsonPatch.apply(patch, from as any), applyPatch(clone(from), clone(patch) as any, true).newDocument)
+    assert.throws(() => JsonPatch.apply([...patch, { op: "remove", path: `/list/${length}` }], from as any))
+    same(from.list.length, from.list.at(-1)!.id + 1)
+  }, { arbitrary: { runs: 20, size: 800 } })
+
   it.prop("take keys of prototypes for data", [Tape, Tape], ([a, b]) => {
     const hostile = ["__proto__", "constructor", "prototype", "a"]
     const from = reader(a, hostile).json(4)

@@ -68,6 +68,8 @@ describe("Effect's own RpcClient", () => {
         assert.deepStrictEqual(yield* client["live.hello"](), {
           epoch: (yield* info()).epoch,
           window: 7,
+          accepted: 0,
+          maxFrameSize: 65_536,
           expiresIn: 3_600_000
         })
         const seen: Array<Live.Event> = []

@@ -358,20 +358,50 @@ describe("Once", () => {
         assert.strictEqual((yield* Effect.flip(ref.callOnce("Add", 3, once("c", 3))))._tag, "ActionForgotten")
       }).pipe(counters({ remember: { answers: 3 } })))
 
-    it.effect("are 64 answers, and 16 clients, unless its kind says otherwise", () =>
+    it.effect("are 64 answers, and 1,024 clients, unless its kind says otherwise", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         assert.strictEqual((yield* ref.info).remembers, 64)
         for (let n = 1; n <= 65; n++) yield* ref.callOnce("Add", n, once("0", n))
         assert.strictEqual(yield* ref.callOnce("Add", 2, once("0", 2)), 2)
         assert.strictEqual((yield* Effect.flip(ref.callOnce("Add", 1, once("0", 1))))._tag, "ActionForgotten")
-        for (let n = 1; n < 16; n++) yield* ref.callOnce("Add", 0, once(`${n}`, 1))
+        for (let n = 1; n < 1_024; n++) yield* ref.callOnce("Add", 0, once(`${n}`, 1))
         assert.strictEqual(yield* ref.callOnce("Add", 65, once("0", 65)), 65)
-        yield* ref.callOnce("Add", 0, once("16", 1))
+        yield* ref.callOnce("Add", 0, once("1024", 1))
         const error = yield* Effect.flip(ref.callOnce("Add", 0, once("1", 1, { again: true })))
         assert.strictEqual(error._tag, "ActionForgotten")
         assert.strictEqual(yield* ref.callOnce("Add", 0, once("2", 1, { again: true })), 67)
       }).pipe(provide))
+
+    it.effect("are the last answer of each client, and not all older ones of many", () =>
+      Effect.gen(function*() {
+        const ref = yield* (yield* Counter).start("a")
+        const clients = Array.from({ length: 40 }, (_, i) => `c${i}`)
+        for (let n = 1; n <= 2; n++) {
+          for (const [i, client] of clients.entries()) yield* ref.callOnce("Add", i, once(client, n))
+        }
+        for (const [i, client] of clients.entries()) {
+          assert.strictEqual(yield* ref.callOnce("Add", i, once(client, 2, { again: true })), 40 + i + 1)
+          const older = Effect.result(ref.callOnce("Add", i, once(client, 1, { again: true })))
+          assert.strictEqual((yield* older)._tag, i < 40 - 32 ? "Failure" : "Success")
+        }
+        assert.strictEqual((yield* ref.state).length, 80)
+      }).pipe(counters({ remember: { answers: 2 } })))
+
+    it.effect("is all that is under way, however many clients that is of", () =>
+      Effect.gen(function*() {
+        const ref = yield* (yield* Counter).start("a")
+        const latch = yield* busy(ref)
+        const send = (i: number, n: number) => ref.callOnce("Add", i, once(`c${i}`, n))
+        const senders = yield* Effect.forEach(
+          Array.from({ length: 40 }, (_, i) => [send(i, 1), send(i, 2)]).flat(),
+          begin
+        )
+        const again = yield* Effect.forEach(Array.from({ length: 40 }, (_, i) => send(i, 1)), begin)
+        yield* latch.open
+        yield* Fiber.joinAll([...senders, ...again])
+        assert.strictEqual((yield* ref.state).length, 81)
+      }).pipe(counters({ remember: { answers: 2 } })))
 
     it.effect("are its last clients: the one that sent nothing for longest is forgotten", () =>
       Effect.gen(function*() {
@@ -439,6 +469,42 @@ describe("Once", () => {
         yield* ref.callOnce("Add", 2, once("d", 1))
         const error = yield* Effect.flip(ref.callOnce("Add", 3, once("e", 1, { again: true, epoch })))
         assert.strictEqual(error._tag, "ActionForgotten")
+        assert.deepStrictEqual(yield* ref.state, [1, 2])
+      }).pipe(counters({ remember: { clients: 1 } })))
+
+    it.effect("may when none was forgotten since it knew how many actions were accepted", () =>
+      Effect.gen(function*() {
+        const ref = yield* (yield* Counter).start("a")
+        for (const [i, client] of ["c", "d", "e"].entries()) yield* ref.callOnce("Add", i, once(client, 1))
+        const { accepted, epoch } = yield* ref.info
+        assert.strictEqual(accepted, 3)
+        const again = { again: true, epoch, accepted }
+        assert.strictEqual(yield* ref.callOnce("Add", 3, once("f", 1, again)), 4)
+        assert.strictEqual(yield* ref.callOnce("Add", 3, once("f", 1, again)), 4)
+        // One of a client that may be forgotten is not it, whatever else it says.
+        yield* ref.callOnce("Add", 4, once("g", 1))
+        for (const [client, more] of [["f", again], ["h", again], ["h", { ...again, accepted: undefined }]] as const) {
+          const error = yield* Effect.flip(ref.callOnce("Add", 5, once(client, 1, more)))
+          assert.strictEqual(error._tag, "ActionForgotten")
+        }
+        for (const other of [epoch - 1, epoch + 1, undefined]) {
+          const more = { ...again, accepted: 99, epoch: other }
+          const error = yield* Effect.flip(ref.callOnce("Add", 5, once("h", 1, more)))
+          assert.strictEqual(error._tag, "ActionForgotten")
+        }
+        assert.strictEqual((yield* ref.state).length, 5)
+      }).pipe(counters({ remember: { clients: 1 } })))
+
+    it.effect("and of which it is certain that it was not handled, begins anew under another name", () =>
+      Effect.gen(function*() {
+        const ref = yield* (yield* Counter).start("a")
+        yield* ref.callOnce("Add", 1, once("c", 1))
+        yield* ref.callOnce("Add", 2, once("d", 1))
+        const { accepted, epoch } = yield* ref.info
+        const error = yield* Effect.flip(ref.callOnce("Add", 3, once("c", 2, { again: true, epoch, accepted })))
+        assert.deepInclude(error, { _tag: "ActionOutOfOrder", sequence: 2, expected: 1, retrySafe: true })
+        // The name stays unknown: what is late finds no place.
+        assert.strictEqual((yield* Effect.flip(ref.callOnce("Add", 3, once("c", 2))))._tag, "ActionForgotten")
         assert.deepStrictEqual(yield* ref.state, [1, 2])
       }).pipe(counters({ remember: { clients: 1 } })))
 

@@ -192,6 +192,7 @@ describe("Sessions.find, get and inspect", () => {
         watchers: 0,
         connections: 0,
         remembers: 64,
+        accepted: 0,
         user: "u1",
         metadata: { ip: "10.0.0.1" }
       })

@@ -13,6 +13,7 @@ import * as Live from "../../contract/Live.ts"
 import { Crashed, InvalidPayload, SessionGone } from "../../contract/LiveError.ts"
 import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
+import { Decoder } from "./Decoder.ts"
 import { Link, type LinkHandler, type LinkOptions } from "./Link.ts"
 import { Action, Outbox, type OutboxHost } from "./Outbox.ts"
 import { publish } from "./publish.ts"
@@ -46,11 +47,12 @@ interface Request {
   readonly exit: (json: unknown) => void
 }
 
-/** Messages that are sent together are at most so long, in characters. */
+/** Messages that are sent together are at most so long, in bytes. */
 const maxFrame = 16_384
 
-/** How long a change waits for the answer of the action that may have made it. Milliseconds. */
+/** How long a change waits for the answer of the action that may have made it, and that was sent once or again. */
 const answerDelay = 50
+const againDelay = 1_000
 
 /** So many chunks are acknowledged together, */
 const maxAcks = 16
@@ -60,6 +62,8 @@ const ackDelay = 50
 
 /** How long the server may take to close the socket of a session that has ended. Milliseconds. */
 const closeTimeout = 2_000
+
+type Greeting = typeof Live.hello.successSchema.Type
 
 const decodeHello = Wire.exitDecoder(Live.hello)
 const decodeView = Wire.exitDecoder(Live.view)
@@ -80,6 +84,8 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   /** Why the session is gone, as soon as the server has said so and until the socket is closed. */
   private gone: SessionGone["reason"] | undefined = undefined
   private cancelEnding = noop
+  /** The largest frame that the server takes, in bytes, as far as it has said so. */
+  private frameLimit = Infinity
   private askers: Array<(exit: Exit.Exit<Option.Option<number>, any>) => void> = []
 
   // What is put off until all of a frame is looked at.
@@ -108,8 +114,12 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   connect(): void {
-    if (this.current._tag === "Ended") { for (const replica of this.replicas.values()) replica.failure = undefined }
+    if (this.current._tag === "Ended") { for (const replica of this.replicas.values()) replica.recover() }
     this.batch(() => this.link.restart())
+  }
+
+  wake(): void {
+    this.batch(() => this.link.wake())
   }
 
   close(): void {
@@ -133,12 +143,13 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
     const { queueLimit } = this.options
     if (this.current._tag === "Closed") return ClientClosed.of(false)
     if (this.outbox.actions.length >= queueLimit) return QueueFull.of(queueLimit)
-    let json: unknown
+    let json: string
     try {
-      json = this.codec(tag).encode(payload)
+      json = JSON.stringify(this.codec(tag).encode(payload)) ?? "null"
     } catch (error) {
       return new InvalidPayload({ name: tag, message: error instanceof Error ? error.message : String(error) })
     }
+    if (json.length > this.frameLimit) return this.tooLarge(tag)
     const action = new Action(tag, payload, json, optimistic, settle)
     this.batch(() => {
       if (this.current._tag === "Ended") this.settled(action, Exit.fail(SessionGone.of(this.current.reason)))
@@ -148,6 +159,11 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       }
     })
     return action
+  }
+
+  tooLarge(name: string): InvalidPayload {
+    const most = this.frameLimit === Infinity ? "" : `: ${this.frameLimit} bytes`
+    return new InvalidPayload({ name, message: `${name} is larger than the server takes${most}` })
   }
 
   /** Nobody waits for this action any more; it is taken back if it was not sent. */
@@ -162,8 +178,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   acquire(name: string, make: () => SubscriptionRef<Option.Option<any>>): ViewReplica {
     let replica = this.replicas.get(name)
     if (replica === undefined) {
-      const decode = Wire.decoder(this.options.definition.views[name]!)
-      replica = new ViewReplica(name, make(), decode, this)
+      replica = new ViewReplica(name, make(), new Decoder(this.options.definition.views[name]!), this)
       this.replicas.set(name, replica)
       const status = this.current
       if (status._tag === "Ended") replica.failure = Cause.fail(SessionGone.of(status.reason))
@@ -221,21 +236,22 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
 
   opened(): void {
     this.batch(() => {
-      this.hello((epoch, window) => {
-        this.link.established(epoch)
-        this.outbox.connected(epoch, window)
+      this.hello((greeting) => {
+        this.link.established(greeting.epoch)
+        this.outbox.connected(greeting)
       })
       for (const replica of this.replicas.values()) replica.mount()
     })
   }
 
-  private hello(greeted: (epoch: number, window: number) => void): void {
-    this.request(Live.hello._tag, null, [[Live.partsHeader, "true"]], {
+  private hello(greeted: (greeting: Greeting) => void): void {
+    this.request(Live.hello._tag, "null", [[Live.partsHeader, "true"]], {
       exit: (json) => {
-        const exit = decodeHello(json) as Exit.Exit<typeof Live.hello.successSchema.Type, any>
+        const exit = decodeHello(json) as Exit.Exit<Greeting, any>
         if (Exit.isSuccess(exit)) {
-          const { epoch, expiresIn, window } = exit.value
-          greeted(epoch, window)
+          const { expiresIn, maxFrameSize = Infinity } = exit.value
+          this.frameLimit = maxFrameSize
+          greeted(exit.value)
           return this.answerAskers(Exit.succeed(Option.fromNullOr(expiresIn)))
         }
         const error = failureOf(exit)
@@ -279,10 +295,14 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
           return this.link.retry(true)
         case CloseCode.normal:
           return this.over(gone === undefined ? "Stopped" : gone)
-        case CloseCode.internalError:
-          return this.over(gone === undefined ? "Crashed" : gone)
         case CloseCode.tooBig:
-          this.outbox.tooBig()
+          this.outbox.blame(true)
+          return this.link.retry()
+        case CloseCode.internalError:
+        case CloseCode.unsupportedData:
+          // Something about this connection, or of what came over it, if it is not the session that has crashed.
+          if (gone !== undefined) return this.over(gone)
+          this.outbox.blame()
           return this.link.retry()
         default:
           return gone === undefined ? this.link.retry() : this.over(gone)
@@ -306,7 +326,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   ping(): void {
-    this.batch(() => this.say({ _tag: "Ping" }))
+    this.batch(() => this.say("Ping"))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -348,24 +368,27 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
 
   private sayAcks(): void {
     this.cancelAcks()
-    for (const requestId of this.acks.splice(0)) this.say({ _tag: "Ack", requestId })
+    for (const requestId of this.acks.splice(0)) this.say("Ack", requestId)
   }
 
+  /** Sends a request and gives its id, unless the server does not take one that is so long. */
   private request(
     tag: string,
-    payload: unknown,
+    payload: string,
     headers: ReadonlyArray<readonly [string, string]>,
     request: Request
-  ): { readonly id: string; readonly size: number } {
+  ): string | undefined {
     const id = String(++this.ids)
+    const text = Wire.request(id, tag, payload, headers)
+    // A character has at most three bytes.
+    if (text.length * 3 > this.frameLimit && Wire.bytesOf(text) > this.frameLimit) return undefined
     this.requests.set(id, request)
-    return { id, size: this.say({ _tag: "Request", id, tag, payload, headers }) }
+    this.out.push(text)
+    return id
   }
 
-  private say(message: Wire.FromClient): number {
-    const text = JSON.stringify(message)
-    this.out.push(text)
-    return text.length
+  private say(_tag: string, requestId?: string): void {
+    this.out.push(JSON.stringify({ _tag, requestId }))
   }
 
   private log(text: string, defect: unknown): void {
@@ -376,9 +399,9 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   // views
   // -------------------------------------------------------------------------------------------------------
 
-  mount(view: string, after: Live.Position | undefined): string {
+  mount(view: string, after: Live.Position | undefined): string | undefined {
     const replica = this.replicas.get(view)!
-    const { id } = this.request(Live.view._tag, after === undefined ? { view } : { view, after }, [], {
+    return this.request(Live.view._tag, JSON.stringify({ view, after }), [], {
       chunk: (events) => replica.receive(events),
       exit: (json) => {
         const exit = decodeView(json)
@@ -386,20 +409,21 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
         const error = failureOf(exit)
         if (error instanceof SessionGone) this.ending(error.reason)
         else if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) replica.fail(exit.cause)
-        else {
-          // It should not have ended. It is asked for again, but not without a pause.
-          this.options.timers.after(1_000, () => {
-            if (!this.link.isOpen || this.replicas.get(view) !== replica || replica.request !== undefined) return
-            this.batch(() => replica.mount())
-          })
-        }
+        // It should not have ended. It is asked for again, but not without a pause.
+        else this.mountLater(replica, 1_000)
       }
     })
-    return id
+  }
+
+  mountLater(replica: ViewReplica, pause: number): void {
+    this.after(pause, () => {
+      if (!this.link.isOpen || this.replicas.get(replica.name) !== replica || replica.request !== undefined) return
+      replica.mount()
+    })
   }
 
   unmount(id: string): void {
-    if (this.requests.delete(id)) this.say({ _tag: "Interrupt", requestId: id })
+    if (this.requests.delete(id)) this.say("Interrupt", id)
   }
 
   fold(view: string, value: unknown): unknown {
@@ -422,11 +446,16 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
    */
   dirty(replica: ViewReplica): void {
     const { name, ref } = replica
-    const mayBeAnswered = Option.isSome(ref.value) &&
-      this.outbox.actions.some(({ optimistic, request }) => request !== undefined && Object.hasOwn(optimistic, name))
-    if (!mayBeAnswered) this.stale.add(replica)
+    let delay = 0
+    for (const { again, optimistic, request } of Option.isSome(ref.value) ? this.outbox.actions : []) {
+      if (!Object.hasOwn(optimistic, name)) continue
+      // After a loss the change may come long before the answer, for which the action has to be sent again.
+      if (again) delay = againDelay
+      else if (request !== undefined) delay ||= answerDelay
+    }
+    if (delay === 0) this.stale.add(replica)
     else if (!this.held.has(replica)) {
-      this.held.set(replica, this.after(answerDelay, () => this.stale.add(replica)))
+      this.held.set(replica, this.after(delay, () => this.stale.add(replica)))
     }
   }
 
@@ -440,8 +469,8 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   // actions
   // -------------------------------------------------------------------------------------------------------
 
-  send(action: Action, headers: ReadonlyArray<readonly [string, string]>): { readonly id: string; size: number } {
-    const sent = this.request(action.tag, action.json, headers, {
+  send(action: Action, headers: ReadonlyArray<readonly [string, string]>): string | undefined {
+    const id = this.request(action.tag, action.json, headers, {
       exit: (json) => {
         let exit: Exit.Exit<unknown, unknown>
         try {
@@ -453,10 +482,10 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
           const error = failureOf(exit)
           if (error instanceof SessionGone) this.ending(error.reason)
         }
-        this.outbox.answer(sent.id, exit)
+        this.outbox.answer(id!, exit)
       }
     })
-    return sent
+    return id
   }
 
   after(millis: number, f: () => void): () => void {
@@ -504,40 +533,50 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
 
   /**
    * Does something, and then what follows from it, once: views are shown, messages are sent in few frames, and those
-   * who wait for answers are told, in that order.
+   * who wait for answers are told, in that order. Nothing is thrown: it runs in callbacks of sockets and timers.
    */
   private batch(f: () => void): void {
     this.depth++
+    this.guard(f)
+    if (--this.depth === 0) this.flush()
+  }
+
+  private guard(f: () => void): void {
     try {
       f()
-    } finally {
-      if (--this.depth === 0) this.flush()
+    } catch (defect) {
+      this.log("the client of a live session has a defect", defect)
+      if (this.link.isOpen) this.link.retry()
     }
   }
 
   private flush(): void {
-    for (const replica of this.stale) this.show(replica)
-    this.stale.clear()
-    const { out } = this
-    if (out.length > 0) {
-      this.out = []
-      let frame = ""
-      for (const text of out) {
-        if (frame !== "" && frame.length + text.length >= maxFrame) {
-          this.link.send(frame)
-          frame = ""
-        }
-        frame += frame === "" ? text : `\n${text}`
-      }
-      this.link.send(frame)
+    const { stale } = this
+    for (const replica of stale) {
+      stale.delete(replica)
+      this.guard(() => this.show(replica))
     }
+    if (this.out.length > 0) this.guard(() => this.sendAll(this.out.splice(0)))
     const { options: { pending }, outbox: { actions } } = this
     if (pending.value !== actions.length) publish(pending, actions.length)
-    const { later } = this
-    if (later.length > 0) {
-      this.later = []
-      for (const f of later) f()
+    for (const f of this.later.splice(0)) this.guard(f)
+  }
+
+  private sendAll(messages: ReadonlyArray<string>): void {
+    const most = Math.min(maxFrame, this.frameLimit)
+    let frame = ""
+    let size = 0
+    for (const text of messages) {
+      const bytes = Wire.bytesOf(text)
+      if (frame !== "" && size + bytes >= most) {
+        this.link.send(frame)
+        frame = ""
+        size = 0
+      }
+      frame += frame === "" ? text : `\n${text}`
+      size += bytes + 1
     }
+    this.link.send(frame)
   }
 }
 

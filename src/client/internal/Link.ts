@@ -16,9 +16,17 @@ import { Parts } from "../../contract/internal/parts.ts"
 import type * as Status from "../Status.ts"
 import { noop, type Timers } from "./Timers.ts"
 
+export interface Address {
+  readonly url: string
+  readonly protocols: string | Array<string> | undefined
+}
+
 export interface LinkOptions {
-  readonly url: Effect.Effect<string, unknown>
-  readonly open: (url: string) => WebSocketLike
+  /** Asked for anew for each connection. */
+  readonly address: Effect.Effect<Address, unknown>
+  /** Is it the same each time? */
+  readonly isFixed: boolean
+  readonly open: (address: Address) => WebSocketLike
   /** A random number from 0 to 1. */
   readonly random: () => number
   /** Milliseconds. */
@@ -41,6 +49,12 @@ export interface LinkHandler {
 /** A socket that is given up by the client. Codes from 4000 on are for programs. */
 const givenUp = 4000
 
+/** A connection that did not last so long, or as long as the pause before it may have been, has proven nothing. Milliseconds. */
+const stable = 5_000
+
+/** A page that wakes up asks for a sign of life when none came for so long. Milliseconds. */
+const drowsy = 1_000
+
 export class Link {
   private readonly options: LinkOptions
   private readonly handler: LinkHandler
@@ -50,7 +64,10 @@ export class Link {
   /** Cancels what goes on: the pause, or the making of the address. */
   private cancel = noop
   private stopBeat = noop
-  /** Attempts since the last connection that was established. */
+  private stopGreeting = noop
+  /** Counts what was begun and given up: what comes of it later is of no use. */
+  private turn = 0
+  /** Attempts since the last connection that was stable. */
   private attempt = 0
   private since = 0
   private lastHeard = 0
@@ -84,31 +101,49 @@ export class Link {
     this.connect()
   }
 
+  /** The page is seen again, or the network is back. */
+  wake(): void {
+    if (this.phase === "waiting") this.restart()
+    else if (this.phase === "open" && this.timers.now() - this.lastHeard >= drowsy) this.ping()
+  }
+
   private connect(): void {
-    const { open, url } = this.options
+    const { address, heartbeat } = this.options
+    const turn = ++this.turn
     this.phase = "connecting"
     this.establishedAt = undefined
-    // An address that is known is taken on the spot, and then there is nothing to cancel.
-    let known = false
-    const cancel = this.timers.run(Effect.matchCause(url, {
-      onSuccess: (url) => {
-        known = true
-        let socket: WebSocketLike
-        try {
-          socket = open(url)
-        } catch (error) {
-          return this.stop({ _tag: "Refused", reason: String(error) })
-        }
-        this.attach(socket)
+    // An address that does not come is given up, too.
+    this.stopBeat = this.timers.after(heartbeat, () => this.retry())
+    const cancel = this.timers.run(Effect.matchCause(Effect.suspend(() => address), {
+      onSuccess: (address) => {
+        if (turn === this.turn) this.open(address)
       },
       onFailure: (cause) => {
-        known = true
-        if (Cause.hasInterruptsOnly(cause)) return
-        this.timers.run(Effect.logWarning("the address of the live session is not known", cause))
+        if (turn !== this.turn) return
+        this.warn("the address of the live session is not known", cause)
         this.retry()
       }
     }))
-    if (!known) this.cancel = cancel
+    // One that is known is taken on the spot, and then there is nothing to cancel.
+    if (turn === this.turn && this.socket === undefined) this.cancel = cancel
+  }
+
+  private open(address: Address): void {
+    let socket: WebSocketLike
+    try {
+      socket = this.options.open(address)
+    } catch (error) {
+      // The next one may be better.
+      if (this.options.isFixed) return this.stop({ _tag: "Refused", reason: String(error) })
+      this.warn("there is no such address of a live session", Cause.die(error))
+      return this.retry()
+    }
+    this.cancel = noop
+    this.attach(socket)
+  }
+
+  private warn(text: string, cause: Cause.Cause<unknown>): void {
+    this.timers.run(Effect.logWarning(text, cause))
   }
 
   private attach(socket: WebSocketLike): void {
@@ -118,6 +153,7 @@ export class Link {
       this.heard()
       this.stopBeat()
       this.beat()
+      this.stopGreeting = this.timers.after(2 * this.options.heartbeat, () => this.retry())
       this.handler.opened()
     }
     const parts = new Parts()
@@ -141,6 +177,7 @@ export class Link {
       for (const one of detach) one()
     }
     // One that neither opens nor fails is given up too.
+    this.stopBeat()
     this.stopBeat = this.timers.after(this.options.heartbeat, () => this.retry())
   }
 
@@ -152,22 +189,27 @@ export class Link {
     this.sent += gone - this.upload.gone
   }
 
-  /** The server has answered: from here on a loss begins with the shortest pause. */
+  /** The server has answered. */
   established(epoch: number): void {
-    this.attempt = 0
+    this.stopGreeting()
     this.establishedAt = this.timers.now()
     this.handler.status({ _tag: "Open", epoch })
   }
 
-  /** Gives up what there is, and comes back after a pause; `atOnce`, unless the connection was too short for that. */
+  /**
+   * Gives up what there is, and comes back after a pause; `atOnce`, unless the connection was too short for that. Pauses grow
+   * until a connection is stable: one that is greeted and breaks again and again is no reason to begin with the shortest.
+   */
   retry(atOnce = false): void {
     if (this.phase === "closed") return
     const { base, max, random } = this.options
-    const lasted = this.establishedAt === undefined ? 0 : this.timers.now() - this.establishedAt
+    const lasted = this.establishedAt === undefined ? -1 : this.timers.now() - this.establishedAt
+    const longest = () => Math.min(max, base * 2 ** this.attempt)
     this.leave(givenUp, "")
     this.phase = "waiting"
-    if (this.attempt === 0) this.since = this.timers.date()
-    const pause = atOnce && lasted >= base ? 0 : random() * Math.min(max, base * 2 ** this.attempt)
+    if (lasted >= Math.max(stable, longest() / 2)) this.attempt = 0
+    if (lasted >= 0 || this.attempt === 0) this.since = this.timers.date()
+    const pause = atOnce && this.attempt === 0 && lasted >= base ? 0 : random() * longest()
     this.attempt++
     this.reconnecting(pause)
     this.cancel = this.timers.after(pause, () => this.connect())
@@ -200,6 +242,7 @@ export class Link {
 
   private leave(code: number, reason: string): void {
     const { socket } = this
+    this.turn++
     this.cancel()
     this.release()
     if (socket !== undefined) {
@@ -214,6 +257,7 @@ export class Link {
 
   private release(): void {
     this.stopBeat()
+    this.stopGreeting()
     this.detach()
     this.detach = noop
     this.cancel = noop

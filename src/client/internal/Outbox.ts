@@ -8,9 +8,9 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
+import { ActionForgotten, ActionOutOfOrder } from "../../contract/internal/onceErrors.ts"
 import { headers } from "../../contract/Live.ts"
-import { Busy, InvalidPayload, SessionGone, Unanswered } from "../../contract/LiveError.ts"
-import { ActionForgotten, ActionOutOfOrder } from "../../contract/SessionError.ts"
+import { Busy, type InvalidPayload, SessionGone, Unanswered } from "../../contract/LiveError.ts"
 import { noop } from "./Timers.ts"
 
 type Answer = Exit.Exit<unknown, unknown>
@@ -22,7 +22,7 @@ export class Action {
   readonly tag: string
   readonly payload: unknown
   /** The payload as JSON. */
-  readonly json: unknown
+  readonly json: string
   readonly optimistic: { readonly [view: string]: Update | undefined }
   /** Tells the answer to who waits for it, if anybody still does. */
   settle: ((answer: Answer) => void) | undefined
@@ -33,17 +33,19 @@ export class Action {
   sequence = 0
   /** The incarnation of the session to which it was first sent. */
   epoch = 0
+  /** How many actions the session had accepted by then, as far as it has said so. */
+  accepted: number | undefined = undefined
   /** May the server have it from an earlier sending? */
   again = false
   /** The request that is under way for it. */
   request: string | undefined = undefined
-  /** How long that is, in characters. */
-  size = 0
+  /** How often the server has closed the connection over it. */
+  blamed = 0
 
   constructor(
     tag: string,
     payload: unknown,
-    json: unknown,
+    json: string,
     optimistic: Action["optimistic"],
     settle: Action["settle"]
   ) {
@@ -55,12 +57,20 @@ export class Action {
   }
 }
 
+/** What the server says of the session. */
+export interface Greeting {
+  readonly epoch: number
+  /** How many actions may be under way. */
+  readonly window: number
+  /** How many actions it has accepted. */
+  readonly accepted?: number | undefined
+}
+
 export interface OutboxHost {
-  /** Sends a request and gives its id and its size. */
-  readonly send: (
-    action: Action,
-    headers: ReadonlyArray<readonly [string, string]>
-  ) => { readonly id: string; readonly size: number }
+  /** Sends a request and gives its id, unless it is longer than the server takes. */
+  readonly send: (action: Action, headers: ReadonlyArray<readonly [string, string]>) => string | undefined
+  /** What an action is told that is longer than the server takes. */
+  readonly tooLarge: (tag: string) => InvalidPayload
   readonly after: (millis: number, f: () => void) => () => void
   /** A name that no other client has. */
   readonly name: () => string
@@ -71,6 +81,9 @@ export interface OutboxHost {
 /** The longest pause of a client that gets nowhere, in milliseconds. */
 const maxPause = 30_000
 
+/** So often the server may close the connection over an action. */
+const maxBlamed = 3
+
 export class Outbox {
   readonly actions: Array<Action> = []
   private readonly host: OutboxHost
@@ -80,6 +93,9 @@ export class Outbox {
   private next = 1
   private window = 1
   private epoch = 0
+  private accepted: number | undefined = undefined
+  /** Those of which one may be why the server has closed the connection: they go one at a time. */
+  private readonly suspects = new Set<Action>()
   private open = false
   /** Nothing more is sent until all that is under way is answered. */
   private draining = false
@@ -116,9 +132,10 @@ export class Outbox {
   }
 
   /** The server has answered `hello`. */
-  connected(epoch: number, window: number): void {
+  connected({ accepted, epoch, window }: Greeting): void {
     this.open = true
     this.epoch = epoch
+    this.accepted = accepted
     this.window = Math.max(1, window)
     if (this.forgotten) this.regroup()
     else this.pump()
@@ -155,7 +172,8 @@ export class Outbox {
     } else if (error instanceof ActionOutOfOrder) {
       action.again = false
       this.setback()
-      if (action.client === this.client) this.expected = error.expected
+      // One that is to begin with 1 is not known any more. Under a new name nothing that is still on its way is taken for it.
+      if (action.client === this.client && error.expected > 1) this.expected = error.expected
       else this.forgotten = true
     } else if (error instanceof ActionForgotten && !action.again) {
       this.forgotten = true
@@ -175,24 +193,27 @@ export class Outbox {
     else this.pump()
   }
 
-  /** The server does not take a frame of this size: the longest action is told so. It was certainly not handled. */
-  tooBig(): void {
-    let longest: Action | undefined
+  /**
+   * The server has closed the connection over something that was sent, such as a frame that is `tooBig`. Nobody knows over
+   * which action, so those that were under way go one at a time from here on. One that is under way alone is the one: if it
+   * was too big, it was certainly not handled; if not, it gets two more chances.
+   */
+  blame(tooBig = false): void {
     for (const action of this.flights.values()) {
-      if (longest === undefined || action.size > longest.size) longest = action
+      this.suspects.add(action)
+      if (this.flights.size > 1 || (++action.blamed < maxBlamed && !tooBig)) continue
+      this.flights.clear()
+      this.settle(
+        action,
+        Exit.fail(tooBig ? this.host.tooLarge(action.tag) : ActionForgotten.of(action.sequence))
+      )
     }
-    if (longest === undefined) return
-    const { tag } = longest
-    this.flights.delete(longest.request!)
-    this.settle(
-      longest,
-      Exit.fail(new InvalidPayload({ name: tag, message: `${tag} is larger than the server takes` }))
-    )
   }
 
   /** All actions fail with this error, and those that come are of a new client. */
   fail(error: (action: Action) => unknown): void {
     this.disconnected()
+    this.suspects.clear()
     for (const action of this.actions.splice(0)) this.host.settled(action, Exit.fail(error(action)))
     this.rename()
   }
@@ -204,6 +225,8 @@ export class Outbox {
   /** Sends what may be sent: in order, and no further from the first without an answer than the server remembers. */
   private pump(): void {
     if (!this.open || this.draining || this.pausing) return
+    const window = this.suspects.size > 0 ? 1 : this.window
+    const oversized: Array<Action> = []
     let client = ""
     let first = 0
     let flying = 0
@@ -214,33 +237,47 @@ export class Outbox {
       if (client === "") {
         client = of
         first = sequence
-      } else if (of !== client) return // The numbers of another name do not keep it behind these.
-      if (flying >= this.window || sequence - first >= this.window) return
-      flying++
-      if (isNew) {
-        action.client = this.client
-        action.sequence = this.next++
+      } else if (of !== client) break // The numbers of another name do not keep it behind these.
+      if (flying >= window || sequence - first >= window) break
+      action.client = of
+      action.sequence = sequence
+      if (action.request !== undefined || this.send(action)) {
+        flying++
+        if (isNew) this.next++
+      } else {
+        oversized.push(action)
+        if (isNew) action.sequence = 0
       }
-      if (action.request === undefined) this.send(action)
+    }
+    for (const action of oversized) {
+      const { again, sequence, tag } = action
+      this.settle(action, Exit.fail(again ? ActionForgotten.of(sequence) : this.host.tooLarge(tag)))
     }
   }
 
-  private send(action: Action): void {
-    if (!action.again) action.epoch = this.epoch
-    const { again, client, epoch, sequence } = action
-    const { id, size } = this.host.send(action, [
+  /** Sends it, unless it is longer than the server takes. */
+  private send(action: Action): boolean {
+    if (!action.again) {
+      action.epoch = this.epoch
+      action.accepted = this.accepted
+    }
+    const { accepted, again, client, epoch, sequence } = action
+    const id = this.host.send(action, [
       [headers.client, client],
       [headers.sequence, String(sequence)],
       [headers.epoch, String(epoch)],
-      ...(again ? [[headers.again, "true"] as const] : [])
+      ...(again ? [[headers.again, "true"] as const] : []),
+      ...(again && accepted !== undefined ? [[headers.accepted, String(accepted)] as const] : [])
     ])
+    if (id === undefined) return false
     action.request = id
-    action.size = size
     this.flights.set(id, action)
+    return true
   }
 
   private settle(action: Action, answer: Answer): void {
     this.setbacks = 0
+    this.suspects.delete(action)
     this.actions.splice(this.actions.indexOf(action), 1)
     this.host.settled(action, answer)
   }

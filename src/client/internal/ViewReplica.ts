@@ -8,6 +8,7 @@ import type * as Schema from "effect/Schema"
 import type { SubscriptionRef } from "effect/SubscriptionRef"
 import * as JsonPatch from "../../contract/JsonPatch.ts"
 import type { Event, Position } from "../../contract/Live.ts"
+import type { Decoder } from "./Decoder.ts"
 import { publish } from "./publish.ts"
 
 /** Who follows a view. */
@@ -19,7 +20,9 @@ export interface Watcher {
 
 export interface ReplicaHost {
   /** Mounts the view, and gives the id of the request. */
-  readonly mount: (view: string, after: Position | undefined) => string
+  readonly mount: (view: string, after: Position | undefined) => string | undefined
+  /** Mounts the view after a pause, if it is not by then. */
+  readonly mountLater: (replica: ViewReplica, pause: number) => void
   readonly unmount: (request: string) => void
   /** The value of the server, with the updates of all unanswered actions. */
   readonly fold: (view: string, value: unknown) => unknown
@@ -38,7 +41,13 @@ export class ViewReplica {
   /** Why it cannot be followed. */
   failure: Cause.Cause<unknown> | undefined = undefined
   private readonly host: ReplicaHost
-  private readonly decode: (json: unknown) => unknown
+  private readonly decoder: Decoder
+  /** Has it failed, and has not been shown since? */
+  private recovering = false
+  /** How many patches did not fit, since one did. */
+  private misfits = 0
+  /** Is what is shown more than the server's value? */
+  private isFolded = false
   private position: Position | undefined = undefined
   private json: Schema.Json = null
   /** What the server said, decoded. */
@@ -47,19 +56,26 @@ export class ViewReplica {
   constructor(
     name: string,
     ref: SubscriptionRef<Option.Option<any>>,
-    decode: (json: unknown) => unknown,
+    decoder: Decoder,
     host: ReplicaHost
   ) {
     this.name = name
     this.ref = ref
-    this.decode = decode
+    this.decoder = decoder
     this.host = host
   }
 
   /** Mounts it, from where it is. */
   mount(): void {
-    this.failure = undefined
+    this.recover()
     this.request = this.host.mount(this.name, this.position)
+  }
+
+  /** Why it could not be followed counts no more. */
+  recover(): void {
+    if (this.failure === undefined) return
+    this.failure = undefined
+    this.recovering = true
   }
 
   /** The connection is lost: its value stays. */
@@ -78,16 +94,11 @@ export class ViewReplica {
     const before = this.json
     const isFirst = Option.isNone(this.server)
     for (const event of events) {
-      if (!this.apply(event)) {
-        this.unmount()
-        this.position = undefined
-        this.mount()
-        return false
-      }
+      if (!this.apply(event)) return this.resync()
     }
-    if (this.json === before && !isFirst) return true
+    if (this.json === before && !isFirst && !this.recovering) return true
     try {
-      this.server = Option.some(this.decode(this.json))
+      this.server = Option.some(this.decoder.next(this.json))
     } catch (defect) {
       this.unmount()
       this.position = undefined
@@ -96,6 +107,15 @@ export class ViewReplica {
     }
     this.host.dirty(this)
     return true
+  }
+
+  /** Begins with a snapshot. Where that does not help either, it is not asked for without a pause. */
+  private resync(): false {
+    this.unmount()
+    this.position = undefined
+    if (this.misfits++ === 0) this.mount()
+    else this.host.mountLater(this, Math.min(30_000, 500 * 2 ** this.misfits))
+    return false
   }
 
   private apply(event: Event): boolean {
@@ -107,6 +127,7 @@ export class ViewReplica {
       } catch {
         return false
       }
+      this.misfits = 0
     } else this.json = event.state
     this.position = { epoch: event.epoch, version: event.version }
     return true
@@ -115,9 +136,15 @@ export class ViewReplica {
   /** Shows the value as it is now, if that is another one. */
   show(): void {
     if (Option.isNone(this.server)) return
-    const value = this.host.fold(this.name, this.server.value)
+    const server = this.server.value
+    const value = this.host.fold(this.name, server)
+    // What the server says is another value only if it is another reference.
+    const isFolded = value !== server
+    const compare = isFolded || this.isFolded ? isSame : Object.is
+    this.isFolded = isFolded
     const shown = this.ref.value
-    if (Option.isSome(shown) && Equal.equals(shown.value, value)) return
+    if (!this.recovering && Option.isSome(shown) && compare(shown.value, value)) return
+    this.recovering = false
     publish(this.ref, Option.some(value))
     for (const watcher of this.watchers) watcher.next(value)
   }
@@ -139,5 +166,16 @@ export class ViewReplica {
 
   end(): void {
     for (const watcher of Array.from(this.watchers)) watcher.end()
+  }
+}
+
+/** Equal, as far as that can be said. */
+const isSame = (a: unknown, b: unknown): boolean => {
+  if (Object.is(a, b)) return true
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => isSame(item, b[i]))
+  try {
+    return Equal.equals(a, b)
+  } catch {
+    return false
   }
 }

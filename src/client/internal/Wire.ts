@@ -11,16 +11,27 @@ export type FromServer =
   | { readonly _tag: "Defect"; readonly defect: unknown }
   | { readonly _tag: "Pong" }
 
-export type FromClient =
-  | {
-    readonly _tag: "Request"
-    readonly id: string
-    readonly tag: string
-    readonly payload: unknown
-    readonly headers: ReadonlyArray<readonly [string, string]>
+/** A request with a payload that is JSON already. */
+export const request = (
+  id: string,
+  tag: string,
+  payload: string,
+  headers: ReadonlyArray<readonly [string, string]>
+): string =>
+  `{"_tag":"Request","id":"${id}","tag":${JSON.stringify(tag)},"payload":${payload},"headers":${
+    JSON.stringify(headers)
+  }}`
+
+/** How many bytes it is on the wire, which is UTF-8. */
+export const bytesOf = (text: string): number => {
+  let bytes = text.length
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    // Each half of a pair is two of its four bytes.
+    if (code > 0x7f) bytes += code > 0x7ff && (code < 0xd800 || code > 0xdfff) ? 2 : 1
   }
-  | { readonly _tag: "Ack" | "Interrupt"; readonly requestId: string }
-  | { readonly _tag: "Ping" }
+  return bytes
+}
 
 /** The messages of a frame. Throws when it is no JSON. */
 export const parse = (frame: string): ReadonlyArray<FromServer> =>
@@ -29,7 +40,7 @@ export const parse = (frame: string): ReadonlyArray<FromServer> =>
 const codec = (schema: Schema.Top) => Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
 
 /** How values of a schema come as JSON. Throws what does not fit. */
-export const decoder = (schema: Schema.Top): (json: unknown) => unknown => Schema.decodeUnknownSync(codec(schema))
+const decoder = (schema: Schema.Top): (json: unknown) => unknown => Schema.decodeUnknownSync(codec(schema))
 
 /** How values of a schema go as JSON. Throws what does not fit. */
 export const encoder = (schema: Schema.Top): (value: unknown) => unknown => Schema.encodeUnknownSync(codec(schema))

@@ -105,6 +105,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     date: () => clock.currentTimeMillisUnsafe(),
     messageRate,
     maxDepth,
+    maxFrameSize,
     window,
     views,
     commands: new Commands(definition),

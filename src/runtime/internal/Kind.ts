@@ -224,7 +224,7 @@ const checkOptions = (
     snapshots: checkSnapshots(name, options, Context.getOption(context, SnapshotStore)),
     remember: Effect.all({
       answers: SessionsConfig.wholeNumber(name("remember.answers"), options.remember?.answers ?? 64, 1),
-      clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 16, 1)
+      clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 1_024, 1)
     })
   })
 }

@@ -266,6 +266,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       watchers: this.extras?.watchers?.count ?? 0,
       connections: this.extras?.connections?.count ?? 0,
       remembers: this.runtime.remember.answers,
+      accepted: this.extras?.answers?.accepted ?? 0,
       user: this.user,
       metadata: this.metadata
     }
@@ -273,7 +274,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** What it remembers of actions that have a number. */
   get answers(): Answers {
-    return this.more().answers ??= new Answers(this.runtime.remember, this.remembersSince)
+    return this.more().answers ??= new Answers(this.runtime.remember, this.remembersSince, this.epoch)
   }
 
   /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */

@@ -119,14 +119,16 @@ const readOnce = (header: Asked["header"]): OnceOptions | undefined | typeof mal
   const sequence = header(Live.headers.sequence)
   if (client === undefined && sequence === undefined) return undefined
   const epoch = header(Live.headers.epoch)
+  const accepted = header(Live.headers.accepted)
   const isWellFormed = client !== undefined && client !== "" && client.length <= 64 &&
-    /^[1-9]\d{0,14}$/.test(sequence ?? "") && /^\d{1,15}$/.test(epoch ?? "0")
+    /^[1-9]\d{0,14}$/.test(sequence ?? "") && /^\d{1,15}$/.test(epoch ?? "0") && /^\d{1,15}$/.test(accepted ?? "0")
   if (!isWellFormed) return malformed
   return {
     client,
     sequence: Number(sequence),
     again: header(Live.headers.again) === "true",
-    ...(epoch !== undefined && { epoch: Number(epoch) })
+    ...(epoch !== undefined && { epoch: Number(epoch) }),
+    ...(accepted !== undefined && { accepted: Number(accepted) })
   }
 }
 

@@ -36,6 +36,8 @@ export interface LiveRoute extends SocketRoute {
   readonly window: number
   /** How deep the JSON of a payload may be nested. */
   readonly maxDepth: number
+  /** The largest frame of a client, in bytes. */
+  readonly maxFrameSize: number
 }
 
 /** What is known of the client: its session, and what it may see and do. */
@@ -195,9 +197,11 @@ export class LiveConnection extends SocketConnection {
 
   private get hello(): Effect.Effect<typeof Live.hello.successSchema.Type, SessionGone> {
     return this.client.session.info.pipe(
-      Effect.map(({ epoch, expiresAt, remembers }) => ({
+      Effect.map(({ accepted, epoch, expiresAt, remembers }) => ({
         epoch,
         window: remembers,
+        accepted,
+        maxFrameSize: this.live.maxFrameSize,
         expiresIn: expiresAt === undefined ? null : Math.max(0, expiresAt - this.live.date())
       })),
       Effect.mapError(() => SessionGone.of(null))
