@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { selectorMark } from "./internal/observed.ts"
 
 /**
  * A memoised selection, with counters of how often it was remembered and computed.
@@ -12,6 +13,8 @@
  */
 export interface Selector<in State, out A> {
   (state: State): A
+  /** Names it in events; empty when it has no name. */
+  readonly name: string
   /** How often the last result was given again. */
   readonly hits: () => number
   /** How often it was computed. */
@@ -27,15 +30,19 @@ type Values<Inputs extends ReadonlyArray<(state: any) => unknown>> = {
  * `Object.is`). It remembers one result, so use one selector per place that selects from a different state.
  *
  * ```ts
- * const total = Selector.make([(s: State) => s.items, (s) => s.prices], (items, prices) => …)
+ * const total = Selector.make([(s: State) => s.items, (s) => s.prices], (items, prices) => …, { name: "total" })
  * ```
+ *
+ * Where it selects from the state of a session (`Store.select`, `SessionRef.changes`, live views), the events
+ * `SelectorCacheHit` and `SelectorCacheMiss` tell of it under its name.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = <State, const Inputs extends ReadonlyArray<(state: any) => unknown>, A>(
   inputs: Inputs & ReadonlyArray<(state: State) => unknown>,
-  compute: (...values: Values<Inputs>) => A
+  compute: (...values: Values<Inputs>) => A,
+  options?: { readonly name?: string | undefined }
 ): Selector<State, A> => {
   let last: ReadonlyArray<unknown> | undefined
   let result: A
@@ -53,5 +60,6 @@ export const make = <State, const Inputs extends ReadonlyArray<(state: any) => u
     last = values
     return result
   }
-  return Object.assign(select, { hits: () => hits, misses: () => misses })
+  Object.defineProperty(select, "name", { value: options?.name ?? compute.name })
+  return Object.assign(select, { [selectorMark]: true, hits: () => hits, misses: () => misses })
 }

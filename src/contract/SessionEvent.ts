@@ -287,6 +287,41 @@ export interface Broadcast extends Base {
 }
 
 /**
+ * A session took a message that was cast to all of its kind, to all of its user, or to a group, whose id is `from`, which is
+ * empty otherwise. It comes before `Broadcast`, unless the message had to wait for the session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BroadcastReceive extends Base {
+  readonly _tag: "BroadcastReceive"
+  readonly tag: string
+  readonly from: string
+}
+
+/**
+ * A selector (`Selector.make`) was asked about the state of a session, and gave again what it had; `selector` is its name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SelectorCacheHit extends Base {
+  readonly _tag: "SelectorCacheHit"
+  readonly selector: string
+}
+
+/**
+ * A selector was asked about the state of a session, and computed it; `selector` is its name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SelectorCacheMiss extends Base {
+  readonly _tag: "SelectorCacheMiss"
+  readonly selector: string
+}
+
+/**
  * A session forked work that runs beside it.
  *
  * @since 0.1.0
@@ -374,6 +409,9 @@ export type SessionEvent =
   | SnapshotError
   | SnapshotRecovery
   | Broadcast
+  | BroadcastReceive
+  | SelectorCacheHit
+  | SelectorCacheMiss
   | WorkerStart
   | WorkerTerminate
   | Dispatch

@@ -22,6 +22,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import { type Action, make as makeAction, type Meta, noMeta } from "../behaviour/Action.ts"
@@ -372,7 +373,8 @@ export const dispatchActionWait = <S, P extends Rpc.Any>(
   untyped(ref).call("Dispatch", action) as Effect.Effect<S, ActionStopped | CallError>
 
 /**
- * Selects from the state within the session, after the actions dispatched before.
+ * Selects from the state within the session, after the actions dispatched before. What the selector throws is a defect of
+ * the caller, and does not touch the session.
  *
  * @since 0.1.0
  * @category operations
@@ -380,7 +382,8 @@ export const dispatchActionWait = <S, P extends Rpc.Any>(
 export const select = <S, P extends Rpc.Any, A>(
   ref: SessionRef<S, P>,
   selector: (state: S) => A
-): Effect.Effect<A, CallError> => untyped(ref).call("Select", selector) as Effect.Effect<A, CallError>
+): Effect.Effect<A, CallError> =>
+  Effect.flatMap(untyped(ref).call("Select", selector) as Effect.Effect<Exit.Exit<A>, CallError>, (exit) => exit)
 
 /**
  * The steps that the store keeps, oldest first.

@@ -49,6 +49,9 @@ export const defaultLevels: Levels = {
   SnapshotError: "Error",
   SnapshotRecovery: "Info",
   Broadcast: "Debug",
+  BroadcastReceive: "Trace",
+  SelectorCacheHit: "Trace",
+  SelectorCacheMiss: "Trace",
   WorkerStart: "Trace",
   WorkerTerminate: "Debug",
   Dispatch: "Trace",
@@ -130,6 +133,12 @@ const describe = (event: SessionEvent): string => {
       return `snapshots are written again, ${event.count} waited`
     case "Broadcast":
       return `broadcast of ${event.tag} to ${event.count} sessions`
+    case "BroadcastReceive":
+      return `broadcast of ${event.tag} received`
+    case "SelectorCacheHit":
+      return `selector ${event.selector} had it`
+    case "SelectorCacheMiss":
+      return `selector ${event.selector} computed it`
     case "WorkerStart":
       return "session forked work"
     case "WorkerTerminate":

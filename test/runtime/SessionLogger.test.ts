@@ -196,6 +196,24 @@ const examples: {
     text: "action cart.add",
     annotations: { type: "cart.add" }
   },
+  BroadcastReceive: {
+    event: { ...about, _tag: "BroadcastReceive", tag: "Notify", from: "lobby" },
+    level: "Trace",
+    text: "broadcast of Notify received",
+    annotations: { tag: "Notify", from: "lobby" }
+  },
+  SelectorCacheHit: {
+    event: { ...about, _tag: "SelectorCacheHit", selector: "total" },
+    level: "Trace",
+    text: "selector total had it",
+    annotations: { selector: "total" }
+  },
+  SelectorCacheMiss: {
+    event: { ...about, _tag: "SelectorCacheMiss", selector: "total" },
+    level: "Trace",
+    text: "selector total computed it",
+    annotations: { selector: "total" }
+  },
   Notification: {
     event: { ...about, _tag: "Notification", notification: "stock", notificationId: 7, isNew: true },
     level: "Debug",

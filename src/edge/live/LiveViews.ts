@@ -22,9 +22,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { isSelector, observed } from "../../behaviour/internal/observed.ts"
 import type { EndReason } from "../../contract/EndReason.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type * as Live from "../../contract/Live.ts"
@@ -33,6 +35,7 @@ import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import { SessionEvents } from "../../runtime/SessionEvents.ts"
 import { Channel, type Lens, type MountedView } from "./internal/Channel.ts"
 import { encoder } from "./internal/encoder.ts"
 
@@ -77,7 +80,9 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
   const { kind: { kind }, views } = definition
   const history = yield* SessionsConfig.wholeNumber("live.history", options.history ?? 64, 1)
   const resumeWindow = yield* SessionsConfig.duration("live.resumeWindow", options.resumeWindow ?? "1 minute")
-  const clock = new MonotonicClock(yield* Clock.Clock)
+  const wallClock = yield* Clock.Clock
+  const clock = new MonotonicClock(wallClock)
+  const events = Option.getOrUndefined(yield* Effect.serviceOption(SessionEvents))
   const run = Effect.runForkWith(yield* Effect.context<never>())
 
   const rooms = new Map(
@@ -110,6 +115,15 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     run(Effect.logError(`the view ${view} of session ${kind}/${id} has failed`, defect))
   }
 
+  /** The lens through which one session is seen, if what it selects is to be told. */
+  const ofSession = (lens: Lens, id: string): Lens => {
+    const { select } = lens
+    if (events === undefined || !isSelector(select)) return lens
+    const tell = (event: Parameters<Parameters<typeof observed>[2]>[0]) =>
+      events.publish({ ...event, kind, id, at: wallClock.currentTimeMillisUnsafe() })
+    return { ...lens, select: (state) => events.active ? observed(select, state, tell) : select(state) }
+  }
+
   /** The channel of a view of a session, opened if need be. */
   const open = (
     lens: Lens,
@@ -120,7 +134,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     if (known !== undefined) return Effect.succeed(known)
     return Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const channel = new Channel(lens, scope, (defect) => report(lens.view, ref.id, defect))
+      const channel = new Channel(ofSession(lens, ref.id), scope, (defect) => report(lens.view, ref.id, defect))
       const forget = () => {
         idle.delete(channel)
         if (channels.get(ref.id) === channel) channels.delete(ref.id)

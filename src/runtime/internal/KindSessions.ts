@@ -28,6 +28,7 @@ import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import { LiveSession } from "./LiveSession.ts"
 import { LocalRef } from "./LocalRef.ts"
+import { note } from "./notes.ts"
 import type { Persistence } from "./snapshots/Persistence.ts"
 import type { Loaded } from "./snapshots/Reader.ts"
 import { ended, ending } from "./status.ts"
@@ -413,7 +414,10 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       let seen = 0
       for (const session of this.live()) {
         // A session whose mailbox is full must not hold up the others.
-        if (session.ref.castUnsafe(tag, payload)) count++
+        if (session.ref.castUnsafe(tag, payload)) {
+          count++
+          if (hub.events.active) note(session, { _tag: "BroadcastReceive", tag, from: "" })
+        }
         if (++seen % stride === 0) yield* Effect.yieldNow
       }
       if (hub.events.active) {

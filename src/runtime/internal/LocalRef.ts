@@ -10,6 +10,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
+import { observed } from "../../behaviour/internal/observed.ts"
 import * as EndReason from "../../contract/EndReason.ts"
 import {
   CallTimeout,
@@ -34,6 +35,7 @@ import { Call, Cast, castUnsafe } from "./deliver.ts"
 import { checkIdleTimeout } from "./idleTimeout.ts"
 import type { Kind } from "./Kind.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { note } from "./notes.ts"
 import { callOnce } from "./once.ts"
 import { ending, starting } from "./status.ts"
 
@@ -295,7 +297,8 @@ const watcher = (
   let last: unknown = none
   const changed = (state: unknown) => {
     try {
-      const value = select(state)
+      const { events } = session.hub
+      const value = events.active ? observed(select, state, (event) => note(session, event)) : select(state)
       if (last !== none && equivalence(last, value)) return
       last = value
       Queue.offerUnsafe(queue, value)

@@ -22,6 +22,8 @@ export type Members = SessionKind<any, any, any, any>
 export interface Message {
   readonly tag: string
   readonly payload: unknown
+  /** The group from which it comes; empty: from none. */
+  readonly from: string
   /** Told, later, that there is no such member. */
   readonly gone: ((member: string) => void) | undefined
 }
@@ -84,7 +86,10 @@ export class Lanes {
       this.follow(lane)
       return "waiting"
     }
-    if (exit._tag === "Success") return "delivered"
+    if (exit._tag === "Success") {
+      this.received(member, message)
+      return "delivered"
+    }
     return errorOf(exit) instanceof SessionNotFound ? "gone" : "missed"
   }
 
@@ -103,7 +108,7 @@ export class Lanes {
 
   private follow(lane: Lane): void {
     lane.fiber.addObserver((exit) => {
-      this.noteLost(lane, lane.first, exit)
+      this.settled(lane, lane.first, exit)
       this.proceed(lane)
     })
   }
@@ -125,19 +130,24 @@ export class Lanes {
       lane.fiber = this.cast(lane.member, next, this.run)
       const exit = lane.fiber.pollUnsafe()
       if (exit === undefined) return this.follow(lane)
-      this.noteLost(lane, next, exit)
+      this.settled(lane, next, exit)
     }
     this.run(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.proceed(lane))))
   }
 
-  /** A message that waited may not have got to its member after all. */
-  private noteLost(lane: Lane, message: Message, exit: Exit.Exit<void, CastError>): void {
-    if (exit._tag === "Success") return
+  /** A message that waited has got to its member, or not after all. */
+  private settled(lane: Lane, message: Message, exit: Exit.Exit<void, CastError>): void {
+    if (exit._tag === "Success") return this.received(lane.member, message)
     const error = errorOf(exit)
     // The member's policy refused it, and has told so.
     if (error?._tag === "MailboxFull" || error?._tag === "MessageRateExceeded") return
     if (error instanceof SessionNotFound) message.gone?.(lane.member)
     this.lose(lane, message, this.closed ? undefined : error ?? Cause.squash(exit.cause))
+  }
+
+  private received(id: string, { from, tag }: Message): void {
+    const { events, members: { kind } } = this
+    if (events?.active === true) events.publish({ _tag: "BroadcastReceive", kind, id, at: this.now(), tag, from })
   }
 
   private lose({ member: id }: Lane, message: Message, error: unknown): void {

@@ -105,7 +105,7 @@ export const makeBehavior = (definition: AnyDefinition, options: Options) => {
       },
       Members: ({ state }) => [state, state.members],
       Broadcast: ({ payload: { except, payload, tag }, self, state }) => {
-        const round = new Round(lanes, { tag, payload, gone: gone(self.id) }, except)
+        const round = new Round(lanes, { tag, payload, from: self.id, gone: gone(self.id) }, except)
         const rest = round.toAll(rosterOf(self).of(state.members))
         return rest === undefined
           ? answer(self, state, tag, round)

@@ -220,7 +220,7 @@ const makeService = (
       tag,
       Effect.uninterruptible(Effect.gen(function*() {
         const ids = (yield* find).filter(({ kind }) => kind === members.kind).map(({ id }) => id)
-        const round = new Round(lanes, { tag, payload, gone: undefined }, options?.except)
+        const round = new Round(lanes, { tag, payload, from: "", gone: undefined }, options?.except)
         const rest = round.toAll(ids)
         if (rest !== undefined) yield* rest
         const { sent } = round

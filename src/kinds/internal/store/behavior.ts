@@ -6,11 +6,13 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Action } from "../../../behaviour/Action.ts"
 import { make as makeAction } from "../../../behaviour/Action.ts"
+import { observed } from "../../../behaviour/internal/observed.ts"
 import type { Middleware, Next } from "../../../behaviour/Middleware.ts"
 import type * as Reducer from "../../../behaviour/Reducer.ts"
 import { VersionGone } from "../../../behaviour/StoreError.ts"
@@ -347,6 +349,19 @@ export const makeBehavior = (
       })
     }
 
+    /** What throws in there is a defect of who asked, and none of the session. */
+    const selected = (self: Session.Self, select: (state: Slices) => unknown, state: Slices): Exit.Exit<unknown> => {
+      try {
+        return Exit.succeed(
+          events?.active === true
+            ? observed(select, state, (event) => events.publish({ ...event, kind, id: self.id, at: date() }))
+            : select(state)
+        )
+      } catch (defect) {
+        return Exit.die(defect)
+      }
+    }
+
     const restart = (self: Session.Self, state: Slices): Effect.Effect<Reply> =>
       Effect.map(Effect.forEach(debounces, (key) => self.cancelTimer(key), { discard: true }), () => {
         cellOf(self).restart(state)
@@ -371,7 +386,10 @@ export const makeBehavior = (
           const handled = handle(self, state, action, { targets, observers: [] }, { async: plan.async, partly: true })
           return Effect.isEffect(handled) ? Effect.map(handled, ([next]) => [next] as const) : [handled[0]] as const
         },
-        Select: ({ payload, state }: Session.Turn<Slices, (state: Slices) => unknown, any>) => [state, payload(state)],
+        Select: ({ payload, self, state }: Session.Turn<Slices, (state: Slices) => unknown, any>) => [
+          state,
+          selected(self, payload, state)
+        ],
         History: ({ self, state }: Session.Turn<Slices, void, any>) => {
           const cell = cellOf(self)
           const steps = cell.history.list().map(({ action, at, from, traceId, version }) => ({
