@@ -22,7 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
@@ -34,7 +34,7 @@ import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.t
 import type * as Expiry from "../Expiry.ts"
 import { Answers } from "./Answers.ts"
 import { startIsLate } from "./booting.ts"
-import { CurrentHandling } from "./callCycle.ts"
+import { whileHandling } from "./callCycle.ts"
 import { Connections } from "./Connections.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
@@ -470,24 +470,26 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     })
   }
 
-  /**
-   * The Effect with the services of the kind and those of this session, and of the message that it handles. The fiber
-   * keeps them, so that only the first Effect of a session pays for most of it.
-   */
-  provided<A, E>(effect: Effect.Effect<A, E, any>, envelope?: Envelope): Effect.Effect<A, E> {
-    const own = this.more().context ??= this.runtime.context.pipe(
+  /** The Effect with the services of the kind and those of this session. The fiber keeps them. */
+  provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
+    return Effect.withFiber((fiber) => {
+      fiber.setContext(this.context)
+      return effect as Effect.Effect<A, E>
+    })
+  }
+
+  /** The services that the Effects of its handlers and hooks get. Only the first Effect of a session pays for them. */
+  private get context(): Context.Context<never> {
+    return this.more().context ??= this.runtime.context.pipe(
       Context.add(CurrentSession, this.self),
       Context.add(Scope.Scope, this.scope()),
       Context.add(References.CurrentLogAnnotations, {
         ...Context.get(this.runtime.context, References.CurrentLogAnnotations),
         session: `${this.kind}/${this.id}`
-      })
+      }),
+      // Flat, since an Effect of a message adds that to it.
+      (context) => Context.makeUnsafe<never>(context.mapUnsafe)
     )
-    const context = envelope === undefined ? own : Context.add(own, CurrentHandling, { session: this, envelope })
-    return Effect.withFiber((fiber) => {
-      if (fiber.context !== context) fiber.setContext(context)
-      return effect as Effect.Effect<A, E>
-    })
   }
 
   /** What is acquired here is released when the session ends or is reset. */
@@ -517,7 +519,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   private run(envelope: Envelope, effect: Effect.Effect<unknown, unknown, any>): Effect.Effect<void> {
-    return Effect.matchCauseEffect(this.provided(effect, envelope), {
+    // It is parked, or runs this; at the start it is not known yet.
+    const fiber = this.fiber ?? Fiber.getCurrent()!
+    fiber.setContext(whileHandling(this.context, envelope))
+    return Effect.matchCauseEffect(effect as Effect.Effect<unknown, unknown>, {
       onFailure: (cause) => {
         this.touchAfter(envelope)
         return this.failed(envelope, cause) ?? this.turn

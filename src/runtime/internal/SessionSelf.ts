@@ -10,12 +10,12 @@ import type * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
 import type { Self, Timer } from "../../contract/Session.ts"
 import type { CastError } from "../../contract/SessionError.ts"
-import { CurrentHandling } from "./callCycle.ts"
+import { CurrentMessage } from "./callCycle.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { note } from "./notes.ts"
 
 export class SessionSelf implements Self {
-  private readonly session: LiveSession
+  readonly session: LiveSession
 
   constructor(session: LiveSession) {
     this.session = session
@@ -57,7 +57,7 @@ export class SessionSelf implements Self {
       note(session, { _tag: "WorkerStart" })
       const work = Effect.onExit(effect, (exit) => workerEnded(session, exit))
       // It goes on beside the handler, which does not wait for it.
-      return Effect.forkIn(Effect.provideService(work, CurrentHandling, undefined), session.scope())
+      return Effect.forkIn(Effect.provideService(work, CurrentMessage, undefined), session.scope())
     })
   }
 

@@ -6,18 +6,19 @@
  */
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
+import { CurrentSession } from "../../contract/Session.ts"
 import type { Envelope } from "./Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import type { SessionSelf } from "./SessionSelf.ts"
 
 /** The message that is being handled where this is asked for. */
-export interface Handling {
-  readonly session: LiveSession
-  readonly envelope: Envelope
-}
-
-export const CurrentHandling = Context.Reference<Handling | undefined>("effect-sessions/CurrentHandling", {
+export const CurrentMessage = Context.Reference<Envelope | undefined>("effect-sessions/CurrentMessage", {
   defaultValue: () => undefined
 })
+
+/** The services of an Effect that handles a message. */
+export const whileHandling = (context: Context.Context<never>, envelope: Envelope): Context.Context<never> =>
+  Context.addUnsafe(context, CurrentMessage.key, envelope)
 
 /**
  * Why this fiber must not wait for a session that handles a message: the defect to die of; `undefined` when it may. Costs
@@ -33,12 +34,14 @@ export const callCycle = (
   const path: Array<LiveSession> = []
   let waiting: Fiber.Fiber<any, any> | undefined = fiber
   while (waiting !== undefined) {
-    const handling: Handling | undefined = Context.get(waiting.context, CurrentHandling)
+    const envelope: Envelope | undefined = Context.get(waiting.context, CurrentMessage)
+    if (envelope === undefined) return undefined
+    const { session } = Context.getUnsafe(waiting.context, CurrentSession) as SessionSelf
     // A fiber that outlived its handler is none of its business any more.
-    if (handling === undefined || handling.session.current !== handling.envelope) return undefined
-    path.unshift(handling.session)
-    if (handling.session === target) return circle(path, tag)
-    waiting = handling.envelope.caller
+    if (session.current !== envelope) return undefined
+    path.unshift(session)
+    if (session === target) return circle(path, tag)
+    waiting = envelope.caller
   }
   return undefined
 }
