@@ -62,8 +62,9 @@ export interface Rate {
  *   began that was not done;
  * - `{ debounce }`: so long after a change; a crash loses at most that much time, or what came since a write began that was
  *   not done;
- * - `"everyChange"`: before the message is answered; a crash loses nothing that a message was answered. What watchers see
- *   may not be written yet.
+ * - `"everyChange"`: before the message is answered; a crash loses nothing that a message was answered, and nothing
+ *   that a watcher has seen, who is told of a change when it is written, right before its answer. What `state` gives, and who
+ *   begins to watch, may not be written yet.
  *
  * Under `{ debounce }`, a writer that has so much to write that it takes longer than a sixth of that time rests six times as
  * long as it wrote. A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.

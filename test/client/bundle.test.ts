@@ -32,10 +32,10 @@ const whole = `export * from "effect-sessions/client"`
 const client = `export { LiveClient } from "effect-sessions/client"`
 
 describe("The client in a page", () => {
-  it("is 12 KB of its own, and imports nothing but Effect", async () => {
+  it("is 12.4 KB of its own, at most 13, and imports nothing but Effect", async () => {
     const { bytes, imports } = await bundle(whole, false)
-    // Was 12,230.
-    assert.isAtMost(bytes, 12_700)
+    // Was 12,692.
+    assert.isAtMost(bytes, 13_312)
     assert.isAbove(bytes, 5_000, "there is something in it")
     assert.isNotEmpty(imports)
     for (const name of imports) assert.match(name, /^effect\//)

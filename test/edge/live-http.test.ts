@@ -133,7 +133,7 @@ describe("an event stream", () => {
           })
         }
         yield* (yield* cart()).end()
-        assert.deepStrictEqual(yield* events.next, { event: "end", data: { reason: "Stopped" } })
+        assert.deepStrictEqual(yield* events.next, { id: "end", event: "end", data: { reason: "Stopped" } })
         assert.deepStrictEqual(yield* events.next, { event: "closed" })
       })))
 
@@ -317,10 +317,30 @@ describe("an event stream", () => {
           yield* say("last words")
           yield* (yield* cart()).end({ reason })
           assert.deepInclude(yield* events.next, { event: "patch" })
-          assert.deepStrictEqual(yield* events.next, { event: "end", data: { reason: reason._tag } })
+          // One whose server restarts is there again soon.
+          const id = reason._tag === "Shutdown" ? {} : { id: "end" }
+          assert.deepStrictEqual(yield* events.next, { ...id, event: "end", data: { reason: reason._tag } })
           assert.deepStrictEqual(yield* events.next, { event: "closed" })
         }))
   )
+
+  it.effect("is not begun again by a browser that comes back after the end, and no session is", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const events = yield* listen(room, "?view=text")
+        yield* events.next
+        yield* (yield* cart()).end()
+        assert.deepInclude(yield* events.next, { event: "end" })
+        const back = yield* room.fetch("/events?view=text", {
+          headers: { ...(yield* Effect.promise(() => bearer())).headers, "last-event-id": events.lastId! }
+        })
+        assert.strictEqual(back.status, 204)
+        assert.isFalse(yield* (yield* cart()).isLive)
+        // Who asks anew begins anew.
+        const anew = yield* listen(room, "?view=text")
+        assert.deepInclude(yield* anew.next, { event: "snapshot" })
+        assert.isTrue(yield* (yield* cart()).isLive)
+      })))
 
   it.effect("is a connection of the session, and of its owner, until the client goes", () =>
     room({ perOwner: 2 }, (room) =>

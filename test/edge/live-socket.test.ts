@@ -278,6 +278,23 @@ describe("actions", () => {
         }
       })))
 
+  it.effect("are told their answer in one frame with what they did, to a client that takes it apart", () =>
+    room({ socket: { window: 1 } }, (room) =>
+      Effect.gen(function*() {
+        const peer = yield* room.connect()
+        const hello = yield* peer.ask("live.hello", null, { "live-parts": "true" })
+        assert.strictEqual((yield* peer.next).requestId, hello)
+        const views = [yield* peer.view("items"), yield* peer.view("total")]
+        for (let i = 0; i < 2; i++) yield* peer.event
+        for (let n = 1; n <= 10; n++) {
+          peer.frames.length = 0
+          const id = yield* peer.ask("Add", item(n))
+          const told = [yield* peer.next, yield* peer.next, yield* peer.next]
+          assert.deepStrictEqual(told.map(({ requestId }) => requestId), [...views, id])
+          assert.strictEqual(peer.frames.length, 1)
+        }
+      })))
+
   it.effect("that are interrupted are told so, once", () =>
     room({ gate: Deferred.makeUnsafe<void>() }, (room) =>
       Effect.gen(function*() {

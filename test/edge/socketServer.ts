@@ -260,6 +260,8 @@ export class Client {
   /** What the server answered the handshake with. */
   headers: IncomingMessage["headers"] = {}
   pings = 0
+  /** What came, frame by frame. */
+  readonly frames: Array<string> = []
   private readonly queue: Array<any> = []
   private waiter: (() => void) | undefined
 
@@ -271,7 +273,9 @@ export class Client {
       this.headers = headers
     })
     socket.on("message", (data) => {
-      this.queue.push(JSON.parse(String(data)))
+      const frame = String(data)
+      this.frames.push(frame)
+      for (const line of frame.trimEnd().split("\n")) this.queue.push(JSON.parse(line))
       this.waiter?.()
     })
     this.closed = new Promise((resume) =>

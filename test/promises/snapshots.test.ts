@@ -267,6 +267,45 @@ describe("Snapshots: when a session is saved", () => {
       yield* one.close
     }))
 
+  it.effect("everyChange: who watches is told of each change when it is written, and before the answer", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const one = yield* process(store, kind(everyChange))
+      const ref = yield* one.counters.start("a")
+      const seen: Array<unknown> = []
+      yield* ref.watch({
+        changed: (state, version) => seen.push([state, version]),
+        ended: ({ _tag }) => seen.push(_tag)
+      })
+      const add = (n: number) =>
+        Effect.forkChild(
+          Effect.tap(Effect.exit(ref.call("Add", n, { timeout: "1 hour" })), () =>
+            Effect.sync(() => seen.push("answer"))),
+          { startImmediately: true }
+        )
+      store.before = Effect.sleep("1 second")
+      yield* add(1)
+      yield* settle
+      yield* add(1)
+      yield* add(1)
+      yield* settle
+      assert.deepStrictEqual(seen, [])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen, [[1, 1], "answer"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen.splice(0), [[1, 1], "answer", [2, 2], "answer", [3, 3], "answer"])
+      store.before = down
+      yield* add(1)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(seen, [])
+      // What is over for good is not written any more.
+      store.before = Effect.void
+      yield* Effect.forkChild(Effect.ignore(ref.end()))
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(seen.filter((one) => one !== "answer"), [[4, 4], "Stopped"])
+      yield* one.close
+    }).pipe(Effect.scoped))
+
   it.effect("a thousand changes while a write is under way make one more write", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
@@ -364,7 +403,7 @@ describe("Snapshots: a restart", () => {
       const again = two.counters.ref("a")
       const after = yield* again.info
       assert.isAbove(after.epoch, before.epoch)
-      assert.deepStrictEqual(after, { ...before, epoch: after.epoch, version: 0, crashes: 0 })
+      assert.deepStrictEqual(after, { ...before, epoch: after.epoch, version: 0, crashes: 0, accepted: 0 })
       assert.deepStrictEqual(hooks, { inits: 1, restores: 1 })
       assert.strictEqual(yield* again.callOnce("Add", 5, { ...once, again: true }), 5)
       const crash = yield* Effect.flip(again.callOnce("Throw", undefined, { client: "c", sequence: 2, again: true }))
@@ -665,7 +704,7 @@ describe("Snapshots: passivation", () => {
       assert.strictEqual(yield* one.counters.count, 0)
       assert.lengthOf(yield* one.of("Passivate"), 1)
       const { epoch, ...after } = yield* ref.info
-      assert.deepStrictEqual({ ...after, epoch: 0 }, { ...before, epoch: 0, version: 0 })
+      assert.deepStrictEqual({ ...after, epoch: 0 }, { ...before, epoch: 0, version: 0, accepted: 0 })
       assert.isAbove(epoch, before.epoch)
       assert.strictEqual(yield* ref.callOnce("Add", 1, { client: "c", sequence: 1, again: true }), 1)
       assert.strictEqual(yield* ref.call("Add", 1), 2)

@@ -7,8 +7,13 @@
  *
  * `GET /live?view=items` is an event stream: `event: snapshot` with `{ epoch, version, state }`, then `event: patch` with
  * `{ epoch, version, from, patch }` (RFC 6902) for each change, conflated to what the client can take, and at last
- * `event: end` with `{ reason }`, or `event: failed` with the `view` that could not be made. An event's id is `epoch:version`; a browser sends it as `Last-Event-ID` when it comes
- * back, and goes on from there. Several views (`?view=items&view=total`) come over one stream, with a `view` in the data.
+ * `event: end` with `{ reason }`, or `event: failed` with the `view` that could not be made. An event's id is
+ * `epoch:version`; a browser sends it as `Last-Event-ID` when it comes back, and goes on from there. Several views
+ * (`?view=items&view=total`) come over one stream, with a `view` in the data.
+ *
+ * A browser comes back to a session that has ended, too, which would start another one. So the id of the event `end` is
+ * `end`, and who comes back with it is answered with 204, after which an `EventSource` stays closed; make a new one to begin
+ * anew. A session that only moved, or whose server restarts, has no such id.
  *
  * `POST /live/Add` with the payload as JSON does an action. The headers `live-client` and `live-sequence` (see
  * `Live.headers`) make it safe to send again.
@@ -73,6 +78,7 @@ export const ServerSentEvent = Schema.Union([
   of("snapshot", { ...Named, ...Live.SnapshotFields }),
   of("patch", { ...Named, ...Live.PatchFields }),
   Schema.Struct({
+    id: Schema.optionalKey(Schema.String),
     event: Schema.Literal("end"),
     data: Schema.fromJsonString(Schema.Struct({ reason: Schema.NullOr(Schema.Literals(EndReason.tags)) }))
   }),
@@ -93,7 +99,7 @@ export type ServerSentEvent = typeof ServerSentEvent.Type
 /**
  * Follows views as server-sent events: from where `lastEventId` left off, if it is one that this gave for the same views
  * in the same order. Ends with the event `end` and the reason when the session does, or with `end` and `null` when there
- * is none; with the event `failed` when a view could not be made.
+ * is none, with the id `end` unless it is to be followed again; with the event `failed` when a view could not be made.
  *
  * @since 0.1.0
  * @category streams
@@ -135,12 +141,21 @@ export const follow = <State, N extends string>(
       Stream.flatMap(Stream.fromIterable)
     )
   })).pipe(
-    Stream.catchTag("SessionGone", ({ reason }) => Stream.succeed<ServerSentEvent>({ event: "end", data: { reason } })),
+    Stream.catchTag("SessionGone", ({ reason }) => Stream.succeed(endOf(reason))),
     Stream.catchTag(
       "ViewFailed",
       ({ message, name }) => Stream.succeed<ServerSentEvent>({ event: "failed", data: { view: name, message } })
     )
   )
+
+/** The id of the event that tells the end. */
+const endId = "end"
+
+const endOf = (reason: SessionGone["reason"]): ServerSentEvent => {
+  const event: ServerSentEvent = { event: "end", data: { reason } }
+  // A browser that has had no id for its last event sends the one before, from which it goes on.
+  return reason === "Moved" || reason === "Shutdown" ? event : { id: endId, ...event }
+}
 
 /** The epoch, and the version of each view; `-` for one of which this epoch's is not told yet. */
 const formatId = (epoch: number, told: ReadonlyArray<Live.Position | undefined>): string =>
@@ -204,6 +219,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
 
   const events = Effect.gen(function*() {
     const request = yield* HttpServerRequest
+    if (request.headers["last-event-id"] === endId) return isOver
     const names = viewNames(request.url, definition)
     const unknown = names.find((name) => !Object.hasOwn(definition.views, name))
     if (unknown !== undefined) return yield* Unknown.of("view", unknown)
@@ -314,6 +330,9 @@ const failed = (error: unknown, json: unknown): HttpServerResponse.HttpServerRes
     ? response
     : HttpServerResponse.setHeader(response, "retry-after", String(Math.max(1, Math.ceil(retryAfter / 1_000))))
 }
+
+/** What an `EventSource` does not come back after. */
+const isOver = HttpServerResponse.empty({ status: 204, headers: { "cache-control": "no-store" } })
 
 const isActionError = Schema.is(ActionError)
 

@@ -581,7 +581,18 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.state = state
     this.version++
     this.runtime.persistence?.changed(this)
-    this.extras?.watchers?.changed(state, this.version, this.epoch)
+    if (this.extras?.watchers !== undefined) this.tell(this.extras.watchers)
+  }
+
+  /** Tells of the state as it is now: at once, or under write-ahead when it is written, before what did it is answered. */
+  tell(watchers: Watchers): void {
+    const { epoch, runtime: { persistence }, state, version } = this
+    if (persistence?.isWriteAhead !== true || !persistence.pends(this)) return watchers.changed(state, version, epoch)
+    watchers.untold++
+    persistence.whenSaved(this, (written) => {
+      watchers.untold--
+      if (written) watchers.changed(state, version, epoch)
+    })
   }
 
   // -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ import type { Identity, Watcher } from "../../contract/SessionRef.ts"
 export class Watchers {
   private readonly set = new Set<Watcher<any>>()
   private ref: SubscriptionRef.SubscriptionRef<unknown> | undefined
+  /** How many changes are told when they are written. */
+  untold = 0
 
   get count(): number {
     return this.set.size

@@ -127,8 +127,8 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
   freeStart(session)
   session.state = state
   session.version = 0
-  if (session.hasStarted) session.extras?.watchers?.changed(state, 0, session.epoch)
-  else {
+  const again = session.hasStarted
+  if (!again) {
     session.hasStarted = true
     // An end may have been asked for while init ran.
     if (session.status === starting) session.status = running
@@ -142,6 +142,7 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
   }
   // What the store has of it, if anything, is of another incarnation.
   if (!restored) session.keepsChanged()
+  if (again && session.extras?.watchers !== undefined) session.tell(session.extras.watchers)
   if (behavior.afterStart !== undefined && session.status < ending) return continued(session, behavior.afterStart)
   session.extras?.timers?.settle()
   return session.proceed()

@@ -188,6 +188,10 @@ const finish = (session: LiveSession): void => {
       })
     }
   }
+  // What is not kept need not be written to be seen.
+  if ((extras?.watchers?.untold ?? 0) > 0 && !isKept(session)) {
+    extras!.watchers!.changed(session.state, session.version, session.epoch)
+  }
   neverRest(session)
   freeStart(session)
   forget(session)

@@ -173,10 +173,37 @@ export class LiveConnection extends SocketConnection {
     this.actions.set(id, fiber)
     this.observe(fiber, (exit) => {
       if (!this.actions.delete(id)) return
-      // What an action did is told before its answer.
-      for (const view of this.views.values()) this.flush(view, true)
-      if (request.isNotification !== true) this.say(Exit.isSuccess(exit) ? exit.value : answerOf(id, defect))
+      this.tell(request.isNotification === true ? "" : Exit.isSuccess(exit) ? exit.value : answerOf(id, defect))
     })
+  }
+
+  /**
+   * What an action did is told before its answer; in one frame to a client that takes apart what is in it: one that shows what
+   * its action will do shows it until then, and no longer.
+   */
+  private tell(answer: string): void {
+    if (answer === "" || this.out?.inParts !== true) {
+      for (const view of this.views.values()) this.flush(view, true)
+      if (answer !== "") this.say(answer)
+      return
+    }
+    const views = Array.from(this.views.values()).filter((view) => view.mounted?.isBehind === true && !view.isWaiting)
+    for (const view of views) view.isWaiting = true
+    this.say(views.length === 0 ? answer : () => views.map((view) => view.news() ?? "").join("") + answer)
+  }
+
+  /** A view has changed. While an action is under way, the change may be what it did, and waits for its answer for a moment. */
+  private changed(view: View): void {
+    if (this.actions.size === 0) return this.flush(view)
+    if (view.isDelayed) return
+    view.isDelayed = true
+    this.live.run(Effect.andThen(
+      Effect.yieldNow,
+      Effect.sync(() => {
+        view.isDelayed = false
+        this.enter(() => this.flush(view))
+      })
+    ))
   }
 
   private greet({ headers, id }: RequestEncoded): Effect.Effect<string> {
@@ -254,6 +281,7 @@ export class LiveConnection extends SocketConnection {
       mounted: undefined,
       unacknowledged: 0,
       isWaiting: false,
+      isDelayed: false,
       news: () => {
         view.isWaiting = false
         const event = view.mounted?.nextJson()
@@ -271,7 +299,7 @@ export class LiveConnection extends SocketConnection {
         Effect.andThen(
           this.allows(name),
           this.live.views.mount(session, name, {
-            changed: () => this.flush(view),
+            changed: () => this.changed(view),
             ended: (reason) => this.viewEnded(view, SessionGone.of(reason._tag)),
             failed: (error) => this.viewEnded(view, error)
           }, { after })
@@ -342,6 +370,8 @@ interface View {
   unacknowledged: number
   /** Is it to be told, as soon as its turn comes? */
   isWaiting: boolean
+  /** Is it looked at in a moment? */
+  isDelayed: boolean
   /** What there is to tell then. */
   readonly news: () => string | undefined
 }
