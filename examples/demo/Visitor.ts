@@ -18,7 +18,8 @@ export class Visitor extends HttpSession.Service<Visitor>()("corner-shop/Visitor
 /** Gives endpoints their `Visitor`. */
 export class VisitorCookie
   extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("corner-shop/VisitorCookie", {
-    security: { visitor: HttpSession.security(Visitor) }
+    security: { visitor: HttpSession.security(Visitor) },
+    error: HttpSession.Unreached
   })
 {
   static readonly layer = HttpSession.layerApi(VisitorCookie, Visitor)
@@ -59,8 +60,7 @@ const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("s
 /** The visitor's visit; a new one, and a cookie for it, if need be. */
 export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
   // Nothing in a visit's init can fail or take long.
-  Effect.catchTag(["StartFailed", "StartTimeout"], Effect.die),
-  orUnavailable
+  Effect.catchTag(["StartFailed", "StartTimeout"], Effect.die)
 )
 
 /** The visit and the user whose it is. */

@@ -8,11 +8,14 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
+import { refusal } from "./internal/refusal.ts"
 
 /**
  * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.
@@ -24,12 +27,15 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
   "TooManyConnections",
   { limit: Schema.Number, retryAfter: Schema.Number, message: Schema.String },
   { httpApiStatus: 429 }
-) implements SessionErrorLike {
+) implements SessionErrorLike, HttpServerRespondable.Respondable {
   get httpStatus(): 429 {
     return 429
   }
   get retrySafe(): boolean {
     return true
+  }
+  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse> {
+    return Effect.succeed(refusal(this))
   }
 }
 
@@ -42,7 +48,7 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
 export interface Connection {
   /** The session through which it was let in. */
   readonly session: { readonly kind: string; readonly id: string }
-  /** Whose it is: the user, or the session of a visitor without a name. */
+  /** Whose it is when it is opened: the user, or the session of a visitor without a name. */
   readonly owner: string
   /** The client's address and user agent. */
   readonly address: string | undefined
@@ -62,6 +68,11 @@ export class Connections extends Context.Service<Connections, {
   readonly check: (owner: string) => Effect.Effect<void, TooManyConnections>
   /** Counts a connection for as long as the Scope lives. Fails when its owner has no connection left. */
   readonly add: (connection: Connection) => Effect.Effect<void, TooManyConnections, Scope.Scope>
+  /**
+   * Counts a connection for another owner from here on: whoever its session belongs to now. It is cut if that one has as
+   * many as are allowed already.
+   */
+  readonly assign: (connection: Connection, owner: string) => void
   /** Cuts the connections of a session, or those that match, and gives their number. */
   readonly cut: (
     session: { readonly kind: string; readonly id: string },
@@ -92,7 +103,8 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
   }
   const bySession = new Groups()
   const byOwner = new Groups()
-  let count = 0
+  /** For whom each that is open is counted. */
+  const owners = new Map<Connection, string>()
   const check = (owner: string) =>
     Effect.suspend(() =>
       byOwner.of(owner).size < perOwner ? Effect.void : Effect.fail(
@@ -111,17 +123,26 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
     add: (connection) =>
       Effect.acquireRelease(
         Effect.map(check(connection.owner), () => {
-          count++
+          owners.set(connection, connection.owner)
           bySession.add(keyOf(connection.session), connection)
           byOwner.add(connection.owner, connection)
         }),
         () =>
           Effect.sync(() => {
-            count--
             bySession.remove(keyOf(connection.session), connection)
-            byOwner.remove(connection.owner, connection)
+            byOwner.remove(owners.get(connection)!, connection)
+            owners.delete(connection)
           })
       ),
+    assign: (connection, owner) => {
+      const before = owners.get(connection)
+      if (before === undefined || before === owner) return
+      const isFull = byOwner.of(owner).size >= perOwner
+      byOwner.remove(before, connection)
+      byOwner.add(owner, connection)
+      owners.set(connection, owner)
+      if (isFull) connection.cut()
+    },
     cut: (session, which = () => true) =>
       Effect.sync(() => {
         const cut = Array.from(bySession.of(keyOf(session))).filter(which)
@@ -129,7 +150,7 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
         return cut.length
       }),
     of: (owner) => Effect.sync(() => Array.from(byOwner.of(owner))),
-    count: Effect.sync(() => count)
+    count: Effect.sync(() => owners.size)
   })
 }
 

@@ -9,8 +9,15 @@
  *
  * A cookie counts only with a signature of this server, while its session lives, and as long as it is the last
  * that the session gave. Whatever else a client brings leads to a new session under a new id, so that nobody can be
- * made to use an id that somebody else knows. The cookie lasts as long as the session would without further activity,
- * and is renewed in time.
+ * made to use an id that somebody else knows. How long the session lives is for the session to say: the browser keeps the
+ * cookie for as long as that can be, and activity on a socket counts as much as requests do.
+ *
+ * Requests of one browser run side by side. One whose cookie another request has replaced meanwhile, or just before it came,
+ * gets `CookieReplaced` from then on: it neither takes over the session nor starts one, and its answer has no cookie. Sent
+ * again, it has the new one. A session whose store cannot be read now is not one that there is not: `SessionUnavailable`
+ * leaves the cookie alone. A route that does not handle these errors answers with their status, and `Retry-After`.
+ *
+ * An answer that gives the cookie is `Cache-Control: no-store`, and each that was asked for the session has `Vary: Cookie`.
  *
  * `middleware` gives it to routes of an `HttpRouter`, `layerApi` to endpoints of an `HttpApi`.
  *
@@ -18,7 +25,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
@@ -30,37 +36,42 @@ import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
-import * as Stream from "effect/Stream"
-import { withoutStack } from "../../contract/internal/withoutStack.ts"
+import type * as Stream from "effect/Stream"
 import type * as Session from "../../contract/Session.ts"
-import type { LoadError, ReachError, SessionErrorLike, StartError } from "../../contract/SessionError.ts"
-import * as SessionId from "../../contract/SessionId.ts"
-import type { SessionInfo, SessionRef } from "../../contract/SessionRef.ts"
-import * as ClientAddress from "./ClientAddress.ts"
+import {
+  type InvalidSessionId,
+  isLoadError,
+  type LoadError,
+  type ReachError,
+  type StartError
+} from "../../contract/SessionError.ts"
+import type { SessionRef } from "../../contract/SessionRef.ts"
 import { Connections, type TooManyConnections } from "./Connections.ts"
 import { CookieKeys } from "./CookieKeys.ts"
 import * as Noted from "./internal/device.ts"
-import { type Credential, SessionCookie } from "./internal/SessionCookie.ts"
+import { fingerprint } from "./internal/fingerprint.ts"
+import { CookieReplaced, NoSession, SessionUnavailable } from "./internal/refused.ts"
+import { RequestSession } from "./internal/RequestSession.ts"
+import { SessionCookie } from "./internal/SessionCookie.ts"
+
+export { CookieReplaced, NoSession, SessionUnavailable }
 
 /**
- * The request has no session: it brought no cookie, or one that does not count (any more).
+ * Why it cannot be said now whose session a request has: for the `error` of a middleware of an `HttpApi`, whose endpoints
+ * may then fail with it.
  *
  * @since 0.1.0
  * @category errors
  */
-export class NoSession extends Schema.TaggedError<NoSession>()(
-  "NoSession",
-  { message: Schema.String },
-  { httpApiStatus: 401 }
-) implements SessionErrorLike {
-  get httpStatus(): 401 {
-    return 401
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-}
+export const Unreached = Schema.Union([CookieReplaced, SessionUnavailable])
+
+/**
+ * Why it cannot be said now whose session a request has.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type Unreached = CookieReplaced | SessionUnavailable
 
 /**
  * What starting a request's session may fail with, besides the kind's own error.
@@ -68,7 +79,7 @@ export class NoSession extends Schema.TaggedError<NoSession>()(
  * @since 0.1.0
  * @category errors
  */
-export type StartRefused = Exclude<StartError, { readonly _tag: "InvalidSessionId" }>
+export type StartRefused = Exclude<StartError, InvalidSessionId | LoadError> | Unreached
 
 /**
  * The session of a request.
@@ -78,10 +89,10 @@ export type StartRefused = Exclude<StartError, { readonly _tag: "InvalidSessionI
  */
 export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in out Args, in out E> {
   /** The session whose cookie the request carries, if it lives. Counts as activity. */
-  readonly find: Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
+  readonly find: Effect.Effect<Option.Option<SessionRef<State, Protocol>>, Unreached>
 
   /** `find`, or fails with `NoSession`. */
-  readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError>
+  readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached>
 
   /** `find`, or starts one and gives a cookie for it. Fails as the start of a session does, see `SessionKind.start`. */
   start(...options: Session.StartArg<Args>): Effect.Effect<SessionRef<State, Protocol>, E | StartRefused>
@@ -89,16 +100,17 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   /**
    * Replaces the cookie: for login, logout and whenever somebody's rights change. The session goes on, with all who
    * watch it; the old cookie is worth nothing from here on. Connections that it opened are cut, but for those of the
-   * very client that asks (the same address and user agent), unless `cut` is `"all"` or the session was another user's.
-   * `user` names whose session it is from now on.
+   * very client that asks (the same address and user agent), unless `cut` is `"all"` or the session becomes another user's,
+   * be it that it was nobody's. `user` names whose session it is from now on. Of several requests with the same cookie one
+   * can do this, the others get `CookieReplaced`.
    */
   rotate(options?: {
     readonly user?: string | undefined
     readonly cut?: "others" | "all" | undefined
-  }): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError>
+  }): Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached>
 
   /** Ends the session, which cuts its connections, and takes the cookie back. `false` when there was none. */
-  readonly end: Effect.Effect<boolean, LoadError>
+  readonly end: Effect.Effect<boolean, Unreached>
 
   /**
    * A stream for an answer that stays open: as long as it runs the client counts as connected, and it is cut when the
@@ -106,7 +118,7 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
    */
   hold<A, E2, R>(
     stream: Stream.Stream<A, E2, R>
-  ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | LoadError | TooManyConnections>
+  ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | Unreached | TooManyConnections>
 
   /**
    * `hold` for connections that are not streams, such as sockets: the client counts as connected for as long as the
@@ -114,12 +126,12 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
    */
   connect(
     cut: () => void
-  ): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError | TooManyConnections, Scope.Scope>
+  ): Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached | TooManyConnections, Scope.Scope>
 
   /**
    * What a token can say to be bound to this session and cookie: see `bound`.
    */
-  readonly binding: Effect.Effect<string, NoSession | LoadError>
+  readonly binding: Effect.Effect<string, NoSession | Unreached>
 }
 
 /**
@@ -137,7 +149,8 @@ export interface Options<D> {
   readonly sameSite?: "lax" | "strict" | undefined
   /**
    * Should the cookie travel over TLS only? `"auto"` (default): unless the host that the client asked for is this
-   * machine (`localhost` and the like).
+   * machine (`localhost` and the like), and the request did not come over https either, as far as a proxy knows that
+   * `HttpMiddleware.xForwardedHeaders` trusts.
    */
   readonly secure?: boolean | "auto" | undefined
 }
@@ -224,7 +237,8 @@ export const middleware = <Self, Id extends string, D extends AnyKind>(
  *
  * ```ts
  * class VisitorCookie extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("shop/VisitorCookie", {
- *   security: { visitor: HttpSession.security(Visitor) }
+ *   security: { visitor: HttpSession.security(Visitor) },
+ *   error: HttpSession.Unreached
  * }) {
  *   static readonly layer = HttpSession.layerApi(VisitorCookie, Visitor)
  * }
@@ -307,243 +321,15 @@ export const make = <D extends AnyKind>(
 export const bound = <State, Protocol extends Rpc.Any, Args, E>(
   kind: Session.SessionKind<State, Protocol, Args, E>,
   binding: string
-): Effect.Effect<SessionRef<State, Protocol>, NoSession | LoadError> => {
+): Effect.Effect<SessionRef<State, Protocol>, NoSession | SessionUnavailable> => {
   const dot = binding.indexOf(".")
   return Effect.gen(function*() {
-    const found = yield* kind.find(binding.slice(0, dot))
-    if (Option.isNone(found)) return yield* noSession
+    const found = yield* kind.reach(binding.slice(0, dot))
+    if (Option.isNone(found)) return yield* NoSession.of()
     const known = Noted.ticketOf(yield* found.value.info)
-    if (known === undefined || (yield* fingerprint(known.ticket)) !== binding.slice(dot + 1)) return yield* noSession
+    if (known === undefined || (yield* fingerprint(known)) !== binding.slice(dot + 1)) return yield* NoSession.of()
     return found.value
-  }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
-}
-
-/** A ticket is a secret, which a token must not tell. */
-const fingerprint = (ticket: string): Effect.Effect<string> =>
-  Effect.map(
-    Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(ticket))),
-    (hash) => Buffer.from(hash).toString("base64url")
+  }).pipe(
+    Effect.mapError((error: NoSession | ReachError) => isLoadError(error) ? SessionUnavailable.of() : NoSession.of())
   )
-
-const noSession = Effect.suspend(() =>
-  Effect.fail(withoutStack(() => new NoSession({ message: "there is no session for this request" })))
-)
-
-/**
- * How long requests that were under way with the old cookie when it was replaced do not get a new one, which would
- * take the place of the new cookie in the browser. Milliseconds.
- */
-const rotationGrace = 10_000
-
-/** How soon after the end of a session its connections are cut, if they do not end by themselves. */
-const lastWords = "1 second"
-
-interface Services {
-  readonly clock: Clock.Clock
-  readonly connections: Connections["Service"]
-  readonly kind: Session.SessionKind<any, any, any, any>
-  readonly cookie: SessionCookie
-}
-
-type Ref = SessionRef<any, any>
-
-/** Whose connections are counted together. */
-const ownerOf = (ref: Ref): Effect.Effect<string, ReachError> => Effect.map(ref.info, ({ user }) => user ?? ref.id)
-
-const noneIfGone = (error: ReachError) => error._tag === "SessionNotFound" ? Effect.succeedNone : Effect.fail(error)
-
-/** It is good to know, and no reason to write at once. */
-const noteDevice = (ref: Ref, device: Noted.Device) =>
-  Effect.catchTag(ref.setMetadata(Noted.noteDevice(device), { durable: false }), "InvalidMetadata", Effect.die)
-
-class RequestSession implements HttpSession<any, any, any, any> {
-  private readonly services: Services
-  private readonly request: HttpServerRequest
-  private readonly address: string | undefined
-  private readonly agent: string | undefined
-  /** Found, or started, earlier in this request, and the ticket of its cookie. */
-  private current: Ref | undefined = undefined
-  private ticket: string | undefined = undefined
-  private starting: Semaphore.Semaphore | undefined = undefined
-  /** The request was sent with the cookie that was replaced a moment ago. */
-  private superseded = false
-
-  constructor(services: Services, request: HttpServerRequest) {
-    this.services = services
-    this.request = request
-    this.address = ClientAddress.of(request)
-    this.agent = request.headers["user-agent"]?.slice(0, 200)
-  }
-
-  private get now(): number {
-    return this.services.clock.currentTimeMillisUnsafe()
-  }
-
-  get find(): Effect.Effect<Option.Option<Ref>, LoadError> {
-    return Effect.suspend(() => {
-      if (this.current !== undefined) return Effect.succeedSome(this.current)
-      const credential = this.services.cookie.read(this.request, this.now)
-      if (credential === undefined) return Effect.succeedNone
-      const { kind } = this.services
-      const here = kind.findUnsafe(credential.id)
-      if (here !== undefined) return this.look(here, credential)
-      return Effect.flatMap(
-        kind.find(credential.id),
-        (found) => found._tag === "None" ? Effect.succeedNone : this.look(found.value, credential)
-      )
-    })
-  }
-
-  /** A session that ends between two steps is one that there is not. */
-  private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>, LoadError> {
-    return Effect.matchEffect(ref.info, {
-      onFailure: noneIfGone,
-      onSuccess: (info) => this.recognise(ref, info, credential)
-    })
-  }
-
-  /** The id alone does not make it the visitor's session: it must know him by this ticket. */
-  private recognise(
-    ref: Ref,
-    info: SessionInfo,
-    credential: Credential
-  ): Effect.Effect<Option.Option<Ref>, LoadError> {
-    const known = Noted.ticketOf(info)
-    if (known?.ticket !== credential.ticket) {
-      // A ticket that we signed for this session and that is not its own was replaced: by the last rotation or before.
-      this.superseded = known !== undefined && this.now < known.rotatedAt + rotationGrace
-      return Effect.succeedNone
-    }
-    this.current = ref
-    this.ticket = credential.ticket
-    const { address, agent } = this
-    const device = Noted.deviceOf(info)
-    let noted: Effect.Effect<unknown, ReachError> = ref.touch
-    if (device?.address !== address || device?.agent !== agent) {
-      noted = Effect.andThen(noted, noteDevice(ref, { address, agent }))
-    }
-    const lifetime = (info.expiresAt ?? Infinity) - info.lastActiveAt
-    if (credential.expires - this.now < lifetime / 2) noted = Effect.andThen(noted, this.giveCookie(ref, credential))
-    return Effect.matchEffect(noted, { onFailure: noneIfGone, onSuccess: () => Effect.succeedSome(ref) })
-  }
-
-  get get(): Effect.Effect<Ref, NoSession | LoadError> {
-    return Effect.flatMap(this.find, Option.match({ onNone: () => noSession, onSome: Effect.succeed }))
-  }
-
-  start(options?: Session.StartOptions): Effect.Effect<Ref, any> {
-    return Effect.flatMap(this.find, Option.match({ onNone: () => this.startOnce(options), onSome: Effect.succeed }))
-  }
-
-  /** Two at a time are one after the other, so that they are one session. */
-  private startOnce(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
-    this.starting ??= Semaphore.makeUnsafe(1)
-    return this.starting.withPermits(1)(
-      Effect.suspend(() => this.current === undefined ? this.startNew(options) : Effect.succeed(this.current))
-    )
-  }
-
-  private startNew(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
-    return Effect.gen({ self: this }, function*() {
-      const { address, agent } = this
-      const id = yield* SessionId.make
-      const ticket = yield* SessionId.make
-      const ref: Ref = yield* this.services.kind.start(id, {
-        ...options,
-        address: options?.address ?? address,
-        metadata: {
-          ...options?.metadata,
-          ...Noted.noteTicket({ ticket, rotatedAt: -Infinity }),
-          ...Noted.noteDevice({ address, agent })
-        }
-      })
-      this.current = ref
-      this.ticket = ticket
-      if (!this.superseded) yield* Effect.ignore(this.giveCookie(ref, { id, ticket }))
-      return ref
-    })
-  }
-
-  /** The cookie lasts as long as the session. */
-  private giveCookie(
-    ref: Ref,
-    { id, ticket }: Pick<Credential, "id" | "ticket">
-  ): Effect.Effect<void, ReachError> {
-    return Effect.flatMap(
-      ref.info,
-      ({ expiresAt = Infinity }) =>
-        this.services.cookie.give(this.request, { id, ticket, expires: expiresAt }, this.now)
-    )
-  }
-
-  rotate(
-    options?: { readonly user?: string | undefined; readonly cut?: "others" | "all" | undefined }
-  ): Effect.Effect<Ref, NoSession | LoadError> {
-    return Effect.gen({ self: this }, function*() {
-      const ref = yield* this.get
-      const ticket = yield* SessionId.make
-      const { address, agent } = this
-      yield* Effect.catchTag(
-        ref.setMetadata(Noted.noteTicket({ ticket, rotatedAt: this.now })),
-        "InvalidMetadata",
-        Effect.die
-      )
-      this.ticket = ticket
-      const { user: before } = yield* ref.info
-      const user = options !== undefined && "user" in options ? options.user : before
-      if (user !== before) yield* ref.setUser(user)
-      // What somebody else has opened is not for this user, whatever client it is.
-      const all = options?.cut === "all" || (before !== undefined && user !== before)
-      yield* this.services.connections.cut(
-        ref,
-        (connection) => all || connection.address !== address || connection.agent !== agent
-      )
-      yield* this.giveCookie(ref, { id: ref.id, ticket })
-      return ref
-    }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
-  }
-
-  get end(): Effect.Effect<boolean, LoadError> {
-    return Effect.flatMap(this.find, (found) => {
-      this.current = undefined
-      const ended: Effect.Effect<boolean, LoadError> = Option.isSome(found) ? found.value.end() : Effect.succeed(false)
-      // Whoever comes with a cookie that was just replaced has a new one on its way, which must stay.
-      return Effect.tap(ended, () => this.superseded ? Effect.void : this.services.cookie.takeBack(this.request))
-    })
-  }
-
-  connect(cut: () => void): Effect.Effect<Ref, NoSession | LoadError | TooManyConnections, Scope.Scope> {
-    return Effect.gen({ self: this }, function*() {
-      const ref = yield* this.get
-      const { address, agent, ticket } = this
-      yield* this.services.connections.add({ session: ref, owner: yield* ownerOf(ref), address, agent, cut })
-      yield* ref.attach
-      // The cookie may have been replaced in between.
-      return Noted.ticketOf(yield* ref.info)?.ticket === ticket ? ref : yield* noSession
-    }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
-  }
-
-  hold<A, E, R>(
-    stream: Stream.Stream<A, E, R>
-  ): Effect.Effect<Stream.Stream<A, E, R>, NoSession | LoadError | TooManyConnections> {
-    return Effect.gen({ self: this }, function*() {
-      yield* this.services.connections.check(yield* ownerOf(yield* this.get))
-      const held = Effect.gen({ self: this }, function*() {
-        const cut = yield* Deferred.make<void>()
-        const ref = yield* this.connect(() => Deferred.doneUnsafe(cut, Effect.void))
-        const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(lastWords))
-        return Stream.interruptWhen(stream, Effect.race(Deferred.await(cut), ended))
-      })
-      // What happened since, another connection, a rotation, the end, is told by the end of the stream.
-      return Stream.unwrap(Effect.catch(held, () => Effect.succeed(Stream.empty)))
-    }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
-  }
-
-  get binding(): Effect.Effect<string, NoSession | LoadError> {
-    return Effect.gen({ self: this }, function*() {
-      const ref = yield* this.get
-      const known = Noted.ticketOf(yield* ref.info)
-      return known === undefined ? yield* noSession : `${ref.id}.${yield* fingerprint(known.ticket)}`
-    }).pipe(Effect.catchTag("SessionNotFound", () => noSession))
-  }
 }

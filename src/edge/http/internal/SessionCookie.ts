@@ -2,10 +2,9 @@
  * The cookie that names a session: `ticket.id.expires.signature`.
  *
  * The id is the session's address; the ticket, 192 random bits too, is what the session knows its visitor by, and
- * is replaced at login. The cookie says itself when it expires, and the signature covers all of that and the name.
+ * is replaced at login. The signature covers all of that and the name. The time is when the browser drops it; how long
+ * the session lives is for the session to say, which may have been active where no cookie was sent.
  */
-import * as Effect from "effect/Effect"
-import * as HttpEffect from "effect/http/HttpEffect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { isLocalHost } from "../ClientAddress.ts"
@@ -15,7 +14,7 @@ import type { CookieKeys } from "../CookieKeys.ts"
 export interface Credential {
   readonly ticket: string
   readonly id: string
-  /** Milliseconds since 1970; `Infinity`: it lasts as long as the browser runs. */
+  /** When the browser drops it, in milliseconds since 1970; `Infinity`: when it is closed. */
   readonly expires: number
 }
 
@@ -52,14 +51,13 @@ export class SessionCookie {
     this.keys = keys
   }
 
-  /** What the request's cookie says, if it is one of ours and has not expired. */
-  read(request: HttpServerRequest, now: number): Credential | undefined {
+  /** What the request's cookie says, if it is one of ours. */
+  read(request: HttpServerRequest): Credential | undefined {
     const header = request.headers["cookie"]
     if (header === undefined) return undefined
     const name = this.nameFor(request)
     const known = this.recent.get(header)
-    const credential = known?.name === name ? known : this.verify(header, name, request)
-    return credential !== undefined && now < credential.expires ? credential : undefined
+    return known?.name === name ? known : this.verify(header, name, request)
   }
 
   private verify(header: string, name: string, request: HttpServerRequest): Credential | undefined {
@@ -93,30 +91,41 @@ export class SessionCookie {
     return `${this.options.name}=${text}`
   }
 
-  /** Gives the cookie with the answer to the running request. */
-  give(request: HttpServerRequest, { expires, id, ticket }: Credential, now: number): Effect.Effect<void> {
+  /** Gives the cookie with the answer to a request. */
+  give(
+    request: HttpServerRequest,
+    response: HttpServerResponse.HttpServerResponse,
+    { expires, id, ticket }: Credential,
+    now: number
+  ): HttpServerResponse.HttpServerResponse {
     const signed = `${ticket}.${id}.${expires === Infinity ? "" : Math.ceil(expires / 1_000).toString(36)}`
     const value = `${signed}.${this.keys.sign(this.toSign(signed))}`
-    return this.set(request, value, expires === Infinity ? undefined : Math.max(0, Math.ceil((expires - now) / 1_000)))
+    const maxAge = expires === Infinity ? undefined : Math.max(0, Math.ceil((expires - now) / 1_000))
+    return this.set(request, response, value, maxAge)
   }
 
-  /** Takes the cookie back with the answer to the running request. */
-  takeBack(request: HttpServerRequest): Effect.Effect<void> {
-    return this.set(request, "", 0)
+  /** Takes the cookie back with the answer to a request. */
+  takeBack(
+    request: HttpServerRequest,
+    response: HttpServerResponse.HttpServerResponse
+  ): HttpServerResponse.HttpServerResponse {
+    return this.set(request, response, "", 0)
   }
 
-  private set(request: HttpServerRequest, value: string, maxAge: number | undefined): Effect.Effect<void> {
-    const name = this.nameFor(request)
-    const { sameSite } = this.options
-    return beforeResponse((response) =>
-      HttpServerResponse.setCookieUnsafe(response, name, value, {
-        httpOnly: true,
-        path: "/",
-        sameSite,
-        secure: this.isSecure(request),
-        ...(maxAge === undefined ? {} : { maxAge: `${maxAge} seconds` })
-      })
-    )
+  private set(
+    request: HttpServerRequest,
+    response: HttpServerResponse.HttpServerResponse,
+    value: string,
+    maxAge: number | undefined
+  ): HttpServerResponse.HttpServerResponse {
+    const set = HttpServerResponse.setCookieUnsafe(response, this.nameFor(request), value, {
+      httpOnly: true,
+      path: "/",
+      sameSite: this.options.sameSite,
+      secure: this.isSecure(request),
+      ...(maxAge === undefined ? {} : { maxAge: `${maxAge} seconds` })
+    })
+    return HttpServerResponse.setHeader(set, "cache-control", notStored(response.headers["cache-control"]))
   }
 
   /** `__Host-`: browsers take it from this host only, over TLS only. */
@@ -141,10 +150,21 @@ export class SessionCookie {
 
 const pattern = /^(([\w-]{32})\.([\w-]{32})\.([0-9a-z]{0,8}))\.([\w-]{43})$/
 
-const beforeResponse = (
-  change: (response: HttpServerResponse.HttpServerResponse) => HttpServerResponse.HttpServerResponse
-): Effect.Effect<void> =>
-  Effect.withFiber((fiber) => {
-    HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) => Effect.succeed(change(response)))
-    return Effect.void
-  })
+/** What a response with a cookie says of caches: nobody keeps it. What does not contradict that stays. */
+const notStored = (said: string | undefined): string => {
+  const others = (said ?? "").split(",").map((directive) => directive.trim().toLowerCase())
+  return ["no-store", ...others.filter((directive) => compatible.has(directive))].join(", ")
+}
+
+const compatible: ReadonlySet<string> = new Set(["no-transform", "no-cache", "private"])
+
+/** The answer depends on the cookie: a cache that is shared must know. */
+export const varyByCookie = (
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse => {
+  const { vary } = response.headers
+  if (vary === undefined || vary === "") return HttpServerResponse.setHeader(response, "vary", "Cookie")
+  return /(^|,)\s*(cookie|\*)\s*(,|$)/i.test(vary)
+    ? response
+    : HttpServerResponse.setHeader(response, "vary", `${vary}, Cookie`)
+}
