@@ -31,8 +31,8 @@ export const goingAway = 1001
 export const unsupportedData = 1003
 
 /**
- * The client sends too much, or what it may not: its credential is worth nothing any more, the user is unknown, or
- * there were too many messages.
+ * The client sends too much, or what it may not: what its credential was for is gone, the user is unknown, or there were
+ * too many messages.
  *
  * @since 0.1.0
  * @category codes
@@ -70,6 +70,15 @@ export const serviceRestart = 1012
  * @category codes
  */
 export const tryAgainLater = 1013
+
+/**
+ * The credential is worth nothing any more: its time is over, or it was replaced, as a cookie is at login. Come back with
+ * the one that there is by now.
+ *
+ * @since 0.1.0
+ * @category codes
+ */
+export const unauthorized = 3000
 
 /**
  * The code that can be sent for this one. Not all numbers can: those below 1000 and above 4999, those that nobody has

@@ -33,7 +33,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { EndReason } from "./EndReason.ts"
 import type { Operation } from "./JsonPatch.ts"
-import { ActionError, ViewError, type ViewFailed } from "./LiveError.ts"
+import { ActionError, Busy, Forbidden, ViewError, type ViewFailed } from "./LiveError.ts"
 import type * as Session from "./Session.ts"
 import type { SessionRef } from "./SessionRef.ts"
 
@@ -367,9 +367,27 @@ export const hello = Rpc.make("live.hello", {
     /** The largest frame that the server takes, in bytes. */
     maxFrameSize: Schema.optionalKey(Schema.Int),
     /** How many actions with a number the session has accepted: see `headers.accepted`. */
-    accepted: Schema.optionalKey(Schema.Int)
+    accepted: Schema.optionalKey(Schema.Int),
+    /** In how many milliseconds the client's token is over, and the connection with it: see `token`. */
+    tokenExpiresIn: Schema.optionalKey(Schema.Number)
   }),
   error: ViewError
+})
+
+/**
+ * Goes on with another token, for the same user and session: the connection lasts as long as that one from here on. A token
+ * that is not accepted is answered with `Forbidden` and changes nothing.
+ *
+ * @since 0.1.0
+ * @category rpcs
+ */
+export const token = Rpc.make("live.token", {
+  payload: { token: Schema.String },
+  success: Schema.Struct({
+    /** In how many milliseconds it is over. */
+    expiresIn: Schema.Number
+  }),
+  error: Schema.Union([Forbidden, Busy])
 })
 
 /**
@@ -423,7 +441,7 @@ type WithActionErrors<R extends Rpc.Any> = R extends
  * @since 0.1.0
  * @category rpcs
  */
-export type Rpcs<D extends Any> = typeof hello | typeof view | WithActionErrors<Command<D>>
+export type Rpcs<D extends Any> = typeof hello | typeof token | typeof view | WithActionErrors<Command<D>>
 
 /**
  * A command as clients see it: with the errors that any action can have.
@@ -448,4 +466,4 @@ export const commandRpc = (command: Rpc.Any): Rpc.AnyWithProps => {
  * @category rpcs
  */
 export const rpcs = <D extends Any>(definition: D): RpcGroup.RpcGroup<Rpcs<D>> =>
-  RpcGroup.make(hello, view, ...Array.from(definition.commands.values(), commandRpc)) as never
+  RpcGroup.make(hello, token, view, ...Array.from(definition.commands.values(), commandRpc)) as never

@@ -21,12 +21,12 @@ describe("the visitor's cookie", () => {
       const local = yield* shop.visitor().send("GET", "/api/session", { headers: { host: "localhost:3000" } })
       assert.match(
         setCookie(local.headers),
-        /^visitor=[\w-]{32}\.[\w-]{32}\.[0-9a-z]+\.[\w-]{43}; Max-Age=3600; Path=\/; HttpOnly; SameSite=Lax$/
+        /^visitor=[\w-]{32}\.[\w-]{32}\.[0-9a-z]+\.[\w-]{43}; Max-Age=34560000; Path=\/; HttpOnly; SameSite=Lax$/
       )
       const remote = yield* shop.visitor().send("GET", "/api/session", { headers: { host: "shop.example" } })
       assert.match(
         setCookie(remote.headers),
-        /^__Host-visitor=[^;]+; Max-Age=3600; Path=\/; HttpOnly; Secure; SameSite=Lax$/
+        /^__Host-visitor=[^;]+; Max-Age=34560000; Path=\/; HttpOnly; Secure; SameSite=Lax$/
       )
     }))
 

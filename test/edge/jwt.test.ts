@@ -92,6 +92,48 @@ describe("JwtVerifier", () => {
       })
   )
 
+  it.effect("refuses tokens of other kinds that the same issuer signs with the same key", () =>
+    Effect.gen(function*() {
+      const typed = (typ: unknown, claims = {}) =>
+        issue({ ...ada, ...claims }, bytes(secret), { alg: "HS256", typ } as Jose.JWTHeaderParameters)
+      const events = { events: { "http://schemas.openid.net/event/backchannel-logout": {} } }
+      yield* withSecret()(Effect.gen(function*() {
+        for (const typ of ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"]) {
+          assert.strictEqual((yield* verify(yield* typed(typ))).sub, "ada")
+        }
+        for (
+          const typ of [
+            "logout+jwt",
+            "Application/Logout+JWT",
+            "secevent+jwt",
+            "dpop+jwt",
+            "token-introspection+jwt",
+            "",
+            "x"
+          ]
+        ) {
+          assert.strictEqual(yield* refused(yield* typed(typ)), "Type", typ)
+        }
+        for (const typ of [7, null, ["JWT"], {}]) assert.strictEqual(yield* refused(yield* typed(typ)), "Malformed")
+        // Issuers that do not type their logout tokens.
+        assert.strictEqual(yield* refused(yield* issue({ ...ada, ...events })), "Type")
+        assert.strictEqual(yield* refused(yield* typed("JWT", events)), "Type")
+      }))
+      yield* withSecret({ types: ["logout+jwt"] })(Effect.gen(function*() {
+        assert.strictEqual((yield* verify(yield* typed("Logout+JWT", events))).sub, "ada")
+        assert.strictEqual(yield* refused(yield* typed("JWT")), "Type")
+      }))
+    }))
+
+  it.effect("tells from when on a token is not accepted any more", () =>
+    Effect.gen(function*() {
+      const expiresAt = (claims: Claims) => Effect.map(JwtVerifier, (verifier) => verifier.expiresAt(claims))
+      assert.strictEqual(yield* withSecret()(expiresAt({ sub: "ada", exp: 60 })), 65_000)
+      const limited = withSecret({ maxAge: "10 seconds", clockTolerance: 0 })
+      assert.strictEqual(yield* limited(expiresAt({ sub: "ada", exp: 60, iat: 7 })), 17_000)
+      assert.strictEqual(yield* limited(expiresAt({ sub: "ada", exp: 9, iat: 7 })), 9_000)
+    }))
+
   it.effect("refuses a token of another key of the same kind", () =>
     Effect.gen(function*() {
       const other = yield* Effect.promise(() => Jose.generateKeyPair("RS256"))

@@ -194,18 +194,39 @@ describe("Admission.through", () => {
       })
     ))
 
-  it.effect("closes with 1008 when the cookie is rotated, and lets in who has the new one", () =>
+  it.effect("closes with 3000 when the cookie is rotated, and lets in who has the new one", () =>
     room((room) =>
       Effect.gen(function*() {
         const { cookie } = yield* browser(room, "ada")
         const peer = yield* connect(room, "/desk", cookie)
         yield* sees(peer, 0)
         const rotated = yield* room.cookie("/rotate", cookie)
-        assert.deepStrictEqual(yield* peer.end, { code: 1008, reason: "revoked" })
+        assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "replaced" })
+        yield* TestClock.adjust("10 seconds")
         const old = room.dial("/desk", { headers: { cookie } })
         assert.deepStrictEqual(yield* old.end, { code: 1008, reason: "NoSession" })
         const back = yield* connect(room, "/desk", rotated.cookie)
         yield* sees(back, 0)
+      })
+    ))
+
+  it.effect("asks again where a client belongs when user or metadata of the first session change", () =>
+    room((room) =>
+      Effect.gen(function*() {
+        const { cookie, id } = yield* browser(room, "ada")
+        const peer = yield* connect(room, "/desk", cookie)
+        yield* sees(peer, 0)
+        const visit = (yield* Visit).ref(id)
+        yield* visit.setMetadata({ theme: "dark" })
+        yield* peer.sync
+        for (const user of ["bob", "eve"]) {
+          yield* visit.setUser("ada")
+          const peer = yield* connect(room, "/desk", cookie)
+          yield* sees(peer, 0)
+          yield* visit.setUser(user)
+          assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "replaced" })
+        }
+        assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "replaced" })
       })
     ))
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
-import { EndReason, Live, LiveError, type SessionError, Sessions, Supervision } from "effect-sessions"
+import { EndReason, Live, LiveError, type SessionError, type SessionRef, Sessions, Supervision } from "effect-sessions"
 import { Connections } from "effect-sessions/http"
 import { Admission, LiveHttp, LiveViews } from "effect-sessions/live"
 import { TestSessions } from "effect-sessions/testing"
@@ -369,13 +369,49 @@ describe("an event stream", () => {
         assert.deepStrictEqual(yield* events.next, { event: "closed" })
         yield* allGone(id)
         const old = yield* answerOf(yield* room.fetch("/events", { headers }))
-        assert.deepInclude(old, { status: 401 })
+        assert.deepInclude(old, { status: 409, retryAfter: "1" })
         const back = yield* listen(room, "?view=text", {
           path: "/events",
           headers: { cookie: rotated.cookie },
           lastId: events.lastId
         })
         assert.deepInclude(yield* back.next, { event: "patch" })
+      })))
+})
+
+describe("an event stream that may not be seen any more", () => {
+  const may = {
+    allow: (_: string, { session }: { readonly session: SessionRef.SessionRef<any, any> }) =>
+      Effect.match(session.info, { onFailure: () => false, onSuccess: ({ metadata }) => metadata["fired"] !== true })
+  }
+
+  it.effect("ends when user or metadata of the session change", () =>
+    room({ http: may }, (room) =>
+      Effect.gen(function*() {
+        const events = yield* listen(room, "?view=text")
+        yield* events.next
+        const ref = yield* cart()
+        yield* ref.setMetadata({ fired: false })
+        yield* say("still there")
+        assert.deepInclude(yield* events.next, { event: "patch" })
+        yield* ref.setMetadata({ fired: true })
+        assert.deepStrictEqual(yield* events.next, { event: "closed" })
+        assert.deepInclude(
+          yield* answerOf(yield* room.fetch("/sse?view=text", yield* Effect.promise(() => bearer()))),
+          {
+            status: 403
+          }
+        )
+      })))
+
+  it.effect("ends with its token", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const { headers } = yield* Effect.promise(() => bearer({ exp: 60 }))
+        const events = yield* listen(room, "?view=text", { headers })
+        yield* events.next
+        yield* TestSessions.elapse("65 seconds")
+        assert.deepStrictEqual(yield* events.next, { event: "closed" })
       })))
 })
 

@@ -65,13 +65,15 @@ describe("Effect's own RpcClient", () => {
     room({ kind: { remember: { answers: 7 } } }, (room) =>
       Effect.scoped(Effect.gen(function*() {
         const client = yield* connect(room)
-        assert.deepStrictEqual(yield* client["live.hello"](), {
+        const { tokenExpiresIn, ...hello } = yield* client["live.hello"]()
+        assert.deepStrictEqual(hello, {
           epoch: (yield* info()).epoch,
           window: 7,
           accepted: 0,
           maxFrameSize: 65_536,
           expiresIn: 3_600_000
         })
+        assert.isAbove(tokenExpiresIn!, 0)
         const seen: Array<Live.Event> = []
         const following = yield* Effect.forkChild(
           Stream.runForEach(client["live.view"]({ view: "items" }), (event) => Effect.sync(() => seen.push(event)))
@@ -527,6 +529,106 @@ describe("`allow`", () => {
         assert.deepInclude(yield* admin.event, { state: [item(1)] })
         assert.strictEqual((yield* info()).state.items.length, 1)
       })))
+
+  it.effect("is asked again when user or metadata of the session change: what is not for it any more ends", () =>
+    room({
+      socket: {
+        allow: (name, { session }) =>
+          name === "text" || Effect.match(session.info, {
+            onFailure: () => false,
+            onSuccess: ({ metadata, user }) => {
+              if (metadata["broken"] === true) throw new Error("a bug")
+              return user === "ada" && metadata["fired"] !== true
+            }
+          })
+      }
+    }, (room) =>
+      Effect.gen(function*() {
+        yield* (yield* Cart).start("ada", { user: "ada" })
+        const ref = yield* cart()
+        const see = Effect.gen(function*() {
+          const peer = yield* room.connect()
+          for (const name of ["text", "items", "total"]) {
+            yield* peer.view(name)
+            assert.deepInclude(yield* peer.event, { _tag: "snapshot" })
+          }
+          return peer
+        })
+        const ends = (peer: Peer) =>
+          Effect.gen(function*() {
+            for (const name of ["items", "total"]) {
+              assert.deepInclude(yield* peer.answer, { _tag: "Forbidden", name })
+            }
+            yield* ref.call("Add", item((yield* ref.state).items.length + 1))
+            yield* say(`${(yield* ref.state).items.length}`)
+            assert.deepInclude(yield* peer.event, { _tag: "patch" })
+            assert.deepInclude(yield* peer.act("Add", item(0)), { _tag: "Forbidden" })
+          })
+        yield* ref.setMetadata({ seen: true })
+        const first = yield* see
+        yield* ref.setMetadata({ seen: false })
+        yield* first.sync
+        yield* ref.setMetadata({ fired: true })
+        yield* ends(first)
+        yield* ref.setMetadata({ fired: false })
+        const second = yield* see
+        yield* ref.setUser("eve")
+        yield* ends(second)
+        yield* ref.setUser("ada")
+        const third = yield* see
+        yield* ref.setMetadata({ broken: true })
+        for (const name of ["items", "total"]) assert.deepInclude(yield* third.answer, { _tag: "Forbidden", name })
+      })))
+})
+
+describe("the time of a token", () => {
+  it.effect("over, closes the connection with 3000, unless another one came in time", () =>
+    room(
+      { socket: { allow: (name, { claims }) => name !== "items" || claims?.["admin"] === true } },
+      (room) =>
+        Effect.gen(function*() {
+          const peer = yield* room.connect({ exp: 60, admin: true })
+          const other = yield* room.connect({ exp: 60 })
+          for (const name of ["text", "items"]) {
+            yield* peer.view(name)
+            yield* peer.event
+          }
+          yield* peer.ask("live.hello")
+          assert.deepInclude((yield* peer.answer).success, { tokenExpiresIn: 60_000 })
+          yield* TestSessions.elapse("30 seconds")
+          const renew = (claims: { readonly exp: number; readonly sub?: string }) =>
+            Effect.gen(function*() {
+              const { headers } = yield* Effect.promise(() => bearer(claims))
+              yield* peer.ask("live.token", { token: headers.authorization.slice(7) })
+              return yield* peer.next
+            })
+          for (const bad of [{ exp: 20 }, { exp: 120, sub: "eve" }]) {
+            assert.deepInclude(JSON.stringify(yield* renew(bad)), "Forbidden")
+          }
+          // It has fewer rights: what they were for is over.
+          const [one, two] = [yield* renew({ exp: 120 }), yield* peer.next]
+          const both = JSON.stringify([one, two])
+          assert.include(both, "\"expiresIn\":90000")
+          assert.include(both, "\"Forbidden\"")
+          yield* TestSessions.elapse("30 seconds")
+          assert.deepStrictEqual(yield* other.end, { code: 3000, reason: "expired" })
+          yield* peer.sync
+          yield* TestSessions.elapse("60 seconds")
+          assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "expired" })
+        })
+    ))
+
+  it.effect("is none of a cookie's", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const { cookie } = yield* room.cookie("/start")
+        const peer = room.dial("/page", { headers: { cookie } })
+        yield* Effect.promise(() => peer.opened)
+        yield* peer.ask("live.hello")
+        assert.notProperty((yield* peer.answer).success, "tokenExpiresIn")
+        yield* peer.ask("live.token", { token: "x" })
+        assert.deepInclude(yield* peer.answer, { _tag: "Forbidden" })
+      })))
 })
 
 describe("the end", () => {
@@ -591,7 +693,11 @@ describe("the end", () => {
         yield* peer.view("text")
         assert.deepInclude(yield* peer.event, { _tag: "snapshot" })
         const rotated = yield* room.cookie("/rotate", cookie)
-        assert.deepStrictEqual(yield* peer.end, { code: 1008, reason: "revoked" })
+        assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "replaced" })
+        // The new cookie may be on its way: who comes too early comes again.
+        const early = yield* Effect.promise(() => room.dial("/page", { headers: { cookie } }).refused)
+        assert.deepInclude(early, { status: 409 })
+        yield* TestClock.adjust("10 seconds")
         const old = room.dial("/page", { headers: { cookie } })
         assert.deepStrictEqual(yield* old.end, { code: 1008, reason: "NoSession" })
         const back = room.dial("/page", { headers: { cookie: rotated.cookie } })

@@ -615,10 +615,10 @@ describe("a session per user", () => {
   })
 })
 
-describe("a token that is bound to a session", () => {
-  const visit = (room: { post: any }) =>
-    room.post("/visit") as Effect.Effect<{ readonly text: string; readonly cookie: string }>
+const visit = (room: { post: any }) =>
+  room.post("/visit") as Effect.Effect<{ readonly text: string; readonly cookie: string }>
 
+describe("a token that is bound to a session", () => {
   it.effect("ends with it", () =>
     room({}, (room) =>
       Effect.gen(function*() {
@@ -643,7 +643,7 @@ describe("a token that is bound to a session", () => {
         yield* client.next
         const { text: renewed } = yield* room.post("/rotate", { cookie, "user-agent": "another" })
         assert.deepStrictEqual(yield* client.next, { type: "end", reason: "Revoked" })
-        assert.strictEqual((yield* client.end).code, CloseCode.policyViolation)
+        assert.deepStrictEqual(yield* client.end, { code: CloseCode.unauthorized, reason: "replaced" })
         isRefused(yield* room.refused(bearer(yield* Effect.promise(() => token({ sid })))), 401, "NoSession")
         const back = yield* room.connect({ sid: renewed })
         assert.deepStrictEqual(yield* back.next, state())
@@ -692,8 +692,80 @@ describe("a token that is bound to a session", () => {
         const status = yield* Effect.promise(() =>
           client.refused.then(({ status }) => status, () => client.closed.then(({ code }) => code))
         )
-        assert.include([401, 1008], status)
+        assert.include([401, CloseCode.unauthorized], status)
         yield* allGone
+      })))
+})
+
+describe("the time of a token", () => {
+  const tokenTo = (exp: number, claims: Jose.JWTPayload = {}) => Effect.promise(() => token({ ...claims, exp }))
+
+  it.effect("over, ends its connections, with 3000", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const client = yield* room.connect({ exp: 60 })
+        const longer = yield* room.connect({ exp: 120 })
+        yield* client.next
+        yield* longer.next
+        yield* TestSessions.elapse("59 seconds")
+        yield* client.sync
+        yield* TestSessions.elapse("1 second")
+        assert.deepStrictEqual(yield* client.next, { type: "end", reason: "TokenExpired" })
+        assert.deepStrictEqual(yield* client.end, { code: CloseCode.unauthorized, reason: "expired" })
+        yield* longer.sync
+        // The session is the user's, and does not end with a token.
+        assert.deepStrictEqual(yield* counts, { sessions: 1, connections: 1 })
+      })))
+
+  it.effect("is that of the latest token of an open connection", () =>
+    room(
+      { socket: { receive: (_, { claims, send }) => send({ type: "claims", note: claims["note"] }) } },
+      (room) =>
+        Effect.gen(function*() {
+          const client = yield* room.connect({ exp: 60 })
+          yield* client.next
+          yield* TestSessions.elapse("30 seconds")
+          const next = yield* tokenTo(120, { note: "second" })
+          yield* client.send(JSON.stringify({ type: "token", token: next }))
+          assert.deepStrictEqual(yield* client.next, { type: "token", expiresIn: 90_000 })
+          yield* client.send(JSON.stringify({ type: "who" }))
+          assert.deepStrictEqual(yield* client.next, { type: "claims", note: "second" })
+          yield* TestSessions.elapse("89 seconds")
+          yield* client.sync
+          yield* TestSessions.elapse("1 second")
+          assert.deepStrictEqual(yield* client.next, { type: "end", reason: "TokenExpired" })
+          assert.strictEqual((yield* client.end).code, CloseCode.unauthorized)
+          yield* allGone
+        })
+    ))
+
+  it.effect("does not go on with one that is over, another's, or none at all", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const { text: sid } = yield* visit(room)
+        const { text: other } = yield* visit(room)
+        yield* TestClock.adjust("10 seconds")
+        const client = yield* room.connect({ sid, exp: 60 })
+        yield* client.next
+        const bad = [
+          yield* tokenTo(9, { sid }),
+          yield* tokenTo(120, { sid, sub: "eve" }),
+          yield* tokenTo(120),
+          yield* tokenTo(120, { sid: other }),
+          `${yield* tokenTo(120, { sid })}x`,
+          "",
+          undefined,
+          7,
+          ["x"]
+        ]
+        for (const token of bad) {
+          yield* client.send(JSON.stringify({ type: "token", token }))
+          const { error, type } = yield* client.next
+          assert.strictEqual(type, "error")
+          assert.include(["InvalidToken", "NoSession"], error._tag)
+        }
+        yield* TestSessions.elapse("50 seconds")
+        assert.deepStrictEqual(yield* client.next, { type: "end", reason: "TokenExpired" })
       })))
 })
 

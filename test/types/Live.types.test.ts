@@ -82,7 +82,7 @@ describe("definitions", () => {
   it("are groups of RPCs", () => {
     const rpcs = Live.rpcs(CartLive)
     type Rpcs = typeof rpcs extends RpcGroup.RpcGroup<infer R> ? R : never
-    expectTypeOf<Rpcs["_tag"]>().toEqualTypeOf<"live.hello" | "live.view" | "Add" | "Clear" | "Due">()
+    expectTypeOf<Rpcs["_tag"]>().toEqualTypeOf<"live.hello" | "live.token" | "live.view" | "Add" | "Clear" | "Due">()
     type Add = Extract<Rpcs, { readonly _tag: "Add" }>
     expectTypeOf<Rpc.Payload<Add>>().toEqualTypeOf<Item>()
     expectTypeOf<Rpc.Error<Add>>().toEqualTypeOf<OutOfStock | LiveError.ActionError>()

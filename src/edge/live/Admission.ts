@@ -24,7 +24,8 @@ import type { Claims, JwtVerifier } from "../socket/JwtVerifier.ts"
  */
 export interface Admission<out Kind extends string, out R> {
   readonly kind: Kind
-  readonly make: Effect.Effect<Doorkeeper, never, R>
+  /** In the Scope of the route. */
+  readonly make: Effect.Effect<Doorkeeper, never, R | Scope.Scope>
 }
 
 /**
@@ -35,7 +36,10 @@ export interface Admission<out Kind extends string, out R> {
  */
 export interface Admitted {
   readonly session: SessionRef<any, any>
+  /** What the latest token said. */
   readonly claims?: Claims | undefined
+  /** How a connection goes on with another token. */
+  readonly renewal?: TokenAdmission.Renewal | undefined
 }
 
 /**
@@ -70,7 +74,8 @@ export const cookie = <Self, Id extends string, K extends HttpSession.AnyKind>(
   kind: service.options.kind.kind,
   make: Effect.map(HttpSession.make(service.options), (open): Doorkeeper => ({
     find: (request) => Effect.map(open(request).get, (session) => ({ session })),
-    connect: (request, { revoked }) => Effect.map(open(request).connect(revoked), (session) => ({ session }))
+    connect: (request, { revoked }) =>
+      Effect.map(open(request).connect(() => revoked("replaced")), (session) => ({ session }))
   }))
 })
 
@@ -93,7 +98,8 @@ export const token = <K extends HttpSession.AnyKind, B extends HttpSession.AnyKi
 /**
  * Goes on from the session that a client comes with to another one: its user's inbox, the topic of its room. `to` finds or
  * starts that one, or fails with an error that carries its HTTP status. The connection is cut when the first is worth
- * nothing any more, or has ended.
+ * nothing any more, or has ended; and when `to`, which is asked again when user or metadata of the first one change, leads
+ * elsewhere by then.
  *
  * ```ts
  * const user = Admission.through(Admission.cookie(Visitor), Inboxes.kind, ({ session }) =>
@@ -112,17 +118,36 @@ export const through = <RFrom, K extends Session.Any, R>(
   make: Effect.gen(function*() {
     const { connect, find } = yield* admission.make
     const context = yield* Effect.context<R>()
+    const run = Effect.runForkWith(yield* Effect.context<never>())
     const goOn = (from: Admitted, request: HttpServerRequest): Effect.Effect<Admitted, Refused> =>
-      Effect.map(Effect.provideContext(to(from, request), context), (session) => ({ ...from, session }))
+      Effect.map(Effect.provideContext(to(from, request), context), (session) => ({
+        session,
+        renewal: from.renewal,
+        get claims() {
+          return from.claims
+        }
+      }))
     return {
       find: (request) => Effect.flatMap(find(request), (from) => goOn(from, request)),
       connect: Effect.fnUntraced(function*(request, fate) {
         const from = yield* connect(request, fate)
-        yield* from.session.watch({
-          // It goes with the server too, which is no fault of the client.
-          ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked()
+        const scope = yield* Effect.scope
+        let admitted: Admitted | undefined
+        /** Who the client is has changed: does that lead to the same session? */
+        const again = Effect.matchCause(goOn(from, request), {
+          onFailure: () => fate.revoked("replaced"),
+          onSuccess: ({ session: { id } }) => {
+            if (id !== admitted?.session.id) fate.revoked("replaced")
+          }
         })
-        const admitted = yield* goOn(from, request)
+        yield* from.session.watch({
+          identified: () => {
+            if (admitted !== undefined) run(Effect.forkIn(again, scope))
+          },
+          // It goes with the server too, which is no fault of the client.
+          ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked("revoked")
+        })
+        admitted = yield* goOn(from, request)
         yield* admitted.session.attach
         return admitted
       })
@@ -132,8 +157,8 @@ export const through = <RFrom, K extends Session.Any, R>(
 
 /**
  * Does something for each client that has come, for as long as it is connected: what is acquired there is released when it
- * goes. It runs before the client is told anything. Whose session it is may change while the client is connected: a login
- * by the same client does not cut the connection.
+ * goes. It runs before the client is told anything. What is known of the session may change while the client is connected,
+ * also whose it is, by `setUser`; a login with `HttpSession.rotate` cuts the connection, and the client comes back.
  *
  * ```ts
  * const seen = Admission.whileConnected(Admission.cookie(Visitor), ({ session }) =>
@@ -177,7 +202,9 @@ export interface Client<D extends Live.Any> {
 }
 
 /**
- * May this client see the view, or do the action, of this name?
+ * May this client see the view, or do the action, of this name? Asked for each action, and for a view when it is mounted and
+ * again whenever user or metadata of the session change, or the client goes on with another token: a view that it may not
+ * see any more ends with `Forbidden`. An answer that fails is a no.
  *
  * @since 0.1.0
  * @category models
@@ -198,9 +225,9 @@ export const allowing = <R>(
 ): Effect.Effect<(client: Admitted) => (name: string) => Effect.Effect<boolean>, never, R> =>
   Effect.map(
     Effect.context<R>(),
-    (context) => ({ claims, session }) => (name) =>
+    (context) => (client) => (name) =>
       Effect.suspend(() => {
-        const allowed = allow?.(name, { session, claims }) ?? true
+        const allowed = allow?.(name, { session: client.session, claims: client.claims }) ?? true
         return Effect.isEffect(allowed) ? Effect.provideContext(allowed, context) : Effect.succeed(allowed)
       })
   )

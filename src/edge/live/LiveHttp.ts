@@ -208,6 +208,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
   const admission = yield* options.session.make
   const allows = yield* allowing(options.allow)
   const commands = new Commands(definition)
+  const run = Effect.runForkWith(yield* Effect.context<never>())
   const comments = Stream.tick(heartbeat).pipe(Stream.drop(1), Stream.map(() => ": still here\n\n"))
 
   const check = (allow: ReturnType<typeof allows>, names: ReadonlyArray<string>) =>
@@ -228,7 +229,14 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     const held = Effect.gen(function*() {
       const cut = yield* Deferred.make<void>()
       const end = () => Deferred.doneUnsafe(cut, Exit.void)
-      const { session } = yield* admission.connect(request, { revoked: end, ended: end })
+      const client = yield* admission.connect(request, { revoked: end, ended: end })
+      const { session } = client
+      if (options.allow !== undefined) {
+        const scope = yield* Effect.scope
+        // Who the client is has changed: it is told what it still may see by the next stream.
+        const again = Effect.matchCause(check(allows(client), names), { onFailure: end, onSuccess: () => {} })
+        yield* session.watch({ identified: () => void run(Effect.forkIn(again, scope)), ended: () => {} })
+      }
       const lastEventId = request.headers["last-event-id"]
       return Stream.interruptWhen(follow(views, session, names, lastEventId), Deferred.await(cut))
     })

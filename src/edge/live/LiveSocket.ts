@@ -21,7 +21,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
-import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
 import { defaultDepth } from "../../contract/internal/jsonDepth.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
@@ -31,6 +30,7 @@ import type { InvalidConfig } from "../../contract/SessionError.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
 import { serve } from "../socket/internal/socketRoute.ts"
+import * as TokenAdmission from "../socket/internal/TokenAdmission.ts"
 import { type Admission, type Allow, allowing } from "./Admission.ts"
 import { Commands } from "./internal/Commands.ts"
 import { LiveConnection, RefusedConnection } from "./internal/LiveConnection.ts"
@@ -119,18 +119,19 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     connect: (request, _scope, closed) =>
       Effect.gen(function*() {
         // What happens to the session may happen before there is a connection to tell.
-        const fate: { connection?: LiveConnection; end?: EndReason.EndReason | "revoked" } = {}
+        const fate: { connection?: LiveConnection; end?: EndReason.EndReason | TokenAdmission.Revocation } = {}
         const tell = () => {
-          if (fate.end === "revoked") fate.connection?.close(CloseCode.policyViolation, "revoked")
+          if (typeof fate.end === "string") fate.connection?.close(TokenAdmission.closeCodeOf(fate.end), fate.end)
           else if (fate.end !== undefined) fate.connection?.ended(fate.end)
         }
-        const over = (end: EndReason.EndReason | "revoked") => {
+        const over = (end: EndReason.EndReason | TokenAdmission.Revocation) => {
           fate.end ??= end
           tell()
         }
-        const { claims, session } = yield* admission.connect(request, { revoked: () => over("revoked"), ended: over })
-        yield* session.watch({ ended: over })
-        fate.connection = new LiveConnection(route, { session, allows: allows({ session, claims }) }, closed)
+        const client = yield* admission.connect(request, { revoked: over, ended: over })
+        const { renewal, session } = client
+        yield* session.watch({ identified: () => fate.connection?.askAgain(), ended: over })
+        fate.connection = new LiveConnection(route, { session, renewal, allows: allows(client) }, closed)
         tell()
         return fate.connection
       }).pipe(Effect.catchIf(

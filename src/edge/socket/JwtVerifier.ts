@@ -51,6 +51,7 @@ export interface Claims extends Jose.JWTPayload {
 const explanations = {
   Malformed: "the token is not a well-formed JWT",
   Algorithm: "the token's algorithm is not one that is accepted here",
+  Type: "the token is of another kind than those that are accepted here",
   UnknownKey: "no trusted key fits the token: it is of another issuer, or its key was withdrawn",
   Signature: "the token's signature is wrong",
   Expired: "the token has expired: get a new one",
@@ -108,17 +109,23 @@ const toInvalidToken = (cause: unknown): InvalidToken => {
 }
 
 /** What the header says, not verified yet; nothing when the token is malformed. */
-const readHeader = (token: string): { readonly alg: string; readonly kid: string | undefined } | undefined => {
+const readHeader = (
+  token: string
+): { readonly alg: string; readonly kid: string | undefined; readonly typ: string | undefined } | undefined => {
   try {
-    const { alg, kid } = Jose.decodeProtectedHeader(token)
+    const { alg, kid, typ } = Jose.decodeProtectedHeader(token)
     const signature = token.slice(token.lastIndexOf(".") + 1)
     // Decoders forgive other spellings of a signature; the same token then has several texts.
     const exact = Jose.base64url.encode(Jose.base64url.decode(signature)) === signature
-    return exact && typeof alg === "string" && (kid === undefined || typeof kid === "string") ? { alg, kid } : undefined
+    const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string"
+    return exact && typeof alg === "string" && isText(kid) && isText(typ) ? { alg, kid, typ } : undefined
   } catch {
     return undefined
   }
 }
+
+/** A media type, whose `application/` and capitals do not matter. */
+const typeOf = (typ: string): string => typ.toLowerCase().replace(/^application\//, "")
 
 /**
  * What a token must be like, besides being signed.
@@ -138,6 +145,12 @@ export interface VerifierOptions {
   readonly clockTolerance?: Duration.Input | undefined
   /** How long ago a token may have been issued (`iat`, then required), whenever it expires. Default: no limit. */
   readonly maxAge?: Duration.Input | undefined
+  /**
+   * The kinds of tokens that are accepted, by their `typ` (RFC 8725, 3.11): an issuer signs others with the same keys, that
+   * are for other purposes. One that does not say its kind is accepted. Default: `JWT` and `at+jwt` (access tokens), and
+   * nothing that has the claim `events`, as logout tokens have.
+   */
+  readonly types?: ReadonlyArray<string> | undefined
   /** The most characters of a token; longer ones are refused unread. Default: 8,192. */
   readonly maxLength?: number | undefined
 }
@@ -155,6 +168,8 @@ export class JwtVerifier extends Context.Service<JwtVerifier, {
    * `KeysUnavailable` when that cannot be said now.
    */
   readonly verify: (token: string) => Effect.Effect<Claims, InvalidToken | KeysUnavailable>
+  /** From when on a token with these claims is not accepted any more, in milliseconds since 1970. */
+  readonly expiresAt: (claims: Claims) => number
 }>()("effect-sessions/socket/JwtVerifier") {
   /**
    * Verifies with the given keys. Fails with `InvalidConfig` on an option that is not usable, and when keys are for
@@ -174,23 +189,28 @@ export class JwtVerifier extends Context.Service<JwtVerifier, {
           return yield* invalid("clockTolerance", `a duration such as "5 seconds", or 0`)
         }
         const clockTolerance = tolerance.value
+        const maxAge = options.maxAge === undefined ? undefined : (yield* duration("maxAge", options.maxAge)) / 1000
         const rules: Jose.JWTVerifyOptions = {
           algorithms: [...algorithms],
           clockTolerance,
           ...(options.issuer !== undefined && { issuer: list(options.issuer) }),
           ...(options.audience !== undefined && { audience: list(options.audience) }),
-          ...(options.maxAge !== undefined && { maxTokenAge: (yield* duration("maxAge", options.maxAge)) / 1000 })
+          ...(maxAge !== undefined && { maxTokenAge: maxAge })
         }
+        const types = new Set((options.types ?? ["JWT", "at+jwt"]).map(typeOf))
 
         return {
+          expiresAt: ({ exp, iat }) =>
+            (Math.min(exp, maxAge === undefined ? Infinity : (iat ?? 0) + maxAge) + clockTolerance) * 1_000,
           verify: Effect.fn("JwtVerifier.verify")(function*(token) {
             if (token.length > maxLength) {
               return yield* InvalidToken.of("Malformed", `the token is longer than ${maxLength} characters`)
             }
             const header = readHeader(token)
             if (header === undefined) return yield* InvalidToken.of("Malformed")
-            const { alg, kid } = header
+            const { alg, kid, typ } = header
             if (!isOneOf(algorithms)(alg)) return yield* InvalidToken.of("Algorithm")
+            if (typ !== undefined && !types.has(typeOf(typ))) return yield* InvalidToken.of("Type")
             const candidates = yield* keys.find(kid === undefined ? { alg } : { alg, kid })
             const currentDate = yield* DateTime.nowAsDate
             let refused: InvalidToken | undefined
@@ -202,6 +222,8 @@ export class JwtVerifier extends Context.Service<JwtVerifier, {
               if (Result.isSuccess(verified)) {
                 const { payload } = verified.success
                 const { exp, iat = 0, sub } = payload
+                // What tells of an event, such as a logout, is not for who comes with it, whatever it calls itself.
+                if (options.types === undefined && "events" in payload) return yield* InvalidToken.of("Type")
                 if (typeof sub !== "string" || sub === "") return yield* invalidClaim("sub")
                 if (exp === undefined || !Number.isFinite(exp)) return yield* invalidClaim("exp")
                 if (iat > currentDate.getTime() / 1000 + clockTolerance) return yield* InvalidToken.of("NotYetValid")

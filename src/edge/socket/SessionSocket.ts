@@ -16,6 +16,10 @@
  * the session stopped if its kind declares it. `{"type":"ping"}` is answered with `{"type":"pong"}` and counts as
  * activity; other messages go to `receive`. The close code says what to do next: see `CloseCode`.
  *
+ * A connection ends with its token, with 3000. A client that has another one in time, for the same user and session, sends
+ * `{"type":"token","token":"…"}` and is answered with `{"type":"token","expiresIn":milliseconds}`; one that is not accepted is
+ * answered with an error and changes nothing.
+ *
  * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: without, the server waits for open sockets
  * before the route can close them, for up to 20 seconds. What is sent while a `receive` is under way waits for it; a
  * `receive` that is not over when the connection is, is interrupted.
@@ -36,14 +40,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as CloseCode from "../../contract/CloseCode.ts"
 import type * as EndReason from "../../contract/EndReason.ts"
 import { defaultDepth } from "../../contract/internal/jsonDepth.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import type { SessionRef } from "../../contract/SessionRef.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import type { Connections } from "../http/Connections.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
@@ -62,7 +64,7 @@ import type { Claims, JwtVerifier } from "./JwtVerifier.ts"
 export interface Client<D extends Session.Any> {
   /** The user's session. */
   readonly session: Session.Ref<D>
-  /** What the client's token said. */
+  /** What the client's latest token said. */
   readonly claims: Claims
   /** Sends a message to this client, as JSON. */
   readonly send: (message: { readonly type: string; readonly [key: string]: unknown }) => Effect.Effect<void>
@@ -151,14 +153,16 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   /** What the route does with a message that came through a connection. */
   const receiver = (
     connection: StateConnection,
-    session: SessionRef<any, any>,
-    claims: Claims,
+    admitted: TokenAdmission.Admitted,
     scope: Scope.Scope
   ): Receive => {
     const { receive } = options
+    const { renewal, session } = admitted
     const client: Client<D> = {
       session,
-      claims,
+      get claims() {
+        return admitted.claims
+      },
       send: (message) => Effect.sync(() => connection.send(message)),
       close: (code, reason) => Effect.sync(() => connection.close(code, reason))
     }
@@ -166,6 +170,14 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
       if (message.type === "ping") {
         connection.send({ type: "pong" })
         run(Effect.ensuring(Effect.ignore(session.touch), Effect.sync(done)))
+      } else if (message.type === "token") {
+        const { token } = message as Message
+        run(
+          renew(renewal!, token).pipe(
+            Effect.map((answer) => connection.send(answer)),
+            Effect.ensuring(Effect.sync(done))
+          )
+        )
       } else if (receive !== undefined) {
         Effect.suspend(() => receive(message as Message, client)).pipe(
           Effect.catchDefect((defect) =>
@@ -189,16 +201,17 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   /** Finds or starts the session and lets the client in; all that is held is released with the Scope. */
   const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Scope, closed: () => void) {
     const connection = new StateConnection(route, options.kind.kind, closed)
-    const { claims, session } = yield* admission.connect(request, {
-      revoked: () => connection.close(CloseCode.policyViolation, "revoked", revoked),
+    const admitted = yield* admission.connect(request, {
+      revoked: (why) => connection.close(TokenAdmission.closeCodeOf(why), why, farewells[why]),
       ended: (reason) => connection.ended(reason)
     })
+    const { session } = admitted
     connection.name = `${session.kind}/${session.id}`
     const { state } = yield* session.watch({
       changed: (state) => connection.push(state),
       ended: (reason) => connection.ended(reason)
     })
-    connection.receive = receiver(connection, session, claims, scope)
+    connection.receive = receiver(connection, admitted, scope)
     connection.push(state)
     return connection
   })
@@ -207,6 +220,19 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
 })
 
 const revoked = JSON.stringify({ type: "end", reason: "Revoked" })
+
+const farewells: { readonly [R in TokenAdmission.Revocation]: string } = {
+  revoked,
+  replaced: revoked,
+  expired: JSON.stringify({ type: "end", reason: "TokenExpired" })
+}
+
+/** The answer to another token. */
+const renew = ({ expiresIn, renew }: TokenAdmission.Renewal, token: unknown) =>
+  Effect.match(typeof token === "string" ? renew(token) : Effect.fail({ _tag: "InvalidToken" }), {
+    onFailure: ({ _tag }) => failure(_tag, "the token is not accepted"),
+    onSuccess: () => ({ type: "token", expiresIn: expiresIn() })
+  })
 
 /** Clients choose it: it may be anything, and of any length. */
 const shown = (type: unknown): string => (typeof type === "string" ? type : JSON.stringify(type)).slice(0, 80)

@@ -24,6 +24,7 @@ import { Busy, Forbidden, InvalidPayload, SessionGone, Unknown, ViewError } from
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import { eachLine, isBlank } from "../../socket/internal/lines.ts"
 import { SocketConnection, type SocketRoute } from "../../socket/internal/SocketConnection.ts"
+import type { Renewal } from "../../socket/internal/TokenAdmission.ts"
 import type { Commands } from "./Commands.ts"
 
 /** What a connection's route does for it. */
@@ -43,6 +44,8 @@ export interface LiveRoute extends SocketRoute {
 /** What is known of the client: its session, and what it may see and do. */
 export interface Client {
   readonly session: SessionRef<any, any>
+  /** How it goes on with another token, if it came with one. */
+  readonly renewal: Renewal | undefined
   readonly allows: (name: string) => Effect.Effect<boolean>
 }
 
@@ -166,7 +169,11 @@ export class LiveConnection extends SocketConnection {
     if (tag === Live.view._tag) return this.mount(id, isTooDeep ? undefined : request.payload)
     const fiber = this.live.run(
       Effect.tapDefect(
-        tag === Live.hello._tag ? this.greet(request) : this.answer(request, wait, isTooDeep),
+        tag === Live.hello._tag
+          ? this.greet(request)
+          : tag === Live.token._tag
+          ? this.renew(request, wait)
+          : this.answer(request, wait, isTooDeep),
         (defect) => Effect.logError(`a request of ${tag.slice(0, 80)} of ${this.name} could not be answered`, defect)
       )
     )
@@ -211,6 +218,44 @@ export class LiveConnection extends SocketConnection {
     return Effect.map(Effect.exit(this.hello), (exit) => answerOf(id, encodeHello(exit)))
   }
 
+  /** Goes on with another token; what may not be seen with it is over. */
+  private renew({ id, payload }: RequestEncoded, wait: number): Effect.Effect<string> {
+    const { renewal } = this.client
+    const done: Effect.Effect<{ readonly expiresIn: number }, Forbidden | Busy> = wait > 0
+      ? Effect.fail(Busy.of(wait))
+      : renewal === undefined
+      ? Effect.fail(Forbidden.of(Live.token._tag))
+      : decodeToken(payload).pipe(
+        Effect.flatMap(({ token }) => renewal.renew(token)),
+        Effect.mapError((error) => {
+          const { retryAfter } = error as { readonly retryAfter?: number }
+          return retryAfter === undefined ? Forbidden.of(Live.token._tag) : Busy.of(retryAfter)
+        }),
+        Effect.map(() => {
+          this.askAgain()
+          return { expiresIn: renewal.expiresIn() }
+        })
+      )
+    return Effect.map(Effect.exit(done), (exit) => answerOf(id, encodeToken(exit)))
+  }
+
+  /** What the client may see depends on who it is, which has changed. */
+  askAgain(): void {
+    this.enter(() => {
+      for (const view of Array.from(this.views.values())) {
+        const { name } = view
+        if (name === undefined) continue
+        const asked = Effect.tapDefect(
+          this.client.allows(name),
+          (defect) => Effect.logError(`whether ${this.name} may see ${name} cannot be said`, defect)
+        )
+        this.observe(this.live.run(asked), (exit) => {
+          if (!Exit.isSuccess(exit) || !exit.value) this.viewEnded(view, Forbidden.of(name))
+        })
+      }
+    })
+  }
+
   /** Does an action. What cannot be told of its answer is a defect of this action only. */
   private answer(request: RequestEncoded, wait: number, isTooDeep: boolean): Effect.Effect<string> {
     const { id, tag } = request
@@ -225,6 +270,7 @@ export class LiveConnection extends SocketConnection {
   private get hello(): Effect.Effect<typeof Live.hello.successSchema.Type, SessionGone> {
     return this.client.session.info.pipe(
       Effect.map(({ accepted, epoch, expiresAt, remembers }) => ({
+        ...(this.client.renewal !== undefined && { tokenExpiresIn: this.client.renewal.expiresIn() }),
         epoch,
         window: remembers,
         accepted,
@@ -277,6 +323,7 @@ export class LiveConnection extends SocketConnection {
     const head = `{"_tag":"Chunk","requestId":${JSON.stringify(id)},"values":[`
     const view: View = {
       id,
+      name: undefined,
       scope,
       mounted: undefined,
       unacknowledged: 0,
@@ -295,8 +342,9 @@ export class LiveConnection extends SocketConnection {
     const { session } = this.client
     const mounting = decodeMount(payload).pipe(
       Effect.mapError(() => Unknown.of("view", viewName(payload))),
-      Effect.flatMap(({ after, view: name }) =>
-        Effect.andThen(
+      Effect.flatMap(({ after, view: name }) => {
+        view.name = name
+        return Effect.andThen(
           this.allows(name),
           this.live.views.mount(session, name, {
             changed: () => this.changed(view),
@@ -304,7 +352,7 @@ export class LiveConnection extends SocketConnection {
             failed: (error) => this.viewEnded(view, error)
           }, { after })
         )
-      ),
+      }),
       Effect.tapDefect((defect) => Effect.logError(`a view could not be mounted for ${this.name}`, defect)),
       Scope.provide(scope)
     )
@@ -365,6 +413,8 @@ export class RefusedConnection extends SocketConnection {
 /** A mounted view of the connection. */
 interface View {
   readonly id: RequestEncoded["id"]
+  /** As soon as it is known. */
+  name: string | undefined
   readonly scope: Scope.Closeable
   mounted: Live.Mounted | undefined
   unacknowledged: number
@@ -406,5 +456,9 @@ const viewName = (payload: unknown): string => {
 const isViewError = Schema.is(ViewError)
 
 const encodeViewExit = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.view) as Schema.Schema<unknown>))
+
+const decodeToken = Schema.decodeUnknownEffect(json(Live.token.payloadSchema))
+
+const encodeToken = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.token) as Schema.Schema<unknown>))
 
 const encodeHello = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.hello) as Schema.Schema<unknown>))

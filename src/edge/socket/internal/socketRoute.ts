@@ -79,7 +79,7 @@ export const refuse = ({ _tag, httpStatus, message, retryAfter }: Refused): Http
     return refusal({
       _tag: "SessionUnavailable",
       httpStatus: 503,
-      message: "the session did not start",
+      message: "the session cannot be reached now",
       retryAfter: 1_000
     })
   }
@@ -88,7 +88,14 @@ export const refuse = ({ _tag, httpStatus, message, retryAfter }: Refused): Http
   return refusal({ _tag, httpStatus, message, ...(later === undefined ? {} : { retryAfter: later }) })
 }
 
-const internal: ReadonlySet<string> = new Set(["StartFailed", "StartTimeout", "SessionNotFound"])
+const internal: ReadonlySet<string> = new Set([
+  "StartFailed",
+  "StartTimeout",
+  "RestoreFailed",
+  "SessionNotFound",
+  "StoreUnavailable",
+  "SnapshotUnreadable"
+])
 
 const unauthorized = (error: { readonly _tag: string; readonly message: string }) =>
   refusal({ ...error, httpStatus: 401 }, { "www-authenticate": "Bearer error=\"invalid_token\"" })
