@@ -19,7 +19,7 @@ export class Visitor extends HttpSession.Service<Visitor>()("corner-shop/Visitor
 export class VisitorCookie
   extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("corner-shop/VisitorCookie", {
     security: { visitor: HttpSession.security(Visitor) },
-    error: HttpSession.Unreached
+    error: HttpSession.unreached
   })
 {
   static readonly layer = HttpSession.layerApi(VisitorCookie, Visitor)

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
-import { Sessions } from "effect-sessions"
-import { Connections } from "effect-sessions/http"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Sessions, SnapshotStore } from "effect-sessions"
+import { Connections, CookieKeys, HttpSession } from "effect-sessions/http"
+import { MemoryStore } from "effect-sessions/snapshots"
+import { TestSessions } from "effect-sessions/testing"
 import { HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { Browser, serve, setup, turn, Visit, type Visiting } from "./httpServer.ts"
+import { Browser, keyA, kind, serve, setup, turn, Visit, type Visiting } from "./httpServer.ts"
 
 /** A request that has got as far as `first`, and does `then` when it is let. */
 const underWay = <A, B>(
@@ -146,6 +148,70 @@ describe("a request whose cookie another one replaces meanwhile", () => {
       assert.deepStrictEqual([got.status, got.value, got.setCookies], [204, false, []])
       assert.isDefined((yield* browser.find()).value)
     }).pipe(Effect.scoped, setup()))
+})
+
+describe("a store that cannot be read now", () => {
+  const flaky = Effect.gen(function*() {
+    const store = yield* SnapshotStore.SnapshotStore
+    const fault = { active: false }
+    const failing = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
+      Effect.suspend(() =>
+        fault.active
+          ? Effect.fail(new SnapshotStore.SnapshotStoreError({ operation: "claim", message: "lost", cause: undefined }))
+          : effect
+      )
+    const service: typeof store = {
+      ...store,
+      claim: (...args) => failing(store.claim(...args)),
+      peek: (...args) => failing(store.peek(...args)),
+      stat: (...args) => failing(store.stat(...args))
+    }
+    return { fault, service }
+  })
+
+  it.effect("is 503 with Retry-After, and no reason for another cookie", () =>
+    Effect.gen(function*() {
+      const { fault, service } = yield* Effect.provide(flaky, MemoryStore.layer)
+      const store = Layer.succeed(SnapshotStore.SnapshotStore, service)
+      yield* Effect.gen(function*() {
+        const browser = new Browser(yield* serve)
+        const { value: id } = yield* browser.start()
+        yield* browser.rotate({ user: "ada" })
+        const { value: binding } = yield* browser.run((visitor) => visitor.binding)
+        fault.active = true
+        const { cookie } = browser
+        const attempts: ReadonlyArray<(visitor: Visiting) => Effect.Effect<unknown, unknown>> = [
+          (visitor) => visitor.start(),
+          (visitor) => visitor.find,
+          (visitor) => visitor.get,
+          (visitor) => visitor.rotate({ user: "eve" }),
+          (visitor) => visitor.binding,
+          (visitor) => visitor.end,
+          (visitor) => visitor.hold(Stream.never)
+        ]
+        for (const attempt of attempts) {
+          const got = yield* browser.run(attempt)
+          assert.deepStrictEqual([got.status, got.setCookies], [503, []])
+          assert.strictEqual(got.response.headers.get("retry-after"), "1")
+          assert.deepStrictEqual(yield* Effect.promise(() => got.response.json()), { _tag: "SessionUnavailable" })
+        }
+        const bound = yield* Effect.flip(HttpSession.bound(yield* Visit, binding!))
+        assert.strictEqual(bound._tag, "SessionUnavailable")
+        assert.strictEqual(browser.cookie, cookie)
+        fault.active = false
+        // After so many failures, the store is left alone for a while.
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* browser.find()).value, id)
+        assert.strictEqual(yield* user(browser), "ada")
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Layer.mergeAll(
+          TestSessions.layer(Layer.provide(kind({ snapshots: { save: "everyChange" } }), store)),
+          CookieKeys.layer(keyA),
+          Connections.layer()
+        ))
+      )
+    }))
 })
 
 describe("rotate", () => {

@@ -22,7 +22,7 @@ export class Never extends HttpSession.Service<Never>()("test/Never", { kind: Vi
 export class VisitorCookie
   extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("test/VisitorCookie", {
     security: { visitor: HttpSession.security(Visitor) },
-    error: HttpSession.Unreached
+    error: HttpSession.unreached
   })
 {
   static readonly layer = HttpSession.layerApi(VisitorCookie, Visitor)

@@ -93,7 +93,11 @@ export const endAll = (
       if (connection.session.id !== except) connection.cut()
     }
     const refs = except === undefined ? yield* (yield* Sessions).ofUser(user) : others.map(({ ref }) => ref)
-    yield* Effect.forEach(refs, (ref) => ref.end({ reason: revoked }), { concurrency: "unbounded", discard: true })
+    // What cannot be ended now is told when all others are.
+    const ends = yield* Effect.forEach(refs, (ref) => Effect.result(ref.end({ reason: revoked })), {
+      concurrency: "unbounded"
+    })
+    for (const end of ends) yield* Effect.fromResult(end)
     return others.length
   })
 

@@ -34,7 +34,6 @@ import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Session from "../../contract/Session.ts"
@@ -58,12 +57,12 @@ export { CookieReplaced, NoSession, SessionUnavailable }
 
 /**
  * Why it cannot be said now whose session a request has: for the `error` of a middleware of an `HttpApi`, whose endpoints
- * may then fail with it.
+ * may then fail with these.
  *
  * @since 0.1.0
  * @category errors
  */
-export const Unreached = Schema.Union([CookieReplaced, SessionUnavailable])
+export const unreached = [CookieReplaced, SessionUnavailable] as const
 
 /**
  * Why it cannot be said now whose session a request has.
@@ -238,7 +237,7 @@ export const middleware = <Self, Id extends string, D extends AnyKind>(
  * ```ts
  * class VisitorCookie extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("shop/VisitorCookie", {
  *   security: { visitor: HttpSession.security(Visitor) },
- *   error: HttpSession.Unreached
+ *   error: HttpSession.unreached
  * }) {
  *   static readonly layer = HttpSession.layerApi(VisitorCookie, Visitor)
  * }

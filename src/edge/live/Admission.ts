@@ -132,7 +132,7 @@ export const through = <RFrom, K extends Session.Any, R>(
       connect: Effect.fnUntraced(function*(request, fate) {
         const from = yield* connect(request, fate)
         const scope = yield* Effect.scope
-        let admitted: Admitted | undefined
+        let admitted: Admitted | undefined = undefined as Admitted | undefined
         /** Who the client is has changed: does that lead to the same session? */
         const again = Effect.matchCause(goOn(from, request), {
           onFailure: () => fate.revoked("replaced"),
