@@ -32,9 +32,9 @@ const whole = `export * from "effect-sessions/client"`
 const client = `export { LiveClient } from "effect-sessions/client"`
 
 describe("The client in a page", () => {
-  it("is 12.4 KB of its own, at most 13, and imports nothing but Effect", async () => {
+  it("is 12.8 KB of its own, at most 13, and imports nothing but Effect", async () => {
     const { bytes, imports } = await bundle(whole, false)
-    // Was 12,692.
+    // Was 13,100 with the renewal of tokens.
     assert.isAtMost(bytes, 13_312)
     assert.isAbove(bytes, 5_000, "there is something in it")
     assert.isNotEmpty(imports)
