@@ -15,7 +15,7 @@ import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
 import { Decoder } from "./Decoder.ts"
 import { Link, type LinkHandler, type LinkOptions } from "./Link.ts"
-import { Action, Outbox, type OutboxHost } from "./Outbox.ts"
+import { Action, errorOf, Outbox, type OutboxHost } from "./Outbox.ts"
 import { publish } from "./publish.ts"
 import { noop, type Timers } from "./Timers.ts"
 import { type ReplicaHost, ViewReplica, type Watcher } from "./ViewReplica.ts"
@@ -147,7 +147,8 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
     try {
       json = JSON.stringify(this.codec(tag).encode(payload)) ?? "null"
     } catch (error) {
-      return new InvalidPayload({ name: tag, message: error instanceof Error ? error.message : String(error) })
+      const why = error instanceof Error ? error.message : String(error)
+      return new InvalidPayload({ name: tag, message: `${tag} cannot be sent: ${why}` })
     }
     if (json.length > this.frameLimit) return this.tooLarge(tag)
     const action = new Action(tag, payload, json, optimistic, settle)
@@ -254,7 +255,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
           greeted(exit.value)
           return this.answerAskers(Exit.succeed(Option.fromNullOr(expiresIn)))
         }
-        const error = failureOf(exit)
+        const error = errorOf(exit)
         if (error instanceof SessionGone) this.ending(error.reason)
         else if (error === undefined) this.link.retry()
         else this.link.stop({ _tag: "Refused", reason: (error as Error).message })
@@ -406,7 +407,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       exit: (json) => {
         const exit = decodeView(json)
         replica.request = undefined
-        const error = failureOf(exit)
+        const error = errorOf(exit)
         if (error instanceof SessionGone) this.ending(error.reason)
         else if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) replica.fail(exit.cause)
         // It should not have ended. It is asked for again, but not without a pause.
@@ -479,7 +480,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
           exit = Exit.die(defect)
         }
         if (Exit.isFailure(exit)) {
-          const error = failureOf(exit)
+          const error = errorOf(exit)
           if (error instanceof SessionGone) this.ending(error.reason)
         }
         this.outbox.answer(id!, exit)
@@ -506,7 +507,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       if (settle !== undefined) return settle(answer)
       if (Exit.isSuccess(answer)) return
       const { payload, tag } = action
-      const error = failureOf(answer) ?? new Crashed({ message: String(Cause.squash(answer.cause)) })
+      const error = errorOf(answer) ?? new Crashed({ message: String(Cause.squash(answer.cause)) })
       for (const watcher of this.rejections) watcher.next({ tag, payload, error })
     })
   }
@@ -556,30 +557,11 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       stale.delete(replica)
       this.guard(() => this.show(replica))
     }
-    if (this.out.length > 0) this.guard(() => this.sendAll(this.out.splice(0)))
+    for (const frame of Wire.pack(this.out.splice(0), Math.min(maxFrame, this.frameLimit))) {
+      this.guard(() => this.link.send(frame))
+    }
     const { options: { pending }, outbox: { actions } } = this
     if (pending.value !== actions.length) publish(pending, actions.length)
     for (const f of this.later.splice(0)) this.guard(f)
   }
-
-  private sendAll(messages: ReadonlyArray<string>): void {
-    const most = Math.min(maxFrame, this.frameLimit)
-    let frame = ""
-    let size = 0
-    for (const text of messages) {
-      const bytes = Wire.bytesOf(text)
-      if (frame !== "" && size + bytes >= most) {
-        this.link.send(frame)
-        frame = ""
-        size = 0
-      }
-      frame += frame === "" ? text : `\n${text}`
-      size += bytes + 1
-    }
-    this.link.send(frame)
-  }
 }
-
-/** The error with which it failed; `undefined` when it did not, or died, or was interrupted. */
-const failureOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
-  Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined

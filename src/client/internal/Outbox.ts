@@ -328,7 +328,8 @@ export class Outbox {
   }
 }
 
-const errorOf = (answer: Answer): unknown => {
+/** The error with which it failed; `undefined` when it did not, or died, or was interrupted. */
+export const errorOf = (answer: Answer): unknown => {
   if (Exit.isSuccess(answer)) return undefined
   return answer.cause.reasons.find(Cause.isFailReason)?.error
 }

@@ -33,6 +33,23 @@ export const bytesOf = (text: string): number => {
   return bytes
 }
 
+/** Messages in few frames, none of which is longer than `most` bytes unless one message is. */
+export const pack = (messages: ReadonlyArray<string>, most: number): ReadonlyArray<string> => {
+  const frames: Array<string> = []
+  let size = Infinity
+  for (const text of messages) {
+    const bytes = bytesOf(text)
+    if (size + 1 + bytes <= most) {
+      frames[frames.length - 1] += `\n${text}`
+      size += 1 + bytes
+    } else {
+      frames.push(text)
+      size = bytes
+    }
+  }
+  return frames
+}
+
 /** The messages of a frame. Throws when it is no JSON. */
 export const parse = (frame: string): ReadonlyArray<FromServer> =>
   frame.split("\n").flatMap((line) => line.trim() === "" ? [] : JSON.parse(line))
