@@ -1,0 +1,238 @@
+/**
+ * Snapshots in a file, by the SQLite that Node brings along: the embedded store.
+ *
+ * Any number of processes of one machine may share the file; whether somebody may write is decided inside the statement
+ * that writes. What was saved survives a crash of this process, and with `synchronous: "full"` of the machine too. The
+ * file is written by a thread of its own, so that sessions go on meanwhile.
+ *
+ * **When to use:** for one machine with a disk of its own. For several machines use `SqlStore`. Not for a network file
+ * system: SQLite's write-ahead log needs shared memory between the processes that use it.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
+import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { duration } from "../../policy/SessionsConfig.ts"
+import { eachOnce, inChunks } from "./internal/operations.ts"
+import type { Row, StoredRow } from "./internal/sqlite/Database.ts"
+import { DatabaseThread } from "./internal/sqlite/DatabaseThread.ts"
+import type { Failure } from "./internal/sqlite/protocol.ts"
+import { escape, unescape } from "./internal/text.ts"
+
+/**
+ * The file of a `SqliteStore` cannot be used. The message says why, and what to do. Nothing is changed in a file that
+ * is refused.
+ *
+ * - `"damaged"`: it is no database any more, or not a whole one;
+ * - `"foreign"`: it is a database of another program;
+ * - `"newer"`: a newer version of this package wrote it;
+ * - `"inaccessible"`: it cannot be read or written, or another process holds on to it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DatabaseUnusable extends Schema.TaggedError<DatabaseUnusable>()(
+  "DatabaseUnusable",
+  {
+    file: Schema.String,
+    reason: Schema.Literals(["damaged", "foreign", "newer", "inaccessible"]),
+    message: Schema.String
+  },
+  { httpApiStatus: 503 }
+) implements SessionErrorLike {
+  get httpStatus(): 503 {
+    return 503
+  }
+  get retrySafe(): boolean {
+    return this.reason === "inaccessible"
+  }
+}
+
+/**
+ * Options of the store.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /**
+   * The file. It is created with mode 0600, and its directory with 0700, when they are missing; SQLite keeps two more
+   * beside it, with `-wal` and `-shm` after its name.
+   */
+  readonly file: string
+  /**
+   * What a save has to survive: `"normal"`, a crash of this process; `"full"`, a crash of the machine too, which costs a
+   * flush of the disk for each batch. Default: `"normal"`.
+   */
+  readonly synchronous?: "normal" | "full" | undefined
+  /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
+  readonly epochRetention?: Duration.Input | undefined
+}
+
+/** How many rows one transaction writes. */
+const maxRows = 256
+
+/** How long the thread waits for another process that writes, in milliseconds. */
+const busyTimeout = 500
+
+/**
+ * Keeps snapshots in a SQLite file. Fails with `InvalidConfig` when an option is out of range, and with
+ * `DatabaseUnusable` when there is a file that cannot be used.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<SnapshotStore, InvalidConfig | DatabaseUnusable> =>
+  Layer.effect(SnapshotStore, make(options))
+
+const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<SnapshotStore["Service"], InvalidConfig | DatabaseUnusable, Scope.Scope> {
+  const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
+  const { file, synchronous = "normal" } = options
+  const database = yield* Effect.mapError(
+    DatabaseThread.open({ file, synchronous, busyTimeout }),
+    ({ message, unusable }) => new DatabaseUnusable({ file, reason: unusable ?? "inaccessible", message })
+  )
+
+  const attempt = <A>(operation: string, effect: Effect.Effect<A, Failure>): Effect.Effect<A, SnapshotStoreError> =>
+    Effect.mapError(
+      effect,
+      ({ message }) => new SnapshotStoreError({ operation, message: `${operation}: ${message}`, cause: undefined })
+    )
+
+  /** Repeats what does so many at a time until none is left, and gives how many there were. */
+  const repeat = Effect.fnUntraced(function*(operation: "sweep" | "forget", time: number) {
+    for (let total = 0;;) {
+      const count = yield* database.run(operation, time, maxRows)
+      total += count
+      if (count < maxRows) return total
+    }
+  })
+
+  return {
+    claim: (key, atLeast) =>
+      attempt(
+        "claim",
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          Effect.map(
+            database.run("claim", key.kind, key.id, atLeast, now),
+            (row) => ({ epoch: row.epoch, snapshot: toSnapshot(row) })
+          ))
+      ),
+
+    save: (snapshots) =>
+      eachOnce("save", snapshots, () =>
+        attempt(
+          "save",
+          inChunks(snapshots, maxRows, ({ body }) => body.length, (chunk) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) =>
+              database.run("save", chunk.map(toRow), now)))
+        )),
+
+    remove: (keys) =>
+      eachOnce("remove", keys, () =>
+        attempt(
+          "remove",
+          inChunks(keys, maxRows, () => 0, (chunk) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) =>
+              database.run(
+                "remove",
+                chunk.map(({ epoch, id, kind }) => [kind, id, epoch] as const),
+                now
+              )))
+        )),
+
+    peek: ({ id, kind }) =>
+      attempt(
+        "peek",
+        Effect.map(database.run("peek", kind, id), (row) => row === undefined ? Option.none() : toSnapshot(row))
+      ),
+
+    setAside: (snapshot, reason) =>
+      attempt(
+        "setAside",
+        Effect.flatMap(
+          Clock.currentTimeMillis,
+          (now) => database.run("quarantine", toRow(snapshot), escape(reason), now)
+        )
+      ),
+
+    aside: attempt(
+      "aside",
+      Effect.map(
+        database.run("quarantined"),
+        (rows) =>
+          rows.flatMap((row) =>
+            Option.toArray(Option.map(toSnapshot(row), (snapshot) => ({ snapshot, reason: unescape(row.reason) })))
+          )
+      )
+    ),
+
+    alarms: (kind, until, limit) =>
+      attempt(
+        "alarms",
+        Effect.map(
+          database.run("alarms", kind, until, limitOf(limit)),
+          (rows) => rows.map((row) => ({ kind, id: row.id, alarmAt: row.alarm_at }))
+        )
+      ),
+
+    nextAlarm: (kind) =>
+      attempt(
+        "nextAlarm",
+        Effect.map(database.run("alarms", kind, Infinity, 1), ([row]) => Option.fromUndefinedOr(row?.alarm_at))
+      ),
+
+    list: (kind, { after, limit }) =>
+      attempt(
+        "list",
+        Effect.map(database.run("list", kind, after ?? "", limitOf(limit)), (rows) => rows.map(({ id }) => id))
+      ),
+
+    sweep: (now) =>
+      attempt(
+        "sweep",
+        Effect.gen(function*() {
+          const swept = yield* repeat("sweep", now)
+          yield* repeat("forget", now - epochRetention)
+          return swept
+        })
+      )
+  }
+})
+
+const toRow = (snapshot: Snapshot): Row => [
+  snapshot.kind,
+  snapshot.id,
+  snapshot.epoch,
+  snapshot.version,
+  snapshot.format,
+  escape(snapshot.body),
+  snapshot.savedAt,
+  snapshot.expiresAt,
+  snapshot.alarmAt
+]
+
+const toSnapshot = (row: StoredRow): Option.Option<Snapshot> =>
+  row.snapshot_epoch === null ? Option.none() : Option.some({
+    kind: row.kind,
+    id: row.id,
+    epoch: row.snapshot_epoch,
+    version: row.version,
+    format: row.format,
+    body: unescape(row.body),
+    savedAt: row.saved_at,
+    expiresAt: row.expires_at,
+    alarmAt: row.alarm_at
+  })
+
+/** A limit that SQLite takes. */
+const limitOf = (limit: number): number => Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER))

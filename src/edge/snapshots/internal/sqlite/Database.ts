@@ -1,0 +1,134 @@
+/**
+ * The operations of a `SqliteStore` on its file. They block, so they run on a thread of their own.
+ */
+import * as fs from "node:fs"
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { open, type Synchronous } from "./openDatabase.ts"
+import { minuteOf, statements } from "./statements.ts"
+
+/** The columns of a snapshot, in the order in which they cross threads and bind. */
+export type Row = [
+  kind: string,
+  id: string,
+  epoch: number,
+  version: number,
+  format: number,
+  body: string,
+  savedAt: number,
+  expiresAt: number | null,
+  alarmAt: number | null
+]
+
+export interface StoredRow {
+  readonly kind: string
+  readonly id: string
+  readonly snapshot_epoch: number | null
+  readonly version: number
+  readonly format: number
+  readonly body: string
+  readonly saved_at: number
+  readonly expires_at: number | null
+  readonly alarm_at: number | null
+}
+
+type Prepared = { readonly [Name in keyof typeof statements]: StatementSync }
+
+export class Database {
+  private readonly file: string
+  private readonly inode: bigint
+  private readonly database: DatabaseSync
+  private readonly prepared: Prepared
+
+  constructor(file: string, synchronous: Synchronous, busyTimeout: number) {
+    this.file = file
+    this.database = open(file, synchronous, busyTimeout)
+    this.inode = fs.statSync(file, { bigint: true }).ino
+    this.prepared = Object.fromEntries(
+      Object.entries(statements).map(([name, text]) => [name, this.database.prepare(text)])
+    ) as Prepared
+  }
+
+  claim(kind: string, id: string, atLeast: number, now: number): StoredRow & { readonly epoch: number } {
+    return this.write(() => this.prepared.claim.get(kind, id, atLeast, now)) as never
+  }
+
+  /** Says of each row whether it was written. */
+  save(rows: ReadonlyArray<Row>, now: number): ReadonlyArray<boolean> {
+    const { rewrite, save } = this.prepared
+    return this.write(() =>
+      rows.map(([kind, id, epoch, version, format, body, savedAt, expiresAt, alarmAt]) => {
+        const minute = expiresAt === null ? null : minuteOf(expiresAt)
+        const write = (statement: StatementSync) =>
+          statement.run(kind, id, epoch, now, version, format, body, savedAt, expiresAt, minute, alarmAt).changes === 1
+        return write(rewrite) || write(save)
+      })
+    )
+  }
+
+  remove(keys: ReadonlyArray<readonly [kind: string, id: string, epoch: number]>, now: number): ReadonlyArray<boolean> {
+    const { remove } = this.prepared
+    return this.write(() => keys.map(([kind, id, epoch]) => remove.run(kind, id, epoch, now).changes === 1))
+  }
+
+  peek(kind: string, id: string): StoredRow | undefined {
+    return this.prepared.peek.get(kind, id) as StoredRow | undefined
+  }
+
+  quarantine(row: Row, reason: string, now: number): void {
+    this.write(() => {
+      this.prepared.quarantine.run(...row, reason)
+      const [kind, id, epoch, version] = row
+      this.prepared.clear.run(kind, id, epoch, version, now)
+    })
+  }
+
+  quarantined(): ReadonlyArray<StoredRow & { readonly reason: string }> {
+    return this.prepared.quarantined.all() as never
+  }
+
+  alarms(
+    kind: string,
+    until: number,
+    limit: number
+  ): ReadonlyArray<{ readonly id: string; readonly alarm_at: number }> {
+    return this.prepared.alarms.all(kind, until, limit) as never
+  }
+
+  list(kind: string, after: string, limit: number): ReadonlyArray<{ readonly id: string }> {
+    return this.prepared.list.all(kind, after, limit) as never
+  }
+
+  /** Sweeps so many at most, and says how many there were. */
+  sweep(now: number, limit: number): number {
+    return this.write(() => Number(this.prepared.sweep.run(now, limit, minuteOf(now)).changes))
+  }
+
+  /** Forgets so many epochs at most, and says how many there were. */
+  forget(before: number, limit: number): number {
+    return this.write(() => {
+      this.prepared.raiseFloor.run(before)
+      return Number(this.prepared.forget.run(before, limit).changes)
+    })
+  }
+
+  close(): void {
+    this.database.close()
+  }
+
+  /** All or nothing, while no other process writes. */
+  private write<A>(run: () => A): A {
+    // What is written to a file that was moved away, or replaced, would be lost.
+    if (fs.statSync(this.file, { bigint: true }).ino !== this.inode) {
+      throw new Error(`${this.file} is another file than the one that was opened: start again`)
+    }
+    this.database.exec("BEGIN IMMEDIATE")
+    try {
+      const result = run()
+      this.database.exec("COMMIT")
+      return result
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec("ROLLBACK")
+      throw error
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The database on its own thread, so that what is written holds up nobody. A thread that died is replaced at the next
+ * request.
+ */
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { Worker } from "node:worker_threads"
+import type { Database } from "./Database.ts"
+import type { Answer, Failure, Operation, Request, Settings } from "./protocol.ts"
+
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."))
+const entry = new URL(`./worker${extension}`, import.meta.url)
+
+type Resume = (answer: Effect.Effect<unknown, Failure>) => void
+
+export class DatabaseThread {
+  private readonly settings: Settings
+  private worker: Worker | undefined
+  private readonly waiting = new Map<number, Resume>()
+  private last = 0
+
+  private constructor(settings: Settings) {
+    this.settings = settings
+  }
+
+  /** Opens the database for as long as the Scope lives. */
+  static open(settings: Settings): Effect.Effect<DatabaseThread, Failure, Scope.Scope> {
+    return Effect.gen(function*() {
+      const thread = yield* Effect.acquireRelease(
+        Effect.sync(() => new DatabaseThread(settings)),
+        (thread) => thread.close
+      )
+      yield* thread.request("open", [])
+      return thread
+    })
+  }
+
+  /** Does one operation. What was asked for is done even if nobody waits for it any more. */
+  run<O extends Operation>(
+    operation: O,
+    ...parameters: Parameters<Database[O]>
+  ): Effect.Effect<ReturnType<Database[O]>, Failure> {
+    return this.request(operation, parameters) as Effect.Effect<ReturnType<Database[O]>, Failure>
+  }
+
+  /** A file that another process is writing to is tried again until the caller gives up. */
+  private request(
+    operation: Request["operation"],
+    parameters: ReadonlyArray<unknown>
+  ): Effect.Effect<unknown, Failure> {
+    return Effect.retry(this.send(operation, parameters), {
+      while: ({ isBusy }) => isBusy,
+      schedule: Schedule.spaced("10 millis"),
+      times: 20
+    })
+  }
+
+  private send(operation: Request["operation"], parameters: ReadonlyArray<unknown>): Effect.Effect<unknown, Failure> {
+    return Effect.callback((resume) => {
+      const number = ++this.last
+      this.waiting.set(number, resume)
+      const worker = this.worker ??= this.start()
+      worker.postMessage({ number, operation, parameters } satisfies Request)
+      return Effect.sync(() => this.waiting.delete(number))
+    })
+  }
+
+  private start(): Worker {
+    const worker = new Worker(entry, { workerData: this.settings, name: "effect-sessions/sqlite" })
+    worker.on("message", ({ failure, number, result }: Answer) => {
+      const resume = this.waiting.get(number)
+      this.waiting.delete(number)
+      resume?.(failure === undefined ? Effect.succeed(result) : Effect.fail(failure))
+    })
+    const over = (message: string) => {
+      if (this.worker !== worker) return
+      this.worker = undefined
+      const waiting = Array.from(this.waiting.values())
+      this.waiting.clear()
+      for (const resume of waiting) resume(Effect.fail({ message, isBusy: false, unusable: undefined }))
+    }
+    worker.on("error", (error) => over(`the thread of the database died: ${error}`))
+    worker.on("exit", () => over("the thread of the database is over"))
+    return worker
+  }
+
+  private get close(): Effect.Effect<void> {
+    return Effect.suspend(() => this.worker === undefined ? Effect.void : Effect.ignore(this.send("close", [])))
+  }
+}

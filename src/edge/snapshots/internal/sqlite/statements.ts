@@ -1,0 +1,109 @@
+/** Marks a file as a database of snapshots: `PRAGMA application_id`. */
+export const applicationId = 0x65667373
+
+/** The version of the tables: `PRAGMA user_version`. */
+export const schemaVersion = 1
+
+const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
+  expires_at = NULL, expiry_minute = NULL, alarm_at = NULL`
+
+const columns = "kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at"
+
+/**
+ * What creates the tables. Keys compare by the bytes of their UTF-8. Expiry is indexed by the minute: an active session
+ * is saved again and again with a time that is a little later, and would be moved in the index each time.
+ */
+export const definitions = `
+  CREATE TABLE snapshots (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    touched_at REAL NOT NULL,
+    snapshot_epoch INTEGER,
+    version INTEGER,
+    format INTEGER,
+    body TEXT,
+    saved_at REAL,
+    expires_at REAL,
+    expiry_minute INTEGER,
+    alarm_at REAL,
+    PRIMARY KEY (kind, id)
+  ) STRICT;
+  CREATE INDEX snapshots_alarm ON snapshots (kind, alarm_at, id) WHERE alarm_at IS NOT NULL;
+  CREATE INDEX snapshots_expiry ON snapshots (expiry_minute) WHERE expiry_minute IS NOT NULL;
+  CREATE INDEX snapshots_empty ON snapshots (touched_at) WHERE body IS NULL;
+  CREATE TABLE quarantine (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    snapshot_epoch INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    format INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    saved_at REAL NOT NULL,
+    expires_at REAL,
+    alarm_at REAL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
+  ) STRICT;
+  CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
+  INSERT INTO floor (one, epoch) VALUES (1, 0);
+`
+
+/** The minute of `expires_at`. */
+export const minuteOf = (time: number): number => Math.floor(time / 60_000)
+
+/** May this epoch and version be written in place of what is there? */
+const isOwner = `stored.epoch < ?3 OR (stored.epoch = ?3 AND NOT stored.ended AND (
+  stored.body IS NULL OR stored.snapshot_epoch < ?3 OR stored.version <= ?5))`
+
+/** Each decides by itself who may write: it runs while no other process writes. */
+export const statements = {
+  claim: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at)
+    VALUES (?1, ?2, MAX(?3, (SELECT epoch + 1 FROM floor)), 0, ?4)
+    ON CONFLICT (kind, id) DO UPDATE SET
+      epoch = MAX(excluded.epoch, stored.epoch + 1), ended = 0, touched_at = excluded.touched_at
+    RETURNING epoch, ${columns}`,
+
+  /** Writes a snapshot that changes no index, which is the usual case. */
+  rewrite: `UPDATE snapshots AS stored SET epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5,
+      format = ?6, body = ?7, saved_at = ?8, expires_at = ?9
+    WHERE kind = ?1 AND id = ?2 AND body IS NOT NULL AND expiry_minute IS ?10 AND alarm_at IS ?11 AND (${isOwner})`,
+
+  save: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at,
+      snapshot_epoch, version, format, body, saved_at, expires_at, expiry_minute, alarm_at)
+    VALUES (?1, ?2, ?3, 0, ?4, ?3, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    ON CONFLICT (kind, id) DO UPDATE SET
+      epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5, format = ?6, body = ?7, saved_at = ?8,
+      expires_at = ?9, expiry_minute = ?10, alarm_at = ?11
+    WHERE ${isOwner}`,
+
+  remove: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at) VALUES (?1, ?2, ?3, 1, ?4)
+    ON CONFLICT (kind, id) DO UPDATE SET
+      epoch = excluded.epoch, ended = 1, touched_at = excluded.touched_at, ${noSnapshot}
+    WHERE excluded.epoch >= stored.epoch`,
+
+  peek: `SELECT ${columns} FROM snapshots WHERE kind = ?1 AND id = ?2`,
+
+  quarantine: `INSERT INTO quarantine (${columns}, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT DO NOTHING`,
+
+  clear: `UPDATE snapshots SET touched_at = ?5, ${noSnapshot}
+    WHERE kind = ?1 AND id = ?2 AND snapshot_epoch = ?3 AND version = ?4`,
+
+  quarantined: `SELECT ${columns}, reason FROM quarantine ORDER BY kind, id, snapshot_epoch, version, saved_at`,
+
+  alarms: `SELECT id, alarm_at FROM snapshots
+    WHERE kind = ?1 AND alarm_at <= ?2 ORDER BY alarm_at, id LIMIT ?3`,
+
+  list: `SELECT id FROM snapshots WHERE kind = ?1 AND id > ?2 AND body IS NOT NULL ORDER BY id LIMIT ?3`,
+
+  sweep: `UPDATE snapshots SET touched_at = ?1, ${noSnapshot} WHERE rowid IN (
+    SELECT rowid FROM snapshots WHERE expiry_minute <= ?3 AND expires_at < ?1 LIMIT ?2)`,
+
+  raiseFloor: `UPDATE floor SET epoch = MAX(epoch, COALESCE(
+    (SELECT MAX(epoch) FROM snapshots WHERE body IS NULL AND touched_at <= ?1), 0))`,
+
+  forget: `DELETE FROM snapshots WHERE rowid IN (
+    SELECT rowid FROM snapshots WHERE body IS NULL AND touched_at <= ?1 LIMIT ?2)`
+} as const

@@ -1,0 +1,53 @@
+/**
+ * The thread of a `SqliteStore`: does what it is asked for, one thing after the other.
+ */
+import { parentPort, workerData } from "node:worker_threads"
+import { Database } from "./Database.ts"
+import { codeOf, isBusy, isDamage, Unusable } from "./openDatabase.ts"
+import type { Answer, Failure, Request, Settings } from "./protocol.ts"
+
+const { busyTimeout, file, synchronous } = workerData as Settings
+
+let database: Database | undefined
+
+const full = 13
+const readOnly = 8
+
+const failureOf = (error: unknown): Failure => {
+  const message = error instanceof Error ? error.message : String(error)
+  return {
+    message: codeOf(error) === full
+      ? `there is no room left for ${file}`
+      : codeOf(error) === readOnly
+      ? `${file} cannot be written: ${message}`
+      : isDamage(error)
+      ? `${file} is damaged: ${message}`
+      : message,
+    isBusy: isBusy(error),
+    unusable: error instanceof Unusable ? error.reason : undefined
+  }
+}
+
+const run = ({ operation, parameters }: Request): unknown => {
+  if (operation === "close") {
+    database?.close()
+    database = undefined
+    parentPort!.close()
+    return undefined
+  }
+  // Opened by the first request, which fails when that does.
+  database ??= new Database(file, synchronous, busyTimeout)
+  return operation === "open"
+    ? undefined
+    : (database[operation] as (...all: ReadonlyArray<unknown>) => unknown)(...parameters)
+}
+
+parentPort!.on("message", (request: Request) => {
+  let answer: Answer
+  try {
+    answer = { number: request.number, result: run(request), failure: undefined }
+  } catch (error) {
+    answer = { number: request.number, result: undefined, failure: failureOf(error) }
+  }
+  parentPort!.postMessage(answer)
+})
