@@ -9,15 +9,17 @@ import * as PostgresServer from "./PostgresServer.ts"
 import * as RedisServer from "./RedisServer.ts"
 import * as Tally from "./Tally.ts"
 
-const places = ["files", "postgres", "redis"] as const
+const places = ["sqlite", "postgres", "redis"] as const
 
 const startStores = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const postgres = yield* PostgresServer.start
   const redis = RedisServer.needed.skip === true ? undefined : yield* RedisServer.start
   return {
-    // A directory belongs to one process at a time, so that each test has its own.
-    files: Effect.map(fs.makeTempDirectoryScoped({ prefix: "tally-" }), (path) => pathToFileURL(path).href),
+    sqlite: Effect.map(
+      fs.makeTempDirectoryScoped({ prefix: "tally-" }),
+      (path) => pathToFileURL(`${path}/sessions.sqlite`).href
+    ),
     postgres: Effect.succeed(Redacted.value(postgres)),
     redis: Effect.succeed(redis === undefined ? "" : `${redis.url}#${redis.prefix}`)
   }
@@ -93,7 +95,7 @@ layer(Stores.layer, { excludeTestServices: true, concurrent: true })(
   (it) => {
     for (const [name, { lives, save }] of Object.entries(policies)) {
       const isShared = name.startsWith("everyChange") || name.startsWith("debounce:")
-      for (const place of isShared ? places : ["files"] as const) {
+      for (const place of isShared ? places : ["sqlite"] as const) {
         it.effect(
           `loses under ${name}; one that is asked to end, nothing (${place})`,
           Effect.fnUntraced(function*() {

@@ -25,6 +25,7 @@ export const open = (file: string, synchronous: Synchronous, busyTimeout: number
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
     if (!fs.existsSync(file)) create(file)
+    removeDrafts(file)
     check(file)
     fs.chmodSync(file, 0o600)
     const database = new DatabaseSync(file, { timeout: busyTimeout })
@@ -54,7 +55,7 @@ const create = (file: string): void => {
       `${file} is missing, but its journal ${file}-wal is there: restore the file, or move the journal away to begin without sessions`
     )
   }
-  const directory = fs.mkdtempSync(`${file}.new-`)
+  const directory = fs.mkdtempSync(draftOf(file))
   const draft = path.join(directory, "database")
   try {
     fs.closeSync(fs.openSync(draft, "wx", 0o600))
@@ -65,13 +66,22 @@ const create = (file: string): void => {
     } finally {
       database.close()
     }
-    try {
-      fs.linkSync(draft, file)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-    }
+    fs.linkSync(draft, file)
+  } catch (error) {
+    // Somebody else was first, and may have removed the draft.
+    if (!fs.existsSync(file)) throw error
   } finally {
     fs.rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const draftOf = (file: string): string => `${file}.new-`
+
+/** What processes left that were killed while they made the file; who is still about to make it needs it no more. */
+const removeDrafts = (file: string): void => {
+  const prefix = path.basename(draftOf(file))
+  for (const name of fs.readdirSync(path.dirname(file))) {
+    if (name.startsWith(prefix)) fs.rmSync(path.join(path.dirname(file), name), { recursive: true, force: true })
   }
 }
 

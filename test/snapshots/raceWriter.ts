@@ -1,9 +1,9 @@
 // Claims one key now and then, and writes under it as fast as it can, as if nobody else did. Says when it has got in the
 // way of somebody else often enough, goes on until SIGTERM, and says how often it was let.
-import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Redacted } from "effect"
-import { SnapshotStore, SqlStore } from "effect-sessions/snapshots"
+import { Effect } from "effect"
+import { SnapshotStore } from "effect-sessions/snapshots"
 import { argv } from "node:process"
+import { storeAt } from "./storeAt.ts"
 
 const [url, name] = [argv[2]!, argv[3]!]
 const key = { kind: "race", id: "one" }
@@ -50,5 +50,4 @@ const snapshot = (epoch: number, version: number) => ({
   user: null
 })
 
-const StoreLayer = SqlStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 4 })))
-Effect.runFork(Effect.provide(program, StoreLayer))
+Effect.runFork(Effect.provide(program, storeAt(url)))
