@@ -17,7 +17,8 @@ const snapshotOf = (id: string, version: number) => ({
   body: "x".repeat(20_000),
   savedAt: 0,
   expiresAt: null,
-  alarmAt: null
+  alarmAt: null,
+  user: null
 })
 
 const program = Effect.gen(function*() {
@@ -39,7 +40,7 @@ const program = Effect.gen(function*() {
   fs.rmSync(`${directory}/other`)
   const [written] = yield* store.save([snapshotOf(`${kept}`, 1)])
   console.log(`goes on: ${written}`)
-  const ids = yield* store.list("cart", { limit: 1000 })
+  const ids = yield* store.list({ kind: "cart", limit: 1000 })
   console.log(ids.length === kept + 1 ? "has all" : `has ${ids.length} of ${kept + 1}`)
 })
 

@@ -69,7 +69,7 @@ describe("SqliteStore", () => {
       yield* using(file, (store) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* store.peek(key), Option.some(first))
-          assert.deepStrictEqual(yield* store.list("cart", { limit: 10 }), ["a", "b"])
+          assert.deepStrictEqual((yield* store.list({ kind: "cart", limit: 10 })).map(({ id }) => id), ["a", "b"])
           assert.deepStrictEqual((yield* store.alarms("cart", 100, 10)).map(({ id }) => id), ["b", "a"])
           assert.deepStrictEqual(yield* store.save([snapshotOf(removed, 9)]), [false])
           assert.strictEqual((yield* store.claim({ kind: "cart", id: "claimed" }, 1)).epoch, 1001)
@@ -183,7 +183,7 @@ describe("SqliteStore", () => {
       yield* Effect.forEach(stores, (store, i) => store.save([snapshotOf({ kind: "cart", id: `${i}` }, 1)]), {
         concurrency: "unbounded"
       })
-      for (const store of stores) assert.lengthOf(yield* store.list("cart", { limit: 99 }), 8)
+      for (const store of stores) assert.lengthOf(yield* store.list({ kind: "cart", limit: 99 }), 8)
       assert.sameMembers(fs.readdirSync(join(file, "..")), [
         "sessions.sqlite",
         "sessions.sqlite-shm",
@@ -199,8 +199,7 @@ describe("SqliteStore", () => {
         yield* child.ended
         if (child.lines[0] === "no namespaces") return context.skip("this machine lets nobody mount a small disk")
         assert.deepStrictEqual(child.lines, ["full: there is no room left", "after some", "goes on: true", "has all"])
-      }),
-    30_000
+      })
   )
 
   it.live("lets two processes that race for a key never write in place of a newer owner", () =>
@@ -215,10 +214,15 @@ describe("SqliteStore", () => {
         CREATE TRIGGER updated AFTER UPDATE ON snapshots WHEN NEW.kind = 'race' BEGIN
           INSERT INTO history (claimed, epoch, version) VALUES (NEW.epoch, NEW.snapshot_epoch, NEW.version); END;`)
       const children = yield* Effect.forEach(["first", "second"], (name) =>
-        Child.start("raceWriter.ts", `file://${file}`, name, "300"))
+        Child.start("raceWriter.ts", `file://${file}`, name))
+      // They did get in each other's way.
       yield* Effect.forEach(children, (child) =>
-        child.said(1))
-      const counts = children.map(({ lines }) => JSON.parse(lines[0]!))
+        child.says("enough"))
+      yield* Effect.forEach(children, (child) => child.stop, { concurrency: 2 })
+      const counts = children.map(({ lines }) => {
+        assert.strictEqual(lines[0], "enough")
+        return JSON.parse(lines[1]!)
+      })
       const history = database.prepare("SELECT claimed, epoch, version FROM history ORDER BY seq").all() as Array<
         { claimed: number; epoch: number | null; version: number | null }
       >
@@ -238,11 +242,6 @@ describe("SqliteStore", () => {
       }
       assert.strictEqual(writes, counts[0].written + counts[1].written)
       assert.strictEqual(claims, counts[0].claims + counts[1].claims)
-      for (const { claims, refused, written } of counts) {
-        assert.isAtLeast(claims, 10)
-        assert.isAtLeast(written, 10)
-        assert.isAtLeast(refused, 1)
-      }
       assert.isTrue(Option.isSome(yield* store.peek({ kind: "race", id: "one" })))
-    }), 60_000)
+    }))
 })

@@ -18,10 +18,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
-import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { eachOnce, inChunks } from "./internal/operations.ts"
-import type { Row, StoredRow } from "./internal/sqlite/Database.ts"
+import { eachOnce, inChunks, rangeOf } from "./internal/operations.ts"
+import type { HeadRow, Row, StoredRow } from "./internal/sqlite/Database.ts"
 import { DatabaseThread } from "./internal/sqlite/DatabaseThread.ts"
 import type { Failure } from "./internal/sqlite/protocol.ts"
 import { escape, unescape } from "./internal/text.ts"
@@ -105,7 +105,13 @@ const make = Effect.fnUntraced(function*(
   const attempt = <A>(operation: string, effect: Effect.Effect<A, Failure>): Effect.Effect<A, SnapshotStoreError> =>
     Effect.mapError(
       effect,
-      ({ message }) => new SnapshotStoreError({ operation, message: `${operation}: ${message}`, cause: undefined })
+      ({ isOfKey, message }) =>
+        new SnapshotStoreError({
+          operation,
+          message: `${operation}: ${message}`,
+          cause: undefined,
+          scope: isOfKey ? "key" : "store"
+        })
     )
 
   /** Repeats what does so many at a time until none is left, and gives how many there were. */
@@ -191,11 +197,25 @@ const make = Effect.fnUntraced(function*(
         Effect.map(database.run("alarms", kind, Infinity, 1), ([row]) => Option.fromUndefinedOr(row?.alarm_at))
       ),
 
-    list: (kind, { after, limit }) =>
+    stat: ({ id, kind }) =>
       attempt(
-        "list",
-        Effect.map(database.run("list", kind, after ?? "", limitOf(limit)), (rows) => rows.map(({ id }) => id))
+        "stat",
+        Effect.map(database.run("stat", kind, id), (row) =>
+          Option.map(Option.fromUndefinedOr(row), (row) => ({ epoch: row.epoch, head: toHead(row) })))
       ),
+
+    list: (options) => {
+      const { kind, limit, user } = options
+      const { after, before, from } = rangeOf(options)
+      const name = user === undefined ? undefined : escape(user)
+      return attempt(
+        "list",
+        Effect.map(
+          database.run("list", kind, after, from, before, limitOf(limit), name),
+          (rows) => rows.flatMap((row) => Option.toArray(toHead(row)))
+        )
+      )
+    },
 
     sweep: (now) =>
       attempt(
@@ -218,21 +238,25 @@ const toRow = (snapshot: Snapshot): Row => [
   escape(snapshot.body),
   snapshot.savedAt,
   snapshot.expiresAt,
-  snapshot.alarmAt
+  snapshot.alarmAt,
+  snapshot.user === null ? null : escape(snapshot.user)
 ]
 
-const toSnapshot = (row: StoredRow): Option.Option<Snapshot> =>
+const toHead = (row: HeadRow): Option.Option<Head> =>
   row.snapshot_epoch === null ? Option.none() : Option.some({
     kind: row.kind,
     id: row.id,
     epoch: row.snapshot_epoch,
     version: row.version,
     format: row.format,
-    body: unescape(row.body),
     savedAt: row.saved_at,
     expiresAt: row.expires_at,
-    alarmAt: row.alarm_at
+    alarmAt: row.alarm_at,
+    user: row.user_name === null ? null : unescape(row.user_name)
   })
+
+const toSnapshot = (row: StoredRow): Option.Option<Snapshot> =>
+  Option.map(toHead(row), (head) => ({ ...head, body: unescape(row.body) }))
 
 /** A limit that SQLite takes. */
 const limitOf = (limit: number): number => Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER))

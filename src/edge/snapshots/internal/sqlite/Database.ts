@@ -16,19 +16,24 @@ export type Row = [
   body: string,
   savedAt: number,
   expiresAt: number | null,
-  alarmAt: number | null
+  alarmAt: number | null,
+  user: string | null
 ]
 
-export interface StoredRow {
+export interface HeadRow {
   readonly kind: string
   readonly id: string
   readonly snapshot_epoch: number | null
   readonly version: number
   readonly format: number
-  readonly body: string
   readonly saved_at: number
   readonly expires_at: number | null
   readonly alarm_at: number | null
+  readonly user_name: string | null
+}
+
+export interface StoredRow extends HeadRow {
+  readonly body: string
 }
 
 type Prepared = { readonly [Name in keyof typeof statements]: StatementSync }
@@ -56,10 +61,11 @@ export class Database {
   save(rows: ReadonlyArray<Row>, now: number): ReadonlyArray<boolean> {
     const { rewrite, save } = this.prepared
     return this.write(() =>
-      rows.map(([kind, id, epoch, version, format, body, savedAt, expiresAt, alarmAt]) => {
+      rows.map(([kind, id, epoch, version, format, body, savedAt, expiresAt, alarmAt, user]) => {
         const minute = expiresAt === null ? null : minuteOf(expiresAt)
         const write = (statement: StatementSync) =>
-          statement.run(kind, id, epoch, now, version, format, body, savedAt, expiresAt, minute, alarmAt).changes === 1
+          statement.run(kind, id, epoch, now, version, format, body, savedAt, expiresAt, minute, alarmAt, user)
+            .changes === 1
         return write(rewrite) || write(save)
       })
     )
@@ -72,6 +78,10 @@ export class Database {
 
   peek(kind: string, id: string): StoredRow | undefined {
     return this.prepared.peek.get(kind, id) as StoredRow | undefined
+  }
+
+  stat(kind: string, id: string): HeadRow & { readonly epoch: number } | undefined {
+    return this.prepared.stat.get(kind, id) as never
   }
 
   quarantine(row: Row, reason: string, now: number): void {
@@ -94,8 +104,18 @@ export class Database {
     return this.prepared.alarms.all(kind, until, limit) as never
   }
 
-  list(kind: string, after: string, limit: number): ReadonlyArray<{ readonly id: string }> {
-    return this.prepared.list.all(kind, after, limit) as never
+  list(
+    kind: string,
+    after: string,
+    from: string,
+    before: string,
+    limit: number,
+    user: string | undefined
+  ): ReadonlyArray<HeadRow> {
+    const range = [kind, after, from, before, limit] as const
+    return (user === undefined
+      ? this.prepared.list.all(...range)
+      : this.prepared.listOfUser.all(...range, user)) as never
   }
 
   /** Sweeps so many at most, and says how many there were. */

@@ -78,7 +78,7 @@ export class DatabaseThread {
       this.worker = undefined
       const waiting = Array.from(this.waiting.values())
       this.waiting.clear()
-      for (const resume of waiting) resume(Effect.fail({ message, isBusy: false, unusable: undefined }))
+      for (const resume of waiting) resume(Effect.fail({ message, isBusy: false, isOfKey: false, unusable: undefined }))
     }
     worker.on("error", (error) => over(`the thread of the database died: ${error}`))
     worker.on("exit", () => over("the thread of the database is over"))

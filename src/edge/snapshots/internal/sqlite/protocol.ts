@@ -20,6 +20,8 @@ export interface Request {
 export interface Failure {
   readonly message: string
   readonly isBusy: boolean
+  /** Is it about one of the snapshots, and not about the file? */
+  readonly isOfKey: boolean
   /** Why the file cannot be used at all. */
   readonly unusable: Unusable["reason"] | undefined
 }

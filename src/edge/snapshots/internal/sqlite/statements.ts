@@ -5,9 +5,11 @@ export const applicationId = 0x65667373
 export const schemaVersion = 1
 
 const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
-  expires_at = NULL, expiry_minute = NULL, alarm_at = NULL`
+  expires_at = NULL, expiry_minute = NULL, alarm_at = NULL, user_name = NULL`
 
-const columns = "kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at"
+const head = "kind, id, snapshot_epoch, version, format, saved_at, expires_at, alarm_at, user_name"
+
+const columns = `${head}, body`
 
 /**
  * What creates the tables. Keys compare by the bytes of their UTF-8. Expiry is indexed by the minute: an active session
@@ -28,9 +30,11 @@ export const definitions = `
     expires_at REAL,
     expiry_minute INTEGER,
     alarm_at REAL,
+    user_name TEXT,
     PRIMARY KEY (kind, id)
   ) STRICT;
   CREATE INDEX snapshots_alarm ON snapshots (kind, alarm_at, id) WHERE alarm_at IS NOT NULL;
+  CREATE INDEX snapshots_user ON snapshots (kind, user_name, id) WHERE user_name IS NOT NULL;
   CREATE INDEX snapshots_expiry ON snapshots (expiry_minute) WHERE expiry_minute IS NOT NULL;
   CREATE INDEX snapshots_empty ON snapshots (touched_at) WHERE body IS NULL;
   CREATE TABLE quarantine (
@@ -43,6 +47,7 @@ export const definitions = `
     saved_at REAL NOT NULL,
     expires_at REAL,
     alarm_at REAL,
+    user_name TEXT,
     reason TEXT NOT NULL,
     PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
   ) STRICT;
@@ -68,14 +73,15 @@ export const statements = {
   /** Writes a snapshot that changes no index, which is the usual case. */
   rewrite: `UPDATE snapshots AS stored SET epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5,
       format = ?6, body = ?7, saved_at = ?8, expires_at = ?9
-    WHERE kind = ?1 AND id = ?2 AND body IS NOT NULL AND expiry_minute IS ?10 AND alarm_at IS ?11 AND (${isOwner})`,
+    WHERE kind = ?1 AND id = ?2 AND body IS NOT NULL AND expiry_minute IS ?10 AND alarm_at IS ?11
+      AND user_name IS ?12 AND (${isOwner})`,
 
   save: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at,
-      snapshot_epoch, version, format, body, saved_at, expires_at, expiry_minute, alarm_at)
-    VALUES (?1, ?2, ?3, 0, ?4, ?3, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+      snapshot_epoch, version, format, body, saved_at, expires_at, expiry_minute, alarm_at, user_name)
+    VALUES (?1, ?2, ?3, 0, ?4, ?3, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
     ON CONFLICT (kind, id) DO UPDATE SET
       epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5, format = ?6, body = ?7, saved_at = ?8,
-      expires_at = ?9, expiry_minute = ?10, alarm_at = ?11
+      expires_at = ?9, expiry_minute = ?10, alarm_at = ?11, user_name = ?12
     WHERE ${isOwner}`,
 
   remove: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at) VALUES (?1, ?2, ?3, 1, ?4)
@@ -85,7 +91,11 @@ export const statements = {
 
   peek: `SELECT ${columns} FROM snapshots WHERE kind = ?1 AND id = ?2`,
 
-  quarantine: `INSERT INTO quarantine (${columns}, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+  stat: `SELECT epoch, ${head} FROM snapshots WHERE kind = ?1 AND id = ?2`,
+
+  quarantine: `INSERT INTO quarantine
+      (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at, user_name, reason)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT DO NOTHING`,
 
   clear: `UPDATE snapshots SET touched_at = ?5, ${noSnapshot}
@@ -96,7 +106,11 @@ export const statements = {
   alarms: `SELECT id, alarm_at FROM snapshots
     WHERE kind = ?1 AND alarm_at <= ?2 ORDER BY alarm_at, id LIMIT ?3`,
 
-  list: `SELECT id FROM snapshots WHERE kind = ?1 AND id > ?2 AND body IS NOT NULL ORDER BY id LIMIT ?3`,
+  list: `SELECT ${head} FROM snapshots
+    WHERE kind = ?1 AND id > ?2 AND id >= ?3 AND id < ?4 AND body IS NOT NULL ORDER BY id LIMIT ?5`,
+
+  listOfUser: `SELECT ${head} FROM snapshots
+    WHERE kind = ?1 AND user_name = ?6 AND id > ?2 AND id >= ?3 AND id < ?4 ORDER BY id LIMIT ?5`,
 
   sweep: `UPDATE snapshots SET touched_at = ?1, ${noSnapshot} WHERE rowid IN (
     SELECT rowid FROM snapshots WHERE expiry_minute <= ?3 AND expires_at < ?1 LIMIT ?2)`,

@@ -12,6 +12,7 @@ let database: Database | undefined
 
 const full = 13
 const readOnly = 8
+const tooBig = 18
 
 const failureOf = (error: unknown): Failure => {
   const message = error instanceof Error ? error.message : String(error)
@@ -24,6 +25,7 @@ const failureOf = (error: unknown): Failure => {
       ? `${file} is damaged: ${message}`
       : message,
     isBusy: isBusy(error),
+    isOfKey: codeOf(error) === tooBig,
     unusable: error instanceof Unusable ? error.reason : undefined
   }
 }
