@@ -197,7 +197,7 @@ export const millionSection = (figures: Figures): string => {
 }
 
 /** The stores of the snapshots suite, by the name of their figures. */
-export const stores = [["files", "files"], ["postgres", "PostgreSQL"], ["redis", "Redis"]] as const
+export const stores = [["sqlite", "SQLite"], ["postgres", "PostgreSQL"], ["redis", "Redis"]] as const
 
 /** The section of the snapshots suite, and of the writeBehind suite. */
 export const snapshotsSection = (figures: Figures): string => {
@@ -209,13 +209,19 @@ export const snapshotsSection = (figures: Figures): string => {
       : [label, count(of("")!), `${count(of("_raw")!)} (${of("_ratio")!.toFixed(2)})`, "0.50 or more"]
   })
   const of = (name: string) => figures[`behind_${name}`]!
-  const behind = (["memory", "files"] as const).flatMap((name) => [
+  const behind = (["memory", "sqlite"] as const).flatMap((name) => [
     [`casts a second, saved behind in ${name}`, count(of(name)), count(of("plain")), "-"],
     [
       "what that takes of the rate of those that are not saved",
       `${Math.round(100 * of(`${name}_takes`))} %`,
       "-",
       "20 % or less"
+    ],
+    [
+      "a turn for others and a call, 99th percentile",
+      `${Math.round(of(`${name}_p99_us`))} µs`,
+      `${Math.round(of("plain_p99_us"))} µs (${(of(`${name}_p99_us`) / of("plain_p99_us")).toFixed(2)})`,
+      "1.5 times or less"
     ],
     ["snapshots written a second meanwhile", count(of(`${name}_written`)), "-", "-"]
   ])

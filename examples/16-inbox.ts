@@ -11,7 +11,7 @@ class Inboxes extends Inbox.Service<Inboxes>()("Inboxes", {
   }
 }) {}
 
-// Kept in a store: it takes `FileStore`, `SqlStore` or `RedisStore` in place of this one to outlive the process.
+// Kept in a store: it takes `SqliteStore`, `SqlStore` or `RedisStore` in place of this one to outlive the process.
 const InboxesLayer = Inbox.layer(Inboxes, {
   capacity: 50,
   expireAfter: "30 days",

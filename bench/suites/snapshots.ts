@@ -2,17 +2,18 @@
  * What does a store cost over what it is made of? Each saves batches, beside a writer that puts the same bytes there and
  * knows nothing of owners, alarms and expiry. They take turns, so that the ratios hold when the machine's speed drifts.
  */
-import { NodeFileSystem, NodePath, NodeRedis } from "@effect/platform-node"
+import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Cause, Effect, Exit, Layer, type Redacted, type Scope } from "effect"
-import { FileStore, RedisStore, type Snapshot, SnapshotStore, SqlStore } from "effect-sessions/snapshots"
+import { RedisStore, type Snapshot, SnapshotStore, SqliteStore, SqlStore } from "effect-sessions/snapshots"
 import * as Redis from "effect/persistence/Redis"
-import { appendFile, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import * as PostgresServer from "../../test/snapshots/PostgresServer.ts"
 import * as RedisServer from "../../test/snapshots/RedisServer.ts"
-import { makeIds, median, rate, shuffle } from "../measure.ts"
+import { makeIds, median, rate } from "../measure.ts"
 import type { Driver, Figures, Plan } from "../Subject.ts"
 
 /** As many as are saved at a time. */
@@ -154,49 +155,34 @@ const scratch = Effect.acquireRelease(
   (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
 )
 
-const PlatformLayer = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
-
-/** How many files are written at a time: as many as by the store. */
-const concurrency = 16
-
-/** Where the files of the store are, by their number: what lies elsewhere on a disk is slower or quicker. */
-const placesOf = async (directory: string): Promise<ReadonlyArray<string>> => {
-  const all = await readdir(directory, { recursive: true, withFileTypes: true })
-  const found = all.filter((file) => file.isFile() && file.name.endsWith(".snapshot"))
-  if (found.length !== ids.length) throw new Error(`there are ${found.length} files instead of ${ids.length}`)
-  return found.map(({ name, parentPath }) => join(parentPath, `raw-${name}`))
-}
-
 /**
- * Files: for each batch a line that is appended to a journal, and for each snapshot a file that is written under another
- * name and put in place of the one before. It is what the store does, into the same directories, but with Node's own
- * functions, and without an index, locks and checksums.
+ * SQLite: one transaction for each batch, by a prepared statement on Node's own binding, into a table with the columns of a
+ * snapshot and a primary key, without other indexes, in the thread that measures.
  */
-const files = Effect.gen(function*() {
+const sqlite = Effect.gen(function*() {
   const directory = yield* scratch
   const run = Effect.gen(function*() {
-    const store = yield* storeWrite
-    for (const batch of batchesOf(0)) yield* store(batch)
-    const places = shuffle(yield* Effect.promise(() => placesOf(directory)))
-    const placeOf = new Map(ids.map((id, i) => [id, places[i]!]))
-    const writeOne = async ({ body, ...head }: Snapshot) => {
-      const place = placeOf.get(head.id)!
-      await writeFile(`${place}.tmp`, `${JSON.stringify(head)}\n${body}`)
-      await rename(`${place}.tmp`, place)
-    }
+    const database = new DatabaseSync(join(directory, "raw.sqlite"))
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+      CREATE TABLE raw (kind TEXT, id TEXT, epoch INTEGER, version INTEGER, format INTEGER, body TEXT, saved_at REAL,
+        expires_at REAL, alarm_at REAL, PRIMARY KEY (kind, id)) STRICT`)
+    const statement = database.prepare(`INSERT INTO raw VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+      epoch = excluded.epoch, version = excluded.version, format = excluded.format, body = excluded.body,
+      saved_at = excluded.saved_at, expires_at = excluded.expires_at, alarm_at = excluded.alarm_at`)
     const raw: Write = (batch) =>
-      Effect.promise(async () => {
-        const heads = batch.map(({ body: _, ...head }) => Object.values(head))
-        await appendFile(join(directory, "raw-journal"), `${JSON.stringify(heads)}\n`)
-        let at = 0
-        const work = async () => {
-          while (at < batch.length) await writeOne(batch[at++]!)
+      Effect.sync(() => {
+        database.exec("BEGIN IMMEDIATE")
+        for (const { alarmAt, body, epoch, expiresAt, format, id, kind, savedAt, version } of batch) {
+          statement.run(kind, id, epoch, version, format, body, savedAt, expiresAt, alarmAt)
         }
-        await Promise.all(Array.from({ length: concurrency }, work))
+        database.exec("COMMIT")
       })
-    return yield* compare("files", 8, store, raw)
+    return yield* Effect.ensuring(
+      compare("sqlite", 15, yield* storeWrite, raw),
+      Effect.sync(() => database.close())
+    )
   })
-  return yield* Effect.provide(run, Layer.provide(FileStore.layer({ directory, concurrency }), PlatformLayer))
+  return yield* Effect.provide(run, SqliteStore.layer({ file: join(directory, "store.sqlite") }))
 })
 
 /** Measures with a server; says so and goes on when there is none. */
@@ -218,7 +204,7 @@ const withServer = <Url, E>(
 export const snapshots = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.gen(function*() {
     return {
-      ...yield* Effect.scoped(files),
+      ...yield* Effect.scoped(sqlite),
       ...yield* withServer("PostgreSQL", PostgresServer.start, postgres),
       ...yield* withServer("Redis", RedisServer.start, redis)
     }

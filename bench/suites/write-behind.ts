@@ -1,13 +1,12 @@
 /**
  * What does it take of the rate of messages that sessions are saved behind their changes? Sessions of three kinds that are
- * the same but for where they are kept: nowhere, in memory, in files. All of them change all the time, so each is written
+ * the same but for where they are kept: nowhere, in memory, in SQLite. All of them change all the time, so each is written
  * about once a second. They take turns, so that the ratios hold when the machine's speed drifts; a turn is timed when
  * saving goes on, and ends when all is written.
  */
-import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
-import { FileStore, MemoryStore, SnapshotStore } from "effect-sessions/snapshots"
+import { MemoryStore, SnapshotStore, SqliteStore } from "effect-sessions/snapshots"
 import { Rpc } from "effect/rpc"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -20,7 +19,7 @@ const protocol = [Rpc.make("Put", { payload: Schema.Int })]
 
 class Plain extends Session.Service<Plain>()("Plain", { state: State, protocol }) {}
 class InMemory extends Session.Service<InMemory>()("InMemory", { state: State, protocol }) {}
-class InFiles extends Session.Service<InFiles>()("InFiles", { state: State, protocol }) {}
+class InSqlite extends Session.Service<InSqlite>()("InSqlite", { state: State, protocol }) {}
 
 const behavior = {
   init: () => ({ user_id: 42, count: 0, theme: "dark" }),
@@ -56,9 +55,8 @@ const layer = (directory: string) =>
     InMemory.toLayer(InMemory.behavior(behavior), options).pipe(
       Layer.provide(counted(MemoryStore.layer))
     ),
-    InFiles.toLayer(InFiles.behavior(behavior), options).pipe(
-      Layer.provide(counted(FileStore.layer({ directory }))),
-      Layer.provide([NodeFileSystem.layer, NodePath.layer])
+    InSqlite.toLayer(InSqlite.behavior(behavior), options).pipe(
+      Layer.provide(counted(SqliteStore.layer({ file: join(directory, "bench.sqlite") })))
     )
   ).pipe(Layer.provide(Sessions.layer({ maxSessions: 1_000_000, startRate: false })))
 
@@ -72,8 +70,8 @@ const rounds = 3
 /** Until saving is under way, in milliseconds. */
 const lead = 1_200
 
-/** How long each is timed, in milliseconds: those in files for several times as long as writing all of them takes. */
-const effort = { plain: 1_000, memory: 2_000, files: 8_000 } as const
+/** How long each is timed, in milliseconds: those in SQLite for several times as long as writing all of them takes. */
+const effort = { plain: 1_000, memory: 2_000, sqlite: 8_000 } as const
 
 type Ref = Effect.Success<ReturnType<(typeof Plain)["Service"]["start"]>>
 
@@ -84,25 +82,33 @@ type Refs = ReadonlyArray<Ref>
  * nothing else happens meanwhile, which makes messages to them a fifth faster, and is so in no program.
  */
 const startAll = Effect.gen(function*() {
-  const kinds = { plain: yield* Plain, memory: yield* InMemory, files: yield* InFiles }
-  const refs = { plain: [] as Array<Ref>, memory: [] as Array<Ref>, files: [] as Array<Ref> }
+  const kinds = { plain: yield* Plain, memory: yield* InMemory, sqlite: yield* InSqlite }
+  const refs = { plain: [] as Array<Ref>, memory: [] as Array<Ref>, sqlite: [] as Array<Ref> }
   for (const id of makeIds(sessionsCount)) {
     refs.plain.push(yield* kinds.plain.start(id))
     refs.memory.push(yield* kinds.memory.start(id))
-    refs.files.push(yield* kinds.files.start(id))
+    refs.sqlite.push(yield* kinds.sqlite.start(id))
   }
   return refs
 })
 
-/** Sends messages to all in turn for so long, and gives how many a second. */
+/**
+ * Sends messages to all in turn for so long, and gives how many a second; now and then one whose answer is waited for, and
+ * how many microseconds 99 % of these take at most.
+ */
 const drive = Effect.fnUntraced(function*(refs: Refs, millis: number) {
   const began = performance.now()
+  const waits: Array<number> = []
   let count = 0
   while (performance.now() - began < millis) {
     for (const end = count + stride; count < end; count++) yield* refs[count % refs.length]!.cast("Put", count)
+    const sent = performance.now()
     yield* breathe
+    yield* refs[count % refs.length]!.call("Put", count)
+    waits.push(performance.now() - sent)
   }
-  return count * 1_000 / (performance.now() - began)
+  waits.sort((one, other) => one - other)
+  return { rate: count * 1_000 / (performance.now() - began), p99: 1_000 * waits[Math.floor(waits.length * 0.99)]! }
 })
 
 /** Is the newest state of all of them written? */
@@ -116,6 +122,8 @@ type Place = keyof typeof effort
 
 interface Turn {
   readonly rate: number
+  /** In microseconds, with a turn for others in it. */
+  readonly p99: number
   readonly written: number
 }
 
@@ -123,20 +131,20 @@ interface Turn {
 const takeTurn = Effect.fnUntraced(function*(place: Place, refs: Refs): Effect.fn.Return<Turn, unknown> {
   if (place !== "plain") yield* drive(refs, lead)
   const before = written.count
-  const rate = yield* drive(refs, effort[place])
+  const { p99, rate } = yield* drive(refs, effort[place])
   const count = written.count - before
   if (place !== "plain") {
     yield* Effect.repeat(Effect.delay(areWritten(refs), "500 millis"), { until: (all) => all })
   }
-  return { rate, written: count * 1_000 / effort[place] }
+  return { rate, p99, written: count * 1_000 / effort[place] }
 })
 
 const measure = Effect.gen(function*() {
   const refs = yield* startAll
-  const found: Record<Place, Array<Turn & { readonly takes: number }>> = { plain: [], memory: [], files: [] }
+  const found: Record<Place, Array<Turn & { readonly takes: number }>> = { plain: [], memory: [], sqlite: [] }
   let plain = yield* takeTurn("plain", refs.plain)
   for (let round = 0; round < rounds; round++) {
-    for (const place of ["memory", "files"] as const) {
+    for (const place of ["memory", "sqlite"] as const) {
       const turn = yield* takeTurn(place, refs[place])
       const before = plain
       plain = yield* takeTurn("plain", refs.plain)
@@ -147,6 +155,7 @@ const measure = Effect.gen(function*() {
   return Object.fromEntries(
     Object.entries(found).flatMap(([place, turns]) => [
       [`behind_${place}`, median(turns.map(({ rate }) => rate))],
+      [`behind_${place}_p99_us`, median(turns.map(({ p99 }) => p99))],
       [`behind_${place}_written`, median(turns.map(({ written }) => written))],
       [`behind_${place}_takes`, median(turns.map(({ takes }) => takes))]
     ])

@@ -1,12 +1,12 @@
 /**
- * Where visits are kept: in the files of `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`
+ * Where visits are kept: in a SQLite file in `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`
  * (under keys that begin with `REDIS_PREFIX`), or in memory, as long as the process.
  */
-import { NodeFileSystem, NodePath, NodeRedis } from "@effect/platform-node"
+import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Cause, Config, Data, Effect, Layer, Option } from "effect"
 import { SnapshotStore } from "effect-sessions"
-import { FileStore, MemoryStore, RedisStore, SqlStore } from "effect-sessions/snapshots"
+import { MemoryStore, RedisStore, SqliteStore, SqlStore } from "effect-sessions/snapshots"
 
 /** The place where visits are to be kept cannot be used. */
 export class StorageError extends Data.TaggedError("StorageError")<{ readonly message: string }> {}
@@ -20,7 +20,7 @@ const settings = Config.all({
 
 const open = Layer.unwrap(Effect.map(settings, ({ database, directory, redis, redisPrefix }) => {
   const store: Layer.Layer<SnapshotStore.SnapshotStore, unknown> = Option.isSome(directory)
-    ? FileStore.layer({ directory: directory.value }).pipe(Layer.provide([NodeFileSystem.layer, NodePath.layer]))
+    ? SqliteStore.layer({ file: `${directory.value}/shop.sqlite` })
     : Option.isSome(database)
     ? SqlStore.layer({ table: "corner_shop" }).pipe(Layer.provide(PgClient.layer({ url: database.value })))
     : Option.isSome(redis)

@@ -72,7 +72,7 @@ describe("carts outlive the shop", () => {
       yield* visit(env, (url) => Effect.map(ada.count(url), (count) => assert.strictEqual(count, 3)))
     })
 
-  it.live("in files, also when it is killed once they are written", () =>
+  it.live("in a SQLite file, also when it is killed once they are written", () =>
     Effect.scoped(Effect.gen(function*() {
       const env = { STATE_DIR: yield* directory }
       yield* goesOn(env)

@@ -3,7 +3,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { Effect, FileSystem, Layer, Path, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
-import { FileStore } from "effect-sessions/snapshots"
+import { SqliteStore } from "effect-sessions/snapshots"
 import * as Rpc from "effect/rpc/Rpc"
 import { pid } from "node:process"
 
@@ -50,6 +50,6 @@ export const layer = (directory: string, say: (line: string) => void) =>
     { snapshots: { save: "everyChange" } }
   ).pipe(
     Layer.provide(Sessions.layer()),
-    Layer.provide(FileStore.layer({ directory })),
+    Layer.provide(SqliteStore.layer({ file: `${directory}/sessions.sqlite` })),
     Layer.provide([NodeFileSystem.layer, NodePath.layer])
   )

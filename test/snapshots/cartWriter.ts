@@ -4,13 +4,14 @@
  */
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { argv } from "node:process"
-import { fileURLToPath } from "node:url"
 import * as carts from "./carts.ts"
 
-const fixtures = fileURLToPath(new URL(`fixtures/${argv[2]!}/`, import.meta.url))
+const fixtures = new URL(`fixtures/${argv[2]!}/`, import.meta.url)
 
-Effect.forEach([1, 2, 3] as const, (version) => carts.write(`${fixtures}cart-${version}`, version)).pipe(
-  Effect.provide(TestClock.layer()),
-  Effect.runPromise
-)
+mkdirSync(fixtures, { recursive: true })
+Effect.forEach([1, 2, 3] as const, (version) =>
+  Effect.map(carts.write(version), (snapshot) => {
+    writeFileSync(new URL(`cart-${version}.json`, fixtures), `${JSON.stringify(snapshot, null, 2)}\n`)
+  })).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise)

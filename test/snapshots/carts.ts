@@ -1,12 +1,10 @@
 /**
- * A program in its three versions, each of which kept carts in another format, and what a visitor did in each. The files
- * that this left are in `fixtures`: see `cartWriter.ts`.
+ * A program in its three versions, each of which kept carts in another format, and what a visitor did in each. What
+ * this left in the store is in `fixtures`: see `cartWriter.ts`.
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
-import { Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type KindOptions, Migration, Session, Sessions, Supervision } from "effect-sessions"
-import { FileStore } from "effect-sessions/snapshots"
+import { MemoryStore, SnapshotStore } from "effect-sessions/snapshots"
 import * as Rpc from "effect/rpc/Rpc"
 import { TestClock } from "effect/testing"
 
@@ -114,18 +112,17 @@ const visit = (carts: Session.SessionKind<any, Protocol, Args, never>) =>
 /** The actions of the visitor's tab. */
 export const once = (sequence: number) => ({ client: "tab", sequence })
 
-export const storeLayer = (directory: string) =>
-  FileStore.layer({ directory }).pipe(Layer.provide([NodeFileSystem.layer, NodePath.layer]))
-
 const visits = {
   1: Effect.provide(Effect.flatMap(Cart1, visit), Cart1Layer),
   2: Effect.provide(Effect.flatMap(Cart2, visit), Cart2Layer),
   3: Effect.provide(Effect.flatMap(Cart, visit), CartLayer)
 }
 
-/** Leaves in a directory what the visit does there with a version of the program. */
-export const write = (directory: string, version: keyof typeof visits) =>
-  Effect.andThen(
-    TestClock.setTime(start),
-    Effect.provide(visits[version], Layer.provideMerge(Sessions.layer(), storeLayer(directory)))
-  )
+/** The snapshot that the visit leaves with a version of the program. */
+export const write = (version: keyof typeof visits) =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(start)
+    const memory = yield* Layer.build(Layer.fresh(MemoryStore.layer))
+    yield* Effect.provide(visits[version], Layer.provideMerge(Sessions.layer(), Layer.succeedContext(memory)))
+    return Option.getOrThrow(yield* Context.get(memory, SnapshotStore).peek({ kind: "Cart", id: "ada" }))
+  })

@@ -40,7 +40,7 @@ export class UnreadableSnapshot extends Schema.TaggedError<UnreadableSnapshot>()
  *
  * @example
  * const StoreLayer = Encrypted.layer(Redacted.make(process.env.SNAPSHOT_KEY!)).pipe(
- *   Layer.provide(FileStore.layer({ directory: "/var/lib/shop" }))
+ *   Layer.provide(SqliteStore.layer({ file: "/var/lib/shop/sessions.sqlite" }))
  * )
  *
  * @since 0.1.0

@@ -5,6 +5,9 @@
  * that writes. What was saved survives a crash of this process, and with `synchronous: "full"` of the machine too. The
  * file is written by a thread of its own, so that sessions go on meanwhile.
  *
+ * It uses `node:sqlite`, which comes with Node 22.13 and later, because `@effect/sql-sqlite-node` imports paths that Effect 4.1
+ * does not have any more.
+ *
  * **When to use:** for one machine with a disk of its own. For several machines use `SqlStore`. Not for a network file
  * system: SQLite's write-ahead log needs shared memory between the processes that use it.
  *

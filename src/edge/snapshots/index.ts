@@ -5,7 +5,6 @@
  */
 export * from "../../contract/SnapshotStore.ts"
 export * as Encrypted from "./Encrypted.ts"
-export * as FileStore from "./FileStore.ts"
 export * as MemoryStore from "./MemoryStore.ts"
 export * as RedisStore from "./RedisStore.ts"
 export * as SqliteStore from "./SqliteStore.ts"

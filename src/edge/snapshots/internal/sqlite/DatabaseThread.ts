@@ -61,6 +61,8 @@ export class DatabaseThread {
       const number = ++this.last
       this.waiting.set(number, resume)
       const worker = this.worker ??= this.start()
+      // There is no other window that could read it.
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin
       worker.postMessage({ number, operation, parameters } satisfies Request)
       return Effect.sync(() => this.waiting.delete(number))
     })

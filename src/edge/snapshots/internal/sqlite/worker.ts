@@ -51,5 +51,7 @@ parentPort!.on("message", (request: Request) => {
   } catch (error) {
     answer = { number: request.number, result: undefined, failure: failureOf(error) }
   }
+  // There is no other window that could read it.
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin
   parentPort!.postMessage(answer)
 })
