@@ -176,6 +176,7 @@ export const make = <
     invalid(`"${prefix}" is not a prefix: it starts with a letter and has letters, digits, _ or -`)
   }
   if (prefix !== "" && options.catchAll !== undefined) invalid("one with a prefix does not see all actions")
+  // oxlint-disable-next-line no-restricted-properties
   const { actions, async = {}, on = {} } = options
   for (const [what, map] of Object.entries({ on, async, throttle: options.throttle, debounce: options.debounce })) {
     for (const action of Object.keys(map ?? {})) {

@@ -33,6 +33,7 @@ import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import { listenTo, nobody } from "../contract/internal/guard.ts"
 import type * as Live from "../contract/Live.ts"
 import type { ActionError, InvalidPayload, SessionGone, ViewError } from "../contract/LiveError.ts"
 import type { Message, PayloadArg } from "../contract/SessionRef.ts"
@@ -383,21 +384,26 @@ const onWake = (wake: () => void): Effect.Effect<void, never, Scope.Scope> =>
         if (document?.visibilityState !== "hidden") wake()
       }
       const events = [[page, "online"], [page, "pageshow"], [document, "visibilitychange"]] as const
-      for (const [target, type] of events) target?.addEventListener?.(type, seen)
+      const stops = events.map(([target, type]) =>
+        isListening(target) ? listenTo<typeof nobody, string, void>(nobody, target, type, seen) : undefined
+      )
       return () => {
-        for (const [target, type] of events) target?.removeEventListener?.(type, seen)
+        for (const stop of stops) stop?.()
       }
     }),
     (stop) => Effect.sync(stop)
   ))
 
 interface Listening {
-  readonly addEventListener?: (type: string, listener: () => void) => void
-  readonly removeEventListener?: (type: string, listener: () => void) => void
+  readonly addEventListener: (type: string, listener: () => void) => void
+  readonly removeEventListener: (type: string, listener: () => void) => void
 }
 
+const isListening = (target: Partial<Listening> | undefined): target is Listening =>
+  target !== undefined && "addEventListener" in target && "removeEventListener" in target
+
 /** What of a page's globals is looked at. */
-interface Page extends Listening {
+interface Page extends Partial<Listening> {
   readonly document?: (Listening & { readonly visibilityState?: string }) | undefined
 }
 

@@ -230,6 +230,7 @@ describe("the events of sessions", () => {
         "Call",
         "Crash",
         "Cast",
+        "BroadcastReceive",
         "Broadcast",
         "AutoCleanup",
         "Cleanup",

@@ -235,7 +235,7 @@ export class Link {
   }
 
   /** A callback of the socket has thrown. */
-  failed(defect: unknown): void {
+  threw(defect: unknown): void {
     this.timers.run(Effect.logError("a connection to a live session has failed", Cause.die(defect)))
     this.retry()
   }

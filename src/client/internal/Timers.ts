@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { nobody, observe } from "../../contract/internal/guard.ts"
 import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 
 export class Timers {
@@ -33,7 +34,7 @@ export class Timers {
   run(effect: Effect.Effect<unknown, unknown>): () => void {
     const fiber = this.fork(effect)
     this.fibers.add(fiber)
-    fiber.addObserver(() => this.fibers.delete(fiber))
+    observe(nobody, fiber, () => this.fibers.delete(fiber))
     return () => fiber.interruptUnsafe()
   }
 

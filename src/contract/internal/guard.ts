@@ -9,19 +9,26 @@ import type * as Fiber from "effect/Fiber"
 /** Whose callback it is. */
 export interface Owner {
   /** A callback has thrown. */
-  readonly failed: (defect: unknown) => void
+  readonly threw: (defect: unknown) => void
 }
+
+/** For callbacks that have nobody to tell, and do nothing that goes wrong. */
+export const nobody: Owner = { threw: () => {} }
 
 /** A callback that does not throw. */
 export const guard = <O extends Owner, A, B>(owner: O, f: (owner: O, a: A, b: B) => void) => (a: A, b: B): void => {
   try {
     f(owner, a, b)
   } catch (defect) {
-    try {
-      owner.failed(defect)
-    } catch {
-      // There is nobody left who could be told.
-    }
+    tell(owner, defect)
+  }
+}
+
+const tell = (owner: Owner, defect: unknown): void => {
+  try {
+    owner.threw(defect)
+  } catch {
+    // There is nobody left who could be told.
   }
 }
 
@@ -36,6 +43,7 @@ export const listen = <O extends Owner, A, B>(
   event: string,
   f: (owner: O, a: A, b: B) => void
 ): void => {
+  // oxlint-disable-next-line no-restricted-properties
   emitter.on(event, guard(owner, f))
 }
 
@@ -52,6 +60,7 @@ export const listenTo = <O extends Owner, Type extends string, Event>(
   f: (owner: O, event: Event) => void
 ): () => void => {
   const listener = guard<O, Event, void>(owner, f) as (event: Event) => void
+  // oxlint-disable-next-line no-restricted-properties
   target.addEventListener(type, listener)
   return () => target.removeEventListener(type, listener)
 }
@@ -60,8 +69,14 @@ export const listenTo = <O extends Owner, Type extends string, Event>(
 export const observe = <O extends Owner, A, E>(
   owner: O,
   fiber: Fiber.Fiber<A, E>,
-  f: (exit: Exit.Exit<A, E>, owner: O) => void
+  f: (owner: O, exit: Exit.Exit<A, E>, fiber: Fiber.Fiber<A, E>) => void
 ): void => {
-  const observer = guard<O, Exit.Exit<A, E>, void>(owner, (owner, exit) => f(exit, owner))
-  fiber.addObserver(observer as (exit: Exit.Exit<A, E>) => void)
+  // oxlint-disable-next-line no-restricted-properties
+  fiber.addObserver((exit) => {
+    try {
+      f(owner, exit, fiber)
+    } catch (defect) {
+      tell(owner, defect)
+    }
+  })
 }

@@ -146,9 +146,18 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
     cut: (session, which = () => true) =>
       Effect.sync(() => {
         const cut = Array.from(bySession.of(keyOf(session))).filter(which)
-        for (const connection of cut) connection.cut()
-        return cut.length
-      }),
+        return cut
+      }).pipe(
+        Effect.tap((cut) =>
+          // Who throws keeps no other from being cut.
+          Effect.forEach(cut, (connection) =>
+            Effect.catchDefect(
+              Effect.sync(() => connection.cut()),
+              (defect) => Effect.logError(`a connection of ${keyOf(session)} could not be cut`, defect)
+            ), { discard: true })
+        ),
+        Effect.map((cut) => cut.length)
+      ),
     of: (owner) => Effect.sync(() => Array.from(byOwner.of(owner))),
     count: Effect.sync(() => owners.size)
   })

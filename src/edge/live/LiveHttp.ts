@@ -53,6 +53,7 @@ import {
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
+import { refusal } from "../http/internal/refusal.ts"
 import { refuse, type Refused } from "../socket/internal/socketRoute.ts"
 import { type Admission, type Allow, allowing } from "./Admission.ts"
 import { Commands } from "./internal/Commands.ts"
@@ -267,13 +268,16 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
       payload,
       header: (header) => request.headers[header]
     }))
-    if (done._tag === "Success") {
+    return yield* Effect.sync(() => {
+      if (done._tag === "Failure") return failed(done.failure, command.encodeError(done.failure))
       const answer = command.encodeSuccess(done.success)
       return answer === undefined || answer === null
         ? HttpServerResponse.empty({ status: 204 })
         : HttpServerResponse.jsonUnsafe(answer)
-    }
-    return failed(done.failure, command.encodeError(done.failure))
+    }).pipe(Effect.catchDefect((defect) => {
+      const { id, kind } = found.session
+      return Effect.as(Effect.logError(`the answer of ${kind}/${id} to ${name} could not be told`, defect), untold)
+    }))
   })
 
   const respond = <E extends { readonly _tag: string }, R>(
@@ -341,6 +345,8 @@ const failed = (error: unknown, json: unknown): HttpServerResponse.HttpServerRes
 
 /** What an `EventSource` does not come back after. */
 const isOver = HttpServerResponse.empty({ status: 204, headers: { "cache-control": "no-store" } })
+
+const untold = refusal({ _tag: "InternalError", httpStatus: 500, message: "the answer could not be told" })
 
 const isActionError = Schema.is(ActionError)
 

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import type * as Queue from "effect/Queue"
 import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../contract/EndReason.ts"
+import { observe } from "../../contract/internal/guard.ts"
 import { findUnfit } from "../../contract/internal/jsonValue.ts"
 import type { KindOptions, Overflow } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
@@ -174,8 +175,13 @@ export class Kind {
 
   run(effect: Effect.Effect<unknown>, done: (exit: Exit.Exit<unknown>) => void): Fiber.Fiber<unknown> {
     const fiber = this.runFork(effect)
-    fiber.addObserver(done)
+    observe(this, fiber, (_, exit) => done(exit))
     return fiber
+  }
+
+  /** A callback of it has thrown. */
+  threw(defect: unknown): void {
+    this.runFork(Effect.logError(`something in the sessions of ${this.name} has failed`, defect))
   }
 }
 

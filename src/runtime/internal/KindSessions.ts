@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import * as EndReason from "../../contract/EndReason.ts"
+import { observe } from "../../contract/internal/guard.ts"
 import type { SessionKind, StartOptions } from "../../contract/Session.ts"
 import {
   InvalidSessionId,
@@ -135,7 +136,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       const done = Deferred.makeUnsafe<void, StartError>()
       loading.set(id, done)
       const fiber = this.runtime.runFork(this.loadNow(id, start, persistence))
-      fiber.addObserver((exit) => {
+      observe(this.runtime, fiber, (_, exit) => {
         loading.delete(id)
         Deferred.doneUnsafe(done, Exit.asVoid(exit))
       })

@@ -28,6 +28,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../contract/EndReason.ts"
+import { observe } from "../../contract/internal/guard.ts"
 import { CurrentSession, type Timer } from "../../contract/Session.ts"
 import { type InvalidMetadata, SessionNotFound } from "../../contract/SessionError.ts"
 import type { Identity, SessionInfo, Watcher } from "../../contract/SessionRef.ts"
@@ -442,10 +443,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   /** Notes its fiber, whose end is its own. */
   follow(fiber: Fiber.Fiber<void>): void {
     this.fiber = fiber
-    fiber.addObserver((exit) => {
-      // One that the session gave up has nothing to tell.
-      if (this.fiber === fiber && !this.asleep) Ending.fiberEnded(this, exit)
-    })
+    observe(this, fiber, fiberOver)
   }
 
   /**
@@ -673,11 +671,21 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return this.extras?.killed ?? false
   }
 
+  /** A callback of it has thrown. */
+  threw(defect: unknown): void {
+    this.runtime.runFork(Effect.logError(`something in session ${this.kind}/${this.id} has failed`, defect))
+  }
+
   /** Something went wrong while the session released what it held. */
   cleanupFailed(error: unknown): Effect.Effect<void> {
     note(this, { _tag: "CleanupError", error })
     return Effect.logError(`session ${this.kind}/${this.id} could not release what it held`, error)
   }
+}
+
+const fiberOver = (session: LiveSession, exit: Exit.Exit<void>, fiber: Fiber.Fiber<void>): void => {
+  // One that the session gave up has nothing to tell.
+  if (session.fiber === fiber && !session.asleep) Ending.fiberEnded(session, exit)
 }
 
 const notAPair = (session: LiveSession, envelope: Envelope): TypeError =>

@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import type { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
-/** Something that happens at a time. */
+/** Something that happens at a time. What `due` throws is logged, and keeps no other from being called. */
 export abstract class Deadline implements Entry {
   wheelTick = nowhere
   wheelIndex = 0

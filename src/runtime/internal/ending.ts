@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
+import { observe } from "../../contract/internal/guard.ts"
 import { SessionEnded, StartFailed } from "../../contract/SessionError.ts"
 import { freeStart, tellStarted } from "./booting.ts"
 import { type Envelope, settled } from "./Envelope.ts"
@@ -70,7 +71,7 @@ export const graceOver = (session: LiveSession): void => {
   // has acquired is released when it is done.
   const scope = session.extras?.scope
   if (scope !== undefined && fiber !== undefined) {
-    fiber.addObserver(() => session.runtime.runFork(Scope.close(scope, Exit.void)))
+    observe(session, fiber, ({ runtime }) => runtime.runFork(Scope.close(scope, Exit.void)))
   }
   session.runtime.runFork(session.cleanupFailed(new Error(`it did not end within ${hub.config.shutdownGrace} ms`)))
   finish(session)
@@ -128,7 +129,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   const began = hub.now()
   session.more().cleansUp = true
   session.fiber = session.runtime.runFork(cleanup)
-  session.fiber.addObserver((exit) => {
+  observe(session, session.fiber, (_, exit) => {
     if (session.status === ended) return
     if (Exit.isFailure(exit)) session.runtime.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
     else note(session, { _tag: "Cleanup", duration: hub.now() - began })

@@ -263,7 +263,10 @@ export class LiveConnection extends SocketConnection {
       ? Effect.fail(Busy.of(wait))
       : isTooDeep
       ? Effect.fail(new InvalidPayload({ name: tag, message: tooDeep(this.live.maxDepth) }))
-      : Effect.suspend(() => this.act(request))
+      : Effect.tapDefect(
+        Effect.suspend(() => this.act(request)),
+        (defect) => Effect.logError(`${tag} of a client of ${this.name} has failed`, defect)
+      )
     return Effect.map(Effect.exit(done), (exit) => answerOf(id, this.live.commands.encodeExit(tag, exit)))
   }
 

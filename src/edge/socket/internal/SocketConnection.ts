@@ -30,7 +30,7 @@ const maxWaiting = 4 * 1024 * 1024
 const closeTimeout = 10_000
 
 /** What a client may still send after it is closed, in bytes: as much may be on its way. */
-const maxAfterClose = 1024 * 1024
+const maxAfterClose = 4 * 1024 * 1024
 
 export abstract class SocketConnection implements Speaker {
   private readonly route: SocketRoute
@@ -151,7 +151,7 @@ export abstract class SocketConnection implements Speaker {
   // -------------------------------------------------------------------------------------------------------
 
   /** Somebody has called us from outside, and it went wrong. */
-  failed(defect: unknown): void {
+  threw(defect: unknown): void {
     this.route.run(Effect.logError(`a connection to ${this.name} has failed`, defect))
     this.close(CloseCode.internalError, "internal error")
   }
@@ -161,13 +161,13 @@ export abstract class SocketConnection implements Speaker {
     try {
       f()
     } catch (defect) {
-      this.failed(defect)
+      this.threw(defect)
     }
   }
 
   /** Calls back when a fiber of this connection is over. */
   protected observe<A, E>(fiber: Fiber.Fiber<A, E>, f: (exit: Exit.Exit<A, E>) => void): void {
-    observe(this, fiber, f)
+    observe(this, fiber, (_, exit) => f(exit))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ export abstract class SocketConnection implements Speaker {
     try {
       out.say(message)
     } catch (defect) {
-      this.failed(defect)
+      this.threw(defect)
     }
   }
 

@@ -12,6 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import * as Option from "effect/Option"
 import * as EndReason from "../../../contract/EndReason.ts"
+import { observe } from "../../../contract/internal/guard.ts"
 import type { SessionKind } from "../../../contract/Session.ts"
 import { type CastError, MailboxFull, SessionEnded, SessionNotFound } from "../../../contract/SessionError.ts"
 import type { DeadLetters } from "../../../runtime/DeadLetters.ts"
@@ -107,10 +108,15 @@ export class Lanes {
   }
 
   private follow(lane: Lane): void {
-    lane.fiber.addObserver((exit) => {
+    observe(this, lane.fiber, (_, exit) => {
       this.settled(lane, lane.first, exit)
       this.proceed(lane)
     })
+  }
+
+  /** A callback of it has thrown. */
+  threw(defect: unknown): void {
+    this.run(Effect.logError("a delivery to a member of a group has failed", defect))
   }
 
   /** Sends what waits, until something has to wait again. */

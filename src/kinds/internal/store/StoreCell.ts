@@ -4,6 +4,7 @@
 import type * as Fiber from "effect/Fiber"
 import type { Action } from "../../../behaviour/Action.ts"
 import { History } from "../../../behaviour/History.ts"
+import { nobody, observe } from "../../../contract/internal/guard.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {
@@ -72,7 +73,7 @@ export class StoreCell {
   track(id: string, fiber: Fiber.Fiber<unknown, unknown>): void {
     const fibers = this.work.get(id) ?? new Set()
     this.work.set(id, fibers.add(fiber))
-    fiber.addObserver(() => {
+    observe(nobody, fiber, () => {
       fibers.delete(fiber)
       if (fibers.size === 0 && this.work.get(id) === fibers) this.work.delete(id)
     })

@@ -51,7 +51,8 @@ export const reduce = (
 ): Slices => {
   let next = state
   for (const { reducer, short } of targets) {
-    const handler = reducer.on[short]
+    // oxlint-disable-next-line no-restricted-properties
+    const { [short]: handler } = reducer.on
     if (handler !== undefined) {
       next = withSlice(next, reducer, handler(next[reducer.name], action.payload), action)
     }

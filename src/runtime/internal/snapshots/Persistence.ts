@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { observe } from "../../../contract/internal/guard.ts"
 import type { SavePolicy } from "../../../contract/KindOptions.ts"
 import type { Migration } from "../../../contract/Migration.ts"
 import type * as Session from "../../../contract/Session.ts"
@@ -325,7 +326,7 @@ export class Persistence extends Deadline {
     const began = this.now()
     // Whatever else changes in this turn goes with it.
     const writer = this.writer = this.run(Effect.andThen(Effect.yieldNow, this.flush))
-    writer.addObserver(() => {
+    observe(this, writer, () => {
       this.writer = undefined
       const now = this.now()
       this.restsUntil = now + restFactor * (now - began)
@@ -334,6 +335,11 @@ export class Persistence extends Deadline {
       if (this.debounced.size > 0) this.writeLater()
       if (this.lasts.size + this.dirty.size > 0) this.write()
     })
+  }
+
+  /** A callback of it has thrown. */
+  threw(defect: unknown): void {
+    this.run(Effect.logError(`the writing of snapshots of ${this.kind} has failed`, defect))
   }
 
   private retryLater(): void {

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Worker } from "node:worker_threads"
+import { listen } from "../../../../contract/internal/guard.ts"
 import type { Database } from "./Database.ts"
 import type { Answer, Failure, Operation, Request, Settings } from "./protocol.ts"
 
@@ -70,21 +71,24 @@ export class DatabaseThread {
 
   private start(): Worker {
     const worker = new Worker(entry, { workerData: this.settings, name: "effect-sessions/sqlite" })
-    worker.on("message", ({ failure, number, result }: Answer) => {
+    const owner = { threw: (defect: unknown) => this.over(worker, `the thread of the database failed: ${defect}`) }
+    listen(owner, worker, "message", (_, { failure, number, result }: Answer) => {
       const resume = this.waiting.get(number)
       this.waiting.delete(number)
       resume?.(failure === undefined ? Effect.succeed(result) : Effect.fail(failure))
     })
-    const over = (message: string) => {
-      if (this.worker !== worker) return
-      this.worker = undefined
-      const waiting = Array.from(this.waiting.values())
-      this.waiting.clear()
-      for (const resume of waiting) resume(Effect.fail({ message, isBusy: false, isOfKey: false, unusable: undefined }))
-    }
-    worker.on("error", (error) => over(`the thread of the database died: ${error}`))
-    worker.on("exit", () => over("the thread of the database is over"))
+    listen(owner, worker, "error", (_, error) => this.over(worker, `the thread of the database died: ${error}`))
+    listen(owner, worker, "exit", () => this.over(worker, "the thread of the database is over"))
     return worker
+  }
+
+  /** Whoever waits for an answer is told that there will be none; the next request starts another thread. */
+  private over(worker: Worker, message: string): void {
+    if (this.worker !== worker) return
+    this.worker = undefined
+    const waiting = Array.from(this.waiting.values())
+    this.waiting.clear()
+    for (const resume of waiting) resume(Effect.fail({ message, isBusy: false, isOfKey: false, unusable: undefined }))
   }
 
   private get close(): Effect.Effect<void> {

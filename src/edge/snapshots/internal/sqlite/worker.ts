@@ -2,6 +2,7 @@
  * The thread of a `SqliteStore`: does what it is asked for, one thing after the other.
  */
 import { parentPort, workerData } from "node:worker_threads"
+import { listen, nobody } from "../../../../contract/internal/guard.ts"
 import { Database } from "./Database.ts"
 import { codeOf, isBusy, isDamage, Unusable } from "./openDatabase.ts"
 import type { Answer, Failure, Request, Settings } from "./protocol.ts"
@@ -44,7 +45,7 @@ const run = ({ operation, parameters }: Request): unknown => {
     : (database[operation] as (...all: ReadonlyArray<unknown>) => unknown)(...parameters)
 }
 
-parentPort!.on("message", (request: Request) => {
+listen(nobody, parentPort!, "message", (_, request: Request) => {
   let answer: Answer
   try {
     answer = { number: request.number, result: run(request), failure: undefined }
