@@ -13,11 +13,9 @@ import * as Rpc from "effect/rpc/Rpc"
 export class Visit extends Session.Service<Visit>()("Visit", { state: Schema.Int, protocol: [Rpc.make("Add")] }) {}
 
 export class Visitor extends HttpSession.Service<Visitor>()("test/Visitor", { kind: Visit }) {}
-export class Basket extends HttpSession.Service<Basket>()("test/Basket", { kind: Visit, cookie: "basket" }) {}
-export class Always
-  extends HttpSession.Service<Always>()("test/Always", { kind: Visit, secure: true, sameSite: "strict" })
-{}
-export class Never extends HttpSession.Service<Never>()("test/Never", { kind: Visit, secure: false }) {}
+class Basket extends HttpSession.Service<Basket>()("test/Basket", { kind: Visit, cookie: "basket" }) {}
+class Always extends HttpSession.Service<Always>()("test/Always", { kind: Visit, secure: true, sameSite: "strict" }) {}
+class Never extends HttpSession.Service<Never>()("test/Never", { kind: Visit, secure: false }) {}
 
 export class VisitorCookie
   extends HttpApiMiddleware.Service<VisitorCookie, { provides: Visitor }>()("test/VisitorCookie", {
@@ -37,7 +35,7 @@ export const Api = HttpApi.make("test").add(
     .middleware(VisitorCookie)
 )
 
-export const ApiHandlers = HttpApiBuilder.group(Api, "visits", (handlers) =>
+const ApiHandlers = HttpApiBuilder.group(Api, "visits", (handlers) =>
   handlers.handleAll({
     peek: () =>
       Effect.gen(function*() {
@@ -54,7 +52,7 @@ export type Script = (visitor: Visiting) => Effect.Effect<unknown, unknown>
 export const keyA = Redacted.make("a".repeat(32))
 export const keyB = Redacted.make("b".repeat(32))
 
-export interface Refused {
+interface Refused {
   readonly _tag: string
   readonly httpStatus: number
 }

@@ -31,7 +31,7 @@ export const snapshotOf = (key: Key, epoch: number, change: Partial<Snapshot> = 
 })
 
 /** The ids that a store lists. */
-export const idsOf = (store: SnapshotStore["Service"], options: ListOptions) =>
+const idsOf = (store: SnapshotStore["Service"], options: ListOptions) =>
   Effect.map(store.list(options), (heads) => heads.map(({ id }) => id))
 
 /** The store of the test, with the operations on one key at hand. */

@@ -1,7 +1,7 @@
 /**
  * What the page asks of the shop by HTTP: everything about the cookie, and the history.
  */
-import { Data, Effect, Schema } from "effect"
+import { Data, Effect, Schedule, Schema } from "effect"
 
 /** The shop says no, or nothing at all. `message` is for the visitor. */
 export class Refusal extends Data.TaggedError("Refusal")<{ readonly reason: string; readonly message: string }> {}
@@ -27,7 +27,13 @@ const request = (method: string, path: string, body?: unknown): Effect.Effect<un
         Effect.mapError(Schema.decodeUnknownEffect(Refused)(answer), noAnswer),
         ({ _tag, message }) => Effect.fail(new Refusal({ reason: _tag, message: `Sorry: ${message}.` }))
       )
-    )
+    ),
+    // Another tab has just logged in: the cookie that the browser has by now is the one to send.
+    Effect.retry({
+      while: ({ reason }) => reason === "CookieReplaced",
+      schedule: Schedule.spaced("200 millis"),
+      times: 5
+    })
   )
 
 const ask = <A, I>(
