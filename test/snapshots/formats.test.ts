@@ -97,11 +97,35 @@ describe("Snapshots: formats", () => {
     "an old state that does not fit": (snapshot) => ({ ...snapshot, format: 1 }),
     "damaged JSON": (snapshot) => ({ ...snapshot, body: snapshot.body.slice(0, -1) }),
     "a state that does not fit": (snapshot) => changed(snapshot, (body) => ({ ...body, state: { items: "tea" } })),
-    "a body without what belongs there": (snapshot) => changed(snapshot, ({ state }) => ({ state })),
+    "a body without what belongs there": (snapshot) => changed(snapshot, ({ state }) => ({ state }))
+  }
+
+  const partly: Record<string, (snapshot: Snapshot) => Snapshot> = {
     "a timer for a message that there is no more": (snapshot) =>
       changed(snapshot, ({ timers, ...body }) => ({ ...body, timers: [{ ...timers[0], tag: "Sing" }] })),
     "a timer with a payload that does not fit": (snapshot) =>
       changed(snapshot, ({ timers, ...body }) => ({ ...body, timers: [{ ...timers[0], payload: 1 }] }))
+  }
+
+  for (const [what, change] of Object.entries(partly)) {
+    it.effect(`${what} is left out and told, and all else is there`, () =>
+      Effect.gen(function*() {
+        yield* goOn(
+          change(keptBy("0.1", 3)),
+          Effect.gen(function*() {
+            const cart = (yield* carts.Cart).ref("ada")
+            assert.deepStrictEqual(yield* cart.state, state(["tea"], "USD", started))
+            assert.strictEqual((yield* cart.info).user, "ada")
+            assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
+            const told = yield* (yield* TestSessions.Recorder).of("SnapshotError")
+            assert.lengthOf(told, 1)
+            assert.match(String(told[0]!.error), /a timer of (Sing|Add) was left out of the snapshot of Cart\/ada/)
+            assert.deepStrictEqual(yield* (yield* SnapshotStore).aside, [])
+            yield* TestClock.adjust("1 hour")
+            assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], "USD", started))
+          })
+        )
+      }))
   }
 
   for (const [what, damage] of Object.entries(unreadable)) {

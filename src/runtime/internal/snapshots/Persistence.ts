@@ -25,7 +25,7 @@ import { Alarms } from "./Alarms.ts"
 import { threshold } from "./Breaker.ts"
 import { pauseAfter } from "./pauses.ts"
 import { Reader, readLimit } from "./Reader.ts"
-import { SnapshotCodec } from "./SnapshotCodec.ts"
+import { leftOutOf, SnapshotCodec } from "./SnapshotCodec.ts"
 import { SweepDate } from "./SweepDate.ts"
 
 /** How many are written at a time. */
@@ -456,13 +456,21 @@ export class Persistence extends Deadline {
 
   private encode(session: LiveSession): Snapshot | undefined {
     try {
-      return this.codec.encode(session)
+      return this.codec.encode(session, (part, defect) => this.leftOut(session, part, defect))
     } catch (defect) {
       // Its state does not fit its schema. What was written last stays.
       this.tell(session.id, defect, 0)
       this.run(Effect.logError(`session ${this.kind}/${session.id} cannot be saved`, defect))
       return undefined
     }
+  }
+
+  /** Told once for a session: it is left out of each snapshot from here on. */
+  private leftOut(session: LiveSession, part: string, defect: unknown): void {
+    const { saved } = session
+    if (saved === undefined || saved.leftOut === part) return
+    saved.leftOut = part
+    this.tell(session.id, leftOutOf(this.kind, session.id, part, defect), 0)
   }
 
   /** Waits until nothing is left to be written for a session that is gone. */

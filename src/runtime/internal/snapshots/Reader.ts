@@ -9,7 +9,7 @@ import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/
 import type { Hub } from "../Hub.ts"
 import type { LiveSession } from "../LiveSession.ts"
 import { Breaker } from "./Breaker.ts"
-import type { Kept, SnapshotCodec } from "./SnapshotCodec.ts"
+import { type Kept, leftOutOf, type SnapshotCodec } from "./SnapshotCodec.ts"
 
 /** How long the store may take before what it was asked for counts as failed, in milliseconds. */
 export const readLimit = 5_000
@@ -76,7 +76,8 @@ export class Reader {
       hub.noteEpoch(epoch)
       if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, kept: undefined }
       const read = yield* Effect.result(Effect.try({
-        try: () => codec.decode(snapshot.value, hub.date()),
+        try: () =>
+          codec.decode(snapshot.value, hub.date(), (part, defect) => tell(id, leftOutOf(kind, id, part, defect))),
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
       if (read._tag === "Success") return { epoch, kept: read.success }

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
+import { describe } from "../../../contract/internal/describe.ts"
 import type { Migration } from "../../../contract/Migration.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionCrashed } from "../../../contract/SessionError.ts"
@@ -96,12 +97,37 @@ const lastDate = 8.64e15
 /** A date as stores take it: a whole number, not before the time that it stands for. What never comes has none. */
 const toDate = (time: number): number | null => time > lastDate ? null : Math.ceil(time)
 
+/** Takes note of a part of a snapshot that could not be written or read, and was left out. */
+export type LeftOut = (part: string, defect: unknown) => void
+
+/** What is told of such a part. */
+export const leftOutOf = (kind: string, id: string, part: string, defect: unknown): Error =>
+  new Error(`${part} was left out of the snapshot of ${kind}/${id}: ${describe(defect)}`, { cause: defect })
+
 /** How a message's payload and answer are kept. */
 interface MessageCodec {
   readonly encodePayload: (payload: unknown) => unknown
   readonly decodePayload: (json: unknown) => unknown
   readonly encodeExit: (exit: Exit.Exit<unknown, unknown>) => unknown
   readonly decodeExit: (json: unknown) => Exit.Exit<unknown, unknown>
+}
+
+/** Those of which each can be made something else; the others are left out. */
+const parts = <A, B>(
+  all: Iterable<A>,
+  leftOut: LeftOut,
+  name: (part: A) => string,
+  convert: (part: A) => B
+): Array<B> => {
+  const converted: Array<B> = []
+  for (const part of all) {
+    try {
+      converted.push(convert(part))
+    } catch (defect) {
+      leftOut(name(part), defect)
+    }
+  }
+  return converted
 }
 
 export class SnapshotCodec {
@@ -138,16 +164,29 @@ export class SnapshotCodec {
     )
   }
 
-  /** The session as it is now. Throws when its state does not fit its schema. */
-  encode(session: LiveSession): Snapshot {
+  /** The session as it is now. Throws when its state does not fit its schema; any other part is left out then. */
+  encode(session: LiveSession, leftOut: LeftOut): Snapshot {
     // The dates of what is kept of it are by the clock as it is now.
     const savedAt = session.hub.dateOf(session.hub.now())
     const { claimed: epoch, extras, hub, id, kind, version, versionsBefore } = session
-    const timers: Array<KeptTimer> = []
-    for (const { every, key, next, payload, route: { tag } } of extras?.timers ?? []) {
-      const encoded = this.messages.get(tag)!.encodePayload(payload)
-      timers.push({ key: typeof key === "string" ? key : null, tag, payload: encoded, at: hub.dateOf(next), every })
-    }
+    const timers = parts(
+      extras?.timers ?? [],
+      leftOut,
+      ({ route: { tag } }) => `a timer of ${tag}`,
+      (timer): KeptTimer => ({
+        key: typeof timer.key === "string" ? timer.key : null,
+        tag: timer.route.tag,
+        payload: this.messages.get(timer.route.tag)!.encodePayload(timer.payload),
+        at: hub.dateOf(timer.next),
+        every: timer.every
+      })
+    )
+    const args = parts(
+      extras?.args === undefined ? [] : [extras.args],
+      leftOut,
+      () => "the arguments of its start",
+      this.encodeArgs
+    )
     const body: Text = {
       state: this.encodeState(session.state),
       startedAt: session.startedAt,
@@ -158,7 +197,7 @@ export class SnapshotCodec {
       timers,
       clients: extras?.answers?.kept((tag, exit) => this.encodeExit(tag, exit)) ?? [],
       remembersSince: finite(session.remembersSince),
-      ...extras?.args === undefined ? undefined : { args: this.encodeArgs(extras.args) }
+      ...args.length === 0 ? undefined : { args: args[0] }
     }
     return {
       kind,
@@ -174,9 +213,9 @@ export class SnapshotCodec {
     }
   }
 
-  /** What a snapshot says at this date. Throws when it cannot be read. */
-  decode({ body, format, savedAt }: Snapshot, date: number): Kept {
-    const { lastActiveAt, timers, ...kept } = this.decodeBody(JSON.parse(body))
+  /** What a snapshot says at this date. Throws when its state cannot be read; any other part is left out then. */
+  decode({ body, format, savedAt }: Snapshot, date: number, leftOut: LeftOut): Kept {
+    const { args, lastActiveAt, timers, ...kept } = this.decodeBody(JSON.parse(body))
     // It cannot have been written later than now: if it seems so, the clock of the machine was put back.
     const now = Math.max(date, savedAt)
     return {
@@ -184,7 +223,7 @@ export class SnapshotCodec {
       age: Math.max(0, now - kept.startedAt),
       idle: Math.max(0, now - lastActiveAt),
       state: this.migrate(kept.state, format),
-      timers: timers.map(({ at, every, key, payload, tag }) => ({
+      timers: parts(timers, leftOut, ({ tag }) => `a timer of ${tag}`, ({ at, every, key, payload, tag }) => ({
         key,
         tag,
         payload: this.message(tag).decodePayload(payload),
@@ -195,7 +234,7 @@ export class SnapshotCodec {
         ...client,
         answers: client.answers.map((answer) => ({ ...answer, exit: this.decodeExit(answer.tag, answer.exit) }))
       })),
-      ...kept.args === undefined ? undefined : { args: this.decodeArgs(kept.args) }
+      args: parts(args === undefined ? [] : [args], leftOut, () => "the arguments of its start", this.decodeArgs)[0]
     }
   }
 
