@@ -5,9 +5,10 @@
  * is told; answers under way are finished; what is still connected then is cut off.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Config, Console, Effect, Fiber, Layer, Schema } from "effect"
+import { Config, Console, Effect, Fiber, Layer, Result, Schema } from "effect"
 import { EndReason, Sessions } from "effect-sessions"
-import { HttpRouter, HttpServer } from "effect/http"
+import { HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
+import { IpNetwork } from "effect/net"
 import { createServer, type Server } from "node:http"
 import { Visit } from "./Visit.ts"
 
@@ -25,9 +26,27 @@ const patience = "1 second"
 /** For clients that send their request slowly, or never all of it. Answers may take as long as they like. */
 const limits = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 }
 
+const Network = Schema.String.pipe(
+  Schema.check(Schema.makeFilter((text) => Result.isSuccess(networkOf(text)) || "an address or a network is expected"))
+)
+
+/** An address is a network of one. */
+const networkOf = (text: string) =>
+  IpNetwork.fromString(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`)
+
+/** Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks, such as `10.0.0.0/8,::1`. */
+const trustedProxies = Config.Array(Network, "TRUSTED_PROXIES").pipe(
+  Config.withDefault([]),
+  Config.map((texts) => texts.map((text) => Result.getOrThrow(networkOf(text))))
+)
+
 /** Answers with the routes of the router. */
 const answering = Layer.unwrap(
-  Effect.map(HttpRouter.HttpRouter, (router) => HttpServer.serve(router.asHttpEffect()))
+  Effect.gen(function*() {
+    const router = yield* HttpRouter.HttpRouter
+    const forwarded = HttpMiddleware.xForwardedHeaders({ trustedProxies: yield* trustedProxies })
+    return HttpServer.serve(router.asHttpEffect(), forwarded)
+  })
 )
 
 /** Serves routes that need `Sessions`. It listens once all of them are there: what came before would get no answer. */

@@ -3,7 +3,7 @@
  *
  * Run it with `npm start` and open two pages: what one of them adds, both show. In two browsers, log in under
  * two names: each sees the other, and can write. Settings come from the environment:
- * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PREFIX`, `COOKIE_SECRET`, `LOG_LEVEL`, and those of the
+ * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PREFIX`, `COOKIE_SECRET`, `TRUSTED_PROXIES`, `LOG_LEVEL`, and those of the
  * sessions, such as `SESSIONS_MAX`, `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`.
  */
 import { NodeRuntime } from "@effect/platform-node"

@@ -70,28 +70,42 @@ export class SessionsConfig extends Context.Service<SessionsConfig, {
 }>()("effect-sessions/SessionsConfig") {}
 
 /**
- * For development: 10,000 sessions, 1,000 starts a minute.
+ * For development: 10,000 sessions, 1,000 starts a minute, 300 of them from one client address.
  *
  * @since 0.1.0
  * @category presets
  */
-export const development: Options = { maxSessions: 10_000, startRate: { limit: 1_000, window: "1 minute" } }
+export const development: Options = {
+  maxSessions: 10_000,
+  startRate: { limit: 1_000, window: "1 minute" },
+  startRatePerAddress: { limit: 300, window: "1 minute" }
+}
 
 /**
- * For production: 50,000 sessions, 500 starts a minute.
+ * For production: 50,000 sessions, 500 starts a minute, 60 of them from one client address. Behind a proxy, the addresses
+ * of clients must be forwarded, see `ClientAddress`.
  *
  * @since 0.1.0
  * @category presets
  */
-export const production: Options = { maxSessions: 50_000, startRate: { limit: 500, window: "1 minute" } }
+export const production: Options = {
+  maxSessions: 50_000,
+  startRate: { limit: 500, window: "1 minute" },
+  startRatePerAddress: { limit: 60, window: "1 minute" }
+}
 
 /**
- * For high traffic: 100,000 sessions, 2,000 starts a minute.
+ * For high traffic: 100,000 sessions, 2,000 starts a minute, 120 of them from one client address. Behind a proxy, the
+ * addresses of clients must be forwarded, see `ClientAddress`.
  *
  * @since 0.1.0
  * @category presets
  */
-export const highTraffic: Options = { maxSessions: 100_000, startRate: { limit: 2_000, window: "1 minute" } }
+export const highTraffic: Options = {
+  maxSessions: 100_000,
+  startRate: { limit: 2_000, window: "1 minute" },
+  startRatePerAddress: { limit: 120, window: "1 minute" }
+}
 
 const presets: Readonly<Record<string, Options>> = { development, production, "high-traffic": highTraffic }
 

@@ -105,7 +105,7 @@ interface Options extends BrowserContextOptions {
 export const cuts = /net::ERR_|WebSocket connection to/
 
 /** What a browser says when a login in another tab has replaced the cookie of a request, which the page sends again. */
-const replaced = /status of 409/
+const replaced = /(status of|response code:) 409/
 
 /** Someone with a browser of their own. When they go, their browser must not have complained. */
 export const visitor = (options: Options = {}): Effect.Effect<Visitor, never, Chromium | Scope.Scope> =>

@@ -305,6 +305,26 @@ describe("someone who comes back", () => {
       assert.deepInclude(stays.next(), { _tag: "patch", from: 0, version: 3 })
     }).pipe(provide({ live: { history: 2 } })))
 
+  it.effect("gets a snapshot when the versions since would take more than they may", () =>
+    Effect.gen(function*() {
+      yield* board
+      const { epoch } = yield* (yield* Board).ref("a").info
+      yield* look("items")
+      const after = (version: number) =>
+        Effect.gen(function*() {
+          const { leave, next } = yield* look("items", { epoch, version })
+          const event = next()
+          yield* leave
+          return event?._tag
+        })
+      const put = (id: number) => Effect.flatMap(Board, (boards) => boards.ref("a").call("Put", item(id)))
+      for (const id of [1, 2, 3]) yield* put(id)
+      assert.strictEqual(yield* after(0), "patch", "little is kept whole")
+      for (const id of [4, 5, 6, 7, 8, 9]) yield* put(id)
+      assert.strictEqual(yield* after(0), "snapshot")
+      assert.strictEqual(yield* after(8), "patch")
+    }).pipe(provide({ live: { historySize: 600 } })))
+
   it.effect("gets a snapshot for a position that never was", () =>
     Effect.gen(function*() {
       yield* board

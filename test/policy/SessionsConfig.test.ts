@@ -87,17 +87,20 @@ describe("the settings of sessions", () => {
       assert.deepStrictEqual(yield* SessionsConfig.make(SessionsConfig.development), {
         ...defaults,
         maxSessions: 10_000,
-        startRate: { limit: 1_000, window: minute }
+        startRate: { limit: 1_000, window: minute },
+        startRatePerAddress: { limit: 300, window: minute }
       })
       assert.deepStrictEqual(yield* SessionsConfig.make(SessionsConfig.production), {
         ...defaults,
         maxSessions: 50_000,
-        startRate: { limit: 500, window: minute }
+        startRate: { limit: 500, window: minute },
+        startRatePerAddress: { limit: 60, window: minute }
       })
       assert.deepStrictEqual(yield* SessionsConfig.make(SessionsConfig.highTraffic), {
         ...defaults,
         maxSessions: 100_000,
-        startRate: { limit: 2_000, window: minute }
+        startRate: { limit: 2_000, window: minute },
+        startRatePerAddress: { limit: 120, window: minute }
       })
     }))
 
@@ -175,9 +178,20 @@ describe("the settings from the environment", () => {
     ["SESSIONS_MESSAGE_RATE", "off", { messageRate: undefined }],
     ["SESSIONS_SHUTDOWN_GRACE", "30 seconds", { shutdownGrace: 30_000 }],
     ["SESSIONS_DEFAULT_KIND", "Cart", { defaultKind: "Cart" }],
-    ["SESSIONS_PRESET", "development", { startRate: { limit: 1_000, window: minute } }],
-    ["SESSIONS_PRESET", "production", { maxSessions: 50_000, startRate: { limit: 500, window: minute } }],
-    ["SESSIONS_PRESET", "high-traffic", { maxSessions: 100_000, startRate: { limit: 2_000, window: minute } }]
+    ["SESSIONS_PRESET", "development", {
+      startRate: { limit: 1_000, window: minute },
+      startRatePerAddress: { limit: 300, window: minute }
+    }],
+    ["SESSIONS_PRESET", "production", {
+      maxSessions: 50_000,
+      startRate: { limit: 500, window: minute },
+      startRatePerAddress: { limit: 60, window: minute }
+    }],
+    ["SESSIONS_PRESET", "high-traffic", {
+      maxSessions: 100_000,
+      startRate: { limit: 2_000, window: minute },
+      startRatePerAddress: { limit: 120, window: minute }
+    }]
   ]
 
   it.effect.each(good)("take %s=%j", ([name, value, expected]) =>

@@ -52,6 +52,11 @@ export interface Options<D extends Live.Any> {
   }
   /** Versions of each view that are kept: who comes back with an older one gets a snapshot. Default: 64. */
   readonly history?: number | undefined
+  /**
+   * As much as these versions may hold beside the newest, in bytes of JSON, about: the oldest are dropped first, and who
+   * comes back with one of these gets a snapshot. Default: 1 MiB.
+   */
+  readonly historySize?: number | undefined
   /** How long they are kept when nobody looks at the view any more. Default: 1 minute. */
   readonly resumeWindow?: Duration.Input | undefined
 }
@@ -79,6 +84,7 @@ export const layer = <D extends AnyLive>(
 const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<any>) {
   const { kind: { kind }, views } = definition
   const history = yield* SessionsConfig.wholeNumber("live.history", options.history ?? 64, 1)
+  const historySize = yield* SessionsConfig.wholeNumber("live.historySize", options.historySize ?? 1_048_576, 0)
   const resumeWindow = yield* SessionsConfig.duration("live.resumeWindow", options.resumeWindow ?? "1 minute")
   const wallClock = yield* Clock.Clock
   const clock = new MonotonicClock(wallClock)
@@ -87,7 +93,13 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
 
   const rooms = new Map(
     Object.keys(views).map((name) => {
-      const lens: Lens = { view: name, select: options.select[name]!, encode: encoder(views[name]!), history }
+      const lens: Lens = {
+        view: name,
+        select: options.select[name]!,
+        encode: encoder(views[name]!),
+        history,
+        historySize
+      }
       return [name, { lens, channels: new Map<string, Channel>() }] as const
     })
   )

@@ -19,12 +19,16 @@ export interface Lens {
   readonly encode: (value: unknown) => any
   /** How many versions are kept for those who come back. */
   readonly history: number
+  /** As much as these versions may hold beside the newest, in bytes of JSON, about. */
+  readonly historySize: number
 }
 
 /** The view at a version. */
 interface Version {
   readonly version: number
   readonly value: any
+  /** What it has that the one before has not. */
+  readonly size: number
 }
 
 /** What tells a viewer of the newest version. */
@@ -46,6 +50,8 @@ export class Channel implements Watcher<any> {
   private selected: unknown = none
   /** Distinct, the newest last, all of this epoch. */
   private versions: Array<Version> = []
+  /** What all of these have that the oldest has not. */
+  private size = 0
   private snapshot: Told | undefined = undefined
   /** What leads from a version to the newest. */
   private readonly patches = new Map<Version, Told>()
@@ -140,16 +146,26 @@ export class Channel implements Watcher<any> {
     if (isNewLife) {
       this.epoch = epoch
       this.versions = []
+      this.size = 0
       this.patches.clear()
       for (const viewer of this.viewers) viewer.has = undefined
     }
     if (patch?.length === 0) return false
-    this.versions.push({ version, value })
-    if (this.versions.length > this.lens.history) this.versions.shift()
+    const size = patch === undefined ? 0 : sizeOf(patch)
+    this.versions.push({ version, value, size })
+    this.size += size
+    while (this.versions.length > 1 && this.isTooMuch) {
+      this.versions.shift()
+      this.size -= this.versions[0]!.size
+    }
     this.snapshot = undefined
     this.patches.clear()
     if (patch !== undefined) this.patches.set(before!, this.tell(before!, patch))
     return true
+  }
+
+  private get isTooMuch(): boolean {
+    return this.versions.length > this.lens.history || this.size > this.lens.historySize
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -249,4 +265,14 @@ export class MountedView implements Live.Mounted {
     this.begun = true
     return told
   }
+}
+
+/** About how many bytes it takes as JSON. */
+const sizeOf = (value: unknown): number => {
+  if (typeof value === "string") return value.length + 2
+  if (typeof value !== "object" || value === null) return 5
+  let size = 2
+  if (Array.isArray(value)) { for (const item of value) size += sizeOf(item) + 1 }
+  else for (const [key, item] of Object.entries(value)) size += key.length + sizeOf(item) + 4
+  return size
 }
