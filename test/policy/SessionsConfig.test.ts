@@ -253,6 +253,7 @@ describe("the settings from the environment", () => {
         ...defaults,
         maxSessions: 77,
         startRate: { limit: 500, window: minute },
+        startRatePerAddress: { limit: 60, window: minute },
         callTimeout: 1_000
       })
       assert.isUndefined((yield* fromEnv({ SESSIONS_RATE_LIMIT: "off", SESSIONS_PRESET: "production" })).startRate)
