@@ -1,7 +1,7 @@
 /**
  * The others in the shop, in a real Chromium: who is there, what they write, and what the operator says and does.
  */
-import { assert, layer, vi } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, type Scope } from "effect"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -10,9 +10,6 @@ import { cutOff, focused, paleTexts, usable } from "./audit.ts"
 import { Chromium, cuts, eventually, type Tab, visitor } from "./Browser.ts"
 import { start } from "./ShopProcess.ts"
 import { Wire } from "./Wire.ts"
-
-// Each takes a few seconds, and more on a machine that is busy.
-vi.setConfig({ testTimeout: 25_000 })
 
 class Shop extends Context.Service<Shop, string>()("test/Shop") {
   static readonly layer = Layer.effect(this, Effect.flatMap(start({}), (shop) => shop.url))
