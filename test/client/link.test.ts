@@ -415,6 +415,46 @@ describe("signs of life", () => {
       assert.deepStrictEqual([socket.closedWith, socket.listening], [4000, 0])
     }))
 
+  it.effect("is each part of a long message, which is handled when it is complete", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const { socket } = server
+      socket.open().hello(1)
+      const view = yield* client.mount("total")
+      const text = JSON.stringify({
+        _tag: "Chunk",
+        requestId: socket.last("live.view").id,
+        values: [{ _tag: "snapshot", epoch: 1, version: 1, state: 7 }]
+      })
+      // It takes five minutes.
+      for (let i = 0; i < 10; i++) {
+        yield* TestClock.adjust("30 seconds")
+        assert.isUndefined(socket.closedWith)
+        socket.frame(`+${text.slice(i * 4, i * 4 + 4)}`)
+        assert.isTrue(Option.isNone(view.state.value))
+      }
+      socket.frame(`=${text.slice(40)}`)
+      assert.deepStrictEqual(view.state.value, Option.some(7))
+      assert.strictEqual(server.sockets.length, 1)
+    }))
+
+  it.effect("is what goes out: the question waits behind it", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connect()
+      const socket = server.socket as typeof server.socket & { bufferedAmount: number }
+      socket.bufferedAmount = 0
+      socket.open().hello(1)
+      socket.bufferedAmount = 1_000_000
+      for (let i = 0; i < 10; i++) {
+        yield* TestClock.adjust("20 seconds")
+        socket.bufferedAmount -= 1_000
+        assert.isUndefined(socket.closedWith)
+      }
+      // Now nothing goes any more.
+      yield* TestClock.adjust("40 seconds")
+      assert.strictEqual(socket.closedWith, 4000)
+    }))
+
   it.effect("goes on when there is one, and does not ask while there are others", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({ heartbeat: "10 seconds" })

@@ -1,8 +1,7 @@
 /** What comes from outside, and what goes wrong in a handler, ends one connection at most, and says whose it was. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { Connections } from "effect-sessions/http"
-import { LiveHttp } from "effect-sessions/live"
 import { CloseCode } from "effect-sessions/socket"
 import { TestClock } from "effect/testing"
 import * as Http from "node:http"
@@ -389,6 +388,38 @@ describe("a slow link", () => {
         assert.strictEqual(message.exit.value, "x".repeat(100_000))
       })))
 
+  it.effect.each([{ parts: "true" }, { parts: "false" }])(
+    "is closed with 1013 when its client asks for more and more and reads none of it (in parts: $parts)",
+    ({ parts }) =>
+      Live.room({ socket: { messageRate: false } }, (room) =>
+        Effect.gen(function*() {
+          const peer = yield* room.connect()
+          yield* peer.act("live.hello", null, { "live-parts": parts })
+          yield* peer.view("total")
+          yield* peer.event
+          peer.socket.removeAllListeners("message")
+          peer.socket.pause()
+          // Each answer comes with the news of a view.
+          for (let n = 1; n <= 40; n++) {
+            yield* peer.ask("Add", { id: n, name: "x" })
+            yield* peer.ask("Big", 1024 * 1024)
+          }
+          // It is closed before all is done.
+          for (let before = -1, same = 0; same < 50;) {
+            yield* turn
+            const { length } = (yield* Live.info()).state.items
+            same = length > 0 && length === before ? same + 1 : 0
+            before = length
+          }
+          assert.isBelow((yield* Live.info()).state.items.length, 40)
+          let bytes = 0
+          peer.socket.on("message", (data: Buffer) => bytes += data.length)
+          peer.socket.resume()
+          assert.deepStrictEqual(yield* peer.end, { code: 1013, reason: "the client does not read" })
+          assert.isBelow(bytes, 20 * 1024 * 1024)
+        }))
+  )
+
   it.effect(
     "is not closed for what it acts while a large view is on its way, and misses nothing",
     () =>
@@ -464,6 +495,4 @@ it.effect("limits that are none are InvalidConfig", () =>
       const exit = yield* Effect.exit(Layer.build(Live.layer({ http })).pipe(Effect.scoped))
       assert.isTrue(Exit.isFailure(exit), JSON.stringify(http))
     }
-    assert.isDefined(LiveHttp)
-    assert.isDefined(Deferred)
   }))

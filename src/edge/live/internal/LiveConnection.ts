@@ -196,7 +196,9 @@ export class LiveConnection extends SocketConnection {
     }
     const views = Array.from(this.views.values()).filter((view) => view.mounted?.isBehind === true && !view.isWaiting)
     for (const view of views) view.isWaiting = true
-    this.say(views.length === 0 ? answer : () => views.map((view) => view.news() ?? "").join("") + answer)
+    if (views.length === 0) return this.say(answer)
+    const all = () => views.map((view) => view.news() ?? "").join("") + answer
+    this.say(Object.assign(all, { held: answer.length }))
   }
 
   /** A view has changed. While an action is under way, the change may be what it did, and waits for its answer for a moment. */

@@ -10,8 +10,17 @@ import type { Socket } from "node:net"
 import { guard, type Owner } from "../../../contract/internal/guard.ts"
 import * as Parts from "../../../contract/internal/parts.ts"
 
-/** A message, or what makes it when its turn comes; `undefined` when there is nothing to say any more. */
-export type Message = string | (() => string | undefined)
+/** What makes a message when its turn comes; `undefined` when there is nothing to say any more. */
+export interface Later {
+  (): string | undefined
+  /** How much of the message there is already, in UTF-16 units. */
+  readonly held?: number
+}
+
+/** What is to be said. */
+export type Message = string | Later
+
+const lengthOf = (message: Message): number => typeof message === "string" ? message.length : message.held ?? 0
 
 /** Who speaks. */
 export interface Speaker extends Owner {
@@ -36,7 +45,7 @@ export class Outgoing {
   private long: string | undefined = undefined
   private at = 0
   private isInParts = false
-  /** How long the messages are that wait, in UTF-16 units; those that are yet to be made do not count. */
+  /** How long the messages are that wait, in UTF-16 units; what is yet to be made does not count. */
   waiting = 0
 
   constructor(socket: WebSocket, wire: Socket, speaker: Speaker) {
@@ -66,7 +75,7 @@ export class Outgoing {
     if (!this.isBusy) return this.begin(message)
     if (this.queue === empty) this.queue = []
     this.queue.push(message)
-    if (typeof message === "string") this.waiting += message.length
+    this.waiting += lengthOf(message)
   }
 
   /** Forgets what waits. */
@@ -78,12 +87,22 @@ export class Outgoing {
   /** Says what can be said by now. */
   proceed(): void {
     while (this.head < this.queue.length && this.long === undefined && !this.wire.writableNeedDrain) {
-      const message = this.queue[this.head++]!
-      if (typeof message === "string") this.waiting -= message.length
-      if (this.head === this.queue.length) this.drop()
-      this.begin(message)
+      this.begin(this.take())
     }
     if (!this.isBusy) this.speaker.drained()
+  }
+
+  private take(): Message {
+    const message = this.queue[this.head]!
+    // A queue that is never quite empty keeps nothing of what was said.
+    this.queue[this.head++] = ""
+    this.waiting -= lengthOf(message)
+    if (this.head === this.queue.length) this.drop()
+    else if (this.head === 1_024) {
+      this.queue.splice(0, this.head)
+      this.head = 0
+    }
+    return message
   }
 
   private begin(message: Message): void {
