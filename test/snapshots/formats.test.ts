@@ -109,23 +109,21 @@ describe("Snapshots: formats", () => {
 
   for (const [what, change] of Object.entries(partly)) {
     it.effect(`${what} is left out and told, and all else is there`, () =>
-      Effect.gen(function*() {
-        yield* goOn(
-          change(keptBy("0.1", 3)),
-          Effect.gen(function*() {
-            const cart = (yield* carts.Cart).ref("ada")
-            assert.deepStrictEqual(yield* cart.state, state(["tea"], "USD", started))
-            assert.strictEqual((yield* cart.info).user, "ada")
-            assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
-            const told = yield* (yield* TestSessions.Recorder).of("SnapshotError")
-            assert.lengthOf(told, 1)
-            assert.match(String(told[0]!.error), /a timer of (Sing|Add) was left out of the snapshot of Cart\/ada/)
-            assert.deepStrictEqual(yield* (yield* SnapshotStore).aside, [])
-            yield* TestClock.adjust("1 hour")
-            assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], "USD", started))
-          })
-        )
-      }))
+      goOn(
+        change(keptBy("0.1", 3)),
+        Effect.gen(function*() {
+          const cart = (yield* carts.Cart).ref("ada")
+          assert.deepStrictEqual(yield* cart.state, state(["tea"], "USD", started))
+          assert.strictEqual((yield* cart.info).user, "ada")
+          assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
+          const told = yield* (yield* TestSessions.Recorder).of("SnapshotError")
+          assert.lengthOf(told, 1)
+          assert.match(String(told[0]!.error), /a timer of (Sing|Add) was left out of the snapshot of Cart\/ada/)
+          assert.deepStrictEqual(yield* (yield* SnapshotStore).aside, [])
+          yield* TestClock.adjust("1 hour")
+          assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], "USD", started))
+        })
+      ))
   }
 
   for (const [what, damage] of Object.entries(unreadable)) {

@@ -11,7 +11,7 @@ import { guard, type Owner } from "../../../contract/internal/guard.ts"
 import * as Parts from "../../../contract/internal/parts.ts"
 
 /** What makes a message when its turn comes; `undefined` when there is nothing to say any more. */
-export interface Later {
+interface Later {
   (): string | undefined
   /** How much of the message there is already, in UTF-16 units. */
   readonly held?: number
