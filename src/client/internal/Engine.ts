@@ -291,6 +291,8 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
         case CloseCode.policyViolation:
           return this.link.stop({ _tag: "Refused", reason: text })
         case CloseCode.goingAway:
+        // The token is over, not the session: the next connection asks for another one.
+        case CloseCode.unauthorized:
           return this.link.retry()
         case CloseCode.serviceRestart:
           return this.link.retry(true)
