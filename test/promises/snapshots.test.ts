@@ -414,6 +414,20 @@ describe("Snapshots: a restart", () => {
       yield* two.close
     }))
 
+  it.effect("brings back an idle timeout of its own, also one that never passes", () =>
+    Effect.gen(function*() {
+      const store = yield* makeStore
+      const one = yield* process(store, kind({ snapshots: { save: "atEnd" } }))
+      yield* (yield* one.counters.start("long")).setIdleTimeout("20 hours")
+      yield* (yield* one.counters.start("endless")).setIdleTimeout("Infinity")
+      yield* one.close
+      const two = yield* process(store, kind({ snapshots: { save: "atEnd" } }))
+      const { expiresAt, lastActiveAt } = yield* two.counters.ref("long").info
+      assert.strictEqual(expiresAt! - lastActiveAt, 20 * 3_600_000)
+      assert.isUndefined((yield* two.counters.ref("endless").info).expiresAt)
+      yield* two.close
+    }))
+
   it.effect("fires alarms at their time, and those that are overdue once, without being asked", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

@@ -108,7 +108,7 @@ describe("Snapshots: formats", () => {
   }
 
   for (const [what, change] of Object.entries(partly)) {
-    it.effect(`${what} is left out and told, and all else is there`, () =>
+    it.effect(`${what} is told and kept for a program that can read it, and all else is there`, () =>
       goOn(
         change(keptBy("0.1", 3)),
         Effect.gen(function*() {
@@ -122,9 +122,35 @@ describe("Snapshots: formats", () => {
           assert.deepStrictEqual(yield* (yield* SnapshotStore).aside, [])
           yield* TestClock.adjust("1 hour")
           assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], "USD", started))
+          // What was written meanwhile has it as it was.
+          const store = yield* SnapshotStore
+          yield* cart.setMetadata({ device: "tablet" })
+          const now = Option.getOrThrow(yield* store.peek(key))
+          const { alarmAt, body } = change(keptBy("0.1", 3))
+          assert.isNotNull(alarmAt)
+          assert.isNull(now.alarmAt)
+          assert.deepStrictEqual(JSON.parse(now.body).quarantine, [JSON.parse(body).timers[0]])
         })
       ))
   }
+
+  it.effect("a timer in quarantine rings once a program can read it", () => {
+    const waiting = changed(keptBy("0.1", 3), ({ timers: [timer], ...body }) => ({
+      ...body,
+      timers: [],
+      quarantine: [timer, { tag: "Sing" }, null]
+    }))
+    return goOn(
+      waiting,
+      Effect.gen(function*() {
+        const cart = (yield* carts.Cart).ref("ada")
+        assert.deepStrictEqual(yield* cart.state, state(["tea"], "USD", started))
+        assert.lengthOf(yield* (yield* TestSessions.Recorder).of("SnapshotError"), 2)
+        yield* TestClock.adjust("29 minutes")
+        assert.deepStrictEqual(yield* cart.state, state(["tea", "milk"], "USD", started))
+      })
+    )
+  })
 
   for (const [what, damage] of Object.entries(unreadable)) {
     it.effect(`${what} is set aside as it is and told; the next start begins anew, and leaves that alone`, () =>

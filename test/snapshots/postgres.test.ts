@@ -1,7 +1,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Redacted } from "effect"
-import { SnapshotStore, SqlStore } from "effect-sessions/snapshots"
+import { SnapshotStore, type SnapshotStoreError, SqlStore } from "effect-sessions/snapshots"
 import * as Child from "./Child.ts"
 import { describeStore, snapshotOf } from "./contract.ts"
 import * as PostgresServer from "./PostgresServer.ts"
@@ -47,6 +47,29 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices:
         assert.strictEqual((yield* early.claim(key, 1)).epoch, 1)
         assert.deepStrictEqual(yield* early.save([snapshotOf(key, 1)]), [true])
         assert.lengthOf(yield* sql`SELECT id FROM app.sessions`, 1)
+      }))
+
+    it.effect("tells what one key has too much of, or what is refused there, from what is wrong with the database", () =>
+      Effect.gen(function*() {
+        const sql = yield* PgClient.PgClient
+        const small = yield* build({ table: "sizes", maxBodySize: 1_000 })
+        const large = yield* build({ table: "sizes" })
+        const [fits, exceeds] = ["é".repeat(500), "é".repeat(500) + "."]
+        assert.deepStrictEqual(yield* small.save([snapshotOf(key, 1, { body: fits })]), [true])
+        const scopeOf = <A>(effect: Effect.Effect<A, SnapshotStoreError>) =>
+          Effect.map(Effect.flip(effect), ({ scope }) => scope)
+        assert.strictEqual(yield* scopeOf(small.save([snapshotOf(key, 1, { body: exceeds })])), "key")
+        assert.deepStrictEqual(yield* large.save([snapshotOf(key, 1, { body: exceeds, version: 2 })]), [true])
+        assert.strictEqual(yield* scopeOf(small.peek(key)), "key")
+        assert.strictEqual(yield* scopeOf(small.claim(key, 1)), "key")
+        assert.strictEqual((yield* small.list({ kind: key.kind, limit: 9 })).length, 1)
+        assert.deepStrictEqual(yield* small.remove([{ ...key, epoch: 99 }]), [true])
+        yield* sql`ALTER TABLE sizes ADD CHECK (id <> 'forbidden')`
+        assert.strictEqual(yield* scopeOf(large.save([snapshotOf({ ...key, id: "forbidden" }, 1)])), "key")
+        assert.deepStrictEqual(yield* large.save([snapshotOf({ ...key, id: "fine" }, 1)]), [true])
+        yield* sql`DROP TABLE sizes`
+        assert.strictEqual(yield* scopeOf(large.save([snapshotOf({ ...key, id: "fine" }, 1)])), "store")
+        assert.strictEqual(yield* scopeOf(large.claim(key, 1)), "store")
       }))
 
     it.effect("refuses a name that is not one", () =>

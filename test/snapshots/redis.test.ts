@@ -1,8 +1,9 @@
 import { NodeRedis } from "@effect/platform-node"
-import { describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { RedisStore } from "effect-sessions/snapshots"
-import { describeStore } from "./contract.ts"
+import { RedisStore, SnapshotStore } from "effect-sessions/snapshots"
+import * as Redis from "effect/persistence/Redis"
+import { describeStore, snapshotOf } from "./contract.ts"
 import * as RedisServer from "./RedisServer.ts"
 
 const StoreLayer = Layer.unwrap(Effect.map(
@@ -10,4 +11,24 @@ const StoreLayer = Layer.unwrap(Effect.map(
   ({ prefix, url }) => RedisStore.layer({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url })))
 ))
 
-describe("Redis", RedisServer.needed, () => describeStore("RedisStore", StoreLayer))
+describe("Redis", RedisServer.needed, () => {
+  describeStore("RedisStore", StoreLayer)
+
+  it.live("RedisStore tells a key under whose name something else is kept from what is wrong with Redis", () =>
+    Effect.gen(function*() {
+      const { prefix, url } = yield* RedisServer.start
+      const layer = RedisStore.layer({ prefix }).pipe(Layer.provideMerge(NodeRedis.layer({ url })))
+      yield* Effect.gen(function*() {
+        const redis = yield* Redis.Redis
+        const store = yield* SnapshotStore
+        const key = { kind: "cart", id: "taken" }
+        yield* redis.send("SET", `${prefix}s/cart/taken`, "something else")
+        for (
+          const effect of [store.claim(key, 1), store.save([snapshotOf(key, 1)]), store.peek(key), store.stat(key)]
+        ) {
+          assert.strictEqual((yield* Effect.flip(effect as Effect.Effect<unknown, any>)).scope, "key")
+        }
+        assert.deepStrictEqual(yield* store.save([snapshotOf({ ...key, id: "fine" }, 1)]), [true])
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.scoped))
+})

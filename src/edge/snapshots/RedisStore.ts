@@ -24,7 +24,7 @@ import {
 } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { type Aside, identity, inOrder } from "./internal/Aside.ts"
-import { eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
+import { causes, eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
 import * as scripts from "./internal/redisScripts.ts"
 import { unescape } from "./internal/text.ts"
 
@@ -46,6 +46,14 @@ export interface Options {
 
 /** As many keys as one script takes, so that no other client waits for long: some milliseconds. */
 const maxKeys = 250
+
+/** Something else is kept under the name of the key. */
+const isOfKey = (error: unknown): boolean => {
+  for (const cause of causes(error)) {
+    if ("message" in cause && typeof cause.message === "string" && cause.message.includes("WRONGTYPE")) return true
+  }
+  return false
+}
 
 const timeOf = (text: string | null | undefined): number | null =>
   text === null || text === undefined || text === "" ? null : Number(text)
@@ -101,7 +109,7 @@ const make = Effect.fnUntraced(function*(
   const attempt = <A>(
     operation: string,
     effect: Effect.Effect<A, Redis.RedisError>
-  ): Effect.Effect<A, SnapshotStoreError> => Effect.mapError(effect, failed(operation, "Redis"))
+  ): Effect.Effect<A, SnapshotStoreError> => Effect.mapError(effect, failed(operation, "Redis", isOfKey))
 
   const isOne = (answers: ReadonlyArray<number>): ReadonlyArray<boolean> => answers.map((answer) => answer === 1)
 

@@ -23,8 +23,8 @@ import {
   SnapshotStore,
   type SnapshotStoreError
 } from "../../contract/SnapshotStore.ts"
-import { duration } from "../../policy/SessionsConfig.ts"
-import { eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
+import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
+import { causes, eachOnce, failed, inChunks, rangeOf, tooLarge } from "./internal/operations.ts"
 import { definitions, statements } from "./internal/sqlStatements.ts"
 import { escape, unescape } from "./internal/text.ts"
 
@@ -44,6 +44,11 @@ export interface Options {
   readonly createTables?: boolean | undefined
   /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
+  /**
+   * The most bytes that the body of a snapshot may have; a larger one is neither written nor read. Drivers take a row of
+   * so many bytes and no more: `PgClient` 16 MiB, unless it is told otherwise. Default: 15,000,000.
+   */
+  readonly maxBodySize?: number | undefined
 }
 
 /** As many rows as one statement writes. */
@@ -60,7 +65,9 @@ interface HeadRow extends Key {
 }
 
 interface SnapshotRow extends HeadRow {
-  readonly body: string
+  /** `null`: it is larger than what is read. */
+  readonly body: string | null
+  readonly size: number | null
 }
 
 const toHead = (row: HeadRow): Option.Option<Head> =>
@@ -76,8 +83,20 @@ const toHead = (row: HeadRow): Option.Option<Head> =>
     user: row.user_name === null ? null : unescape(row.user_name)
   })
 
-const toSnapshot = (row: SnapshotRow): Option.Option<Snapshot> =>
+const toSnapshot = (row: SnapshotRow & { readonly body: string }): Option.Option<Snapshot> =>
   Option.map(toHead(row), (head) => ({ ...head, body: unescape(row.body) }))
+
+/** What PostgreSQL says of data that it cannot keep, or that a constraint refuses; and that a limit of it is exceeded. */
+const rowFaults = new Set(["22", "23", "54"])
+
+const isOfRow = (error: unknown): boolean => {
+  for (const cause of causes(error)) {
+    if ("code" in cause && typeof cause.code === "string" && cause.code.length === 5) {
+      return rowFaults.has(cause.code.slice(0, 2))
+    }
+  }
+  return false
+}
 
 /** An array of numbers as PostgreSQL writes it: drivers disagree on the types of those that have holes. */
 const numbers = <A>(all: ReadonlyArray<A>, of: (one: A) => number | null): string =>
@@ -127,8 +146,7 @@ const createLock = "SELECT pg_advisory_xact_lock(hashtext('effect-sessions/snaps
  * Operations do not take part in a transaction that the caller has open: what has succeeded is not rolled back.
  *
  * Fails with `InvalidConfig` when an option is out of range or the client is not one for PostgreSQL, and with `SqlError`
- * when the tables cannot be created. A snapshot that is larger than what the driver reads at once cannot be claimed:
- * `PgClient` takes 16 MiB unless it is told otherwise.
+ * when the tables cannot be created.
  *
  * @since 0.1.0
  * @category layers
@@ -143,6 +161,7 @@ const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SnapshotStore["Service"], InvalidConfig | SqlError, SqlClient.SqlClient> {
   const [schema, name] = yield* parseName(options.table ?? defaultTable)
   const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
+  const maxBodySize = yield* wholeNumber("maxBodySize", options.maxBodySize ?? 15_000_000, 1)
   const sql = (yield* SqlClient.SqlClient).withoutTransforms()
   if (!sql.onDialectOrElse({ pg: () => true, orElse: () => false })) {
     return yield* new InvalidConfig({
@@ -154,8 +173,27 @@ const make = Effect.fnUntraced(function*(
     Effect.updateContext(effect, (context: Context.Context<never>) => Context.omit(sql.transactionService)(context))
   const run = <A extends object>(statement: string, parameters: ReadonlyArray<unknown>) =>
     outside(sql.unsafe<A>(statement, parameters))
-  const attempt = <A>(operation: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SnapshotStoreError> =>
-    Effect.mapError(effect, failed(operation, "PostgreSQL"))
+  const attempt = <A>(
+    operation: string,
+    effect: Effect.Effect<A, SqlError | SnapshotStoreError>
+  ): Effect.Effect<A, SnapshotStoreError> => Effect.mapError(effect, failed(operation, "PostgreSQL", isOfRow))
+
+  const checkSizes = (snapshots: ReadonlyArray<Snapshot>): Effect.Effect<void, SnapshotStoreError> => {
+    for (const snapshot of snapshots) {
+      // A character has five bytes at most, if it is escaped.
+      if (snapshot.body.length * 5 <= maxBodySize) continue
+      const size = Buffer.byteLength(escape(snapshot.body))
+      if (size > maxBodySize) return Effect.fail(tooLarge("save", snapshot, size, maxBodySize))
+    }
+    return Effect.void
+  }
+
+  /** The snapshot in a row, unless it is larger than what is read. */
+  const read = (operation: string, row: SnapshotRow): Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError> => {
+    const { body, size } = row
+    if (body !== null) return Effect.succeed(toSnapshot({ ...row, body }))
+    return size === null ? Effect.succeedNone : Effect.fail(tooLarge(operation, row, size, maxBodySize))
+  }
 
   if (options.createTables !== false) {
     const all = [createLock, ...definitions(schema, name)]
@@ -165,12 +203,12 @@ const make = Effect.fnUntraced(function*(
 
   const claim = Effect.fnUntraced(function*(key: Key, atLeast: number): Effect.fn.Return<
     { readonly epoch: number; readonly snapshot: Option.Option<Snapshot> },
-    SqlError
+    SqlError | SnapshotStoreError
   > {
     const now = yield* Clock.currentTimeMillis
     const rows = yield* run<SnapshotRow & { readonly epoch: number; readonly is_new: boolean }>(
       text.claim,
-      [key.kind, key.id, String(atLeast), String(now)]
+      [key.kind, key.id, String(atLeast), String(now), String(maxBodySize)]
     )
     const row = rows[0]!
     // The key may have been forgotten while it was claimed. The floor was raised before that, but perhaps after this
@@ -178,7 +216,7 @@ const make = Effect.fnUntraced(function*(
     const floor = row.is_new ? (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch : 0
     return row.epoch <= floor
       ? yield* claim(key, floor + 1)
-      : { epoch: row.epoch, snapshot: toSnapshot(row) }
+      : { epoch: row.epoch, snapshot: yield* read("claim", row) }
   })
 
   /** Runs a statement that gives the keys that it took. */
@@ -215,17 +253,20 @@ const make = Effect.fnUntraced(function*(
       eachOnce("save", snapshots, () =>
         attempt(
           "save",
-          inChunks(snapshots, maxRows, ({ body }) => body.length, (chunk) =>
-            takes(text.save, chunk, (all) => [
-              numbers(all, ({ epoch }) => epoch),
-              numbers(all, ({ version }) => version),
-              numbers(all, ({ format }) => format),
-              all.map(({ body }) => escape(body)),
-              numbers(all, ({ savedAt }) => savedAt),
-              numbers(all, ({ expiresAt }) => expiresAt),
-              numbers(all, ({ alarmAt }) => alarmAt),
-              all.map(({ user }) => user === null ? "" : `=${escape(user)}`)
-            ]))
+          Effect.andThen(
+            checkSizes(snapshots),
+            inChunks(snapshots, maxRows, ({ body }) => body.length, (chunk) =>
+              takes(text.save, chunk, (all) => [
+                numbers(all, ({ epoch }) => epoch),
+                numbers(all, ({ version }) => version),
+                numbers(all, ({ format }) => format),
+                all.map(({ body }) => escape(body)),
+                numbers(all, ({ savedAt }) => savedAt),
+                numbers(all, ({ expiresAt }) => expiresAt),
+                numbers(all, ({ alarmAt }) => alarmAt),
+                all.map(({ user }) => user === null ? "" : `=${escape(user)}`)
+              ]))
+          )
         )),
 
     remove: (keys) =>
@@ -240,9 +281,9 @@ const make = Effect.fnUntraced(function*(
     peek: (key) =>
       attempt(
         "peek",
-        Effect.map(
-          run<SnapshotRow>(text.peek, [key.kind, key.id]),
-          ([row]) => row === undefined ? Option.none() : toSnapshot(row)
+        Effect.flatMap(
+          run<SnapshotRow>(text.peek, [key.kind, key.id, String(maxBodySize)]),
+          ([row]) => row === undefined ? Effect.succeedNone : read("peek", row)
         )
       ),
 
@@ -278,7 +319,7 @@ const make = Effect.fnUntraced(function*(
     aside: attempt(
       "aside",
       Effect.map(
-        run<SnapshotRow & { readonly reason: string }>(text.aside, []),
+        run<SnapshotRow & { readonly body: string; readonly reason: string }>(text.aside, []),
         (rows) =>
           rows.flatMap((row) =>
             Option.toArray(Option.map(toSnapshot(row), (snapshot) => ({ snapshot, reason: unescape(row.reason) })))

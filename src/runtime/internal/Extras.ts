@@ -28,6 +28,8 @@ export class Extras {
   connections: Connections | undefined = undefined
   answers: Answers | undefined = undefined
   timers: SelfTimers | undefined = undefined
+  /** Timers that the store has and this program cannot read. */
+  quarantine: ReadonlyArray<unknown> | undefined = undefined
   /** The times of the crashes that still count. */
   recentCrashes: Array<number> | undefined = undefined
   /** All crashes. */

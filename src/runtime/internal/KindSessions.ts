@@ -373,8 +373,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       const { results, stored } = yield* this.stopAll(ids, options)
       const exits = yield* Effect.forEach(stored, (id) => Effect.exit(this.end(id, options)), { concurrency: 16 })
       for (const [i, exit] of exits.entries()) results.set(stored[i]!, Exit.isSuccess(exit) && exit.value)
-      yield* Effect.forEach(results.keys(), (id) => persistence.settledInTime(id), { discard: true })
       for (const exit of exits) yield* exit
+      yield* Effect.forEach(results.keys(), (id) => persistence.settledInTime(id), {
+        concurrency: "unbounded",
+        discard: true
+      })
       return results
     })
   }

@@ -112,7 +112,9 @@ export class LocalRef implements SessionRef<any, any> {
     call?: { readonly tag: string; readonly timeout: number }
   ): Effect.Effect<A, E | ReachError | CallTimeout> {
     const { id, kind, runtime } = this
-    if (runtime.persistence === undefined) return Effect.fail(this.notFound())
+    // What runs at the end of a session cannot wait for that, and a limit of time has another fiber wait.
+    const isOwnEnd = runtime.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
+    if (runtime.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
     const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
       ? runtime.activate(id)
       : Effect.timeoutOrElse(runtime.activate(id), {

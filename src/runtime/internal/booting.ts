@@ -31,9 +31,10 @@ export const launch = (session: LiveSession, args: unknown, options: StartOption
 
 /** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
 export const relaunch = (session: LiveSession, kept: Kept): void => {
-  const { args, clients, idleTimeout, metadata, remembersSince, timers, user } = kept
+  const { args, clients, idleTimeout, metadata, quarantine, remembersSince, timers, user } = kept
   const { hub, runtime } = session
   if (args !== undefined) session.more().args = args
+  if (quarantine.length > 0) session.more().quarantine = quarantine
   if (Object.keys(metadata).length > 0) session.more().metadata = metadata
   if (user !== null) session.setUser(user)
   if (idleTimeout !== null) session.idleTimeout = idleTimeout

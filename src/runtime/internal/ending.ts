@@ -8,6 +8,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as EndReason from "../../contract/EndReason.ts"
@@ -128,8 +129,12 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   const { hub } = session
   const began = hub.now()
   session.more().cleansUp = true
-  session.fiber = session.runtime.runFork(cleanup)
-  observe(session, session.fiber, (_, exit) => {
+  // It may have run already when `runFork` returns.
+  const fiber = session.runtime.runFork(Effect.withFiber((fiber) => {
+    session.fiber = fiber as Fiber.Fiber<void>
+    return cleanup
+  }))
+  observe(session, fiber, (_, exit) => {
     if (session.status === ended) return
     if (Exit.isFailure(exit)) session.runtime.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
     else note(session, { _tag: "Cleanup", duration: hub.now() - began })

@@ -9,8 +9,31 @@ import {
 import { escape } from "./text.ts"
 
 /** Makes of whatever went wrong the error of the contract. */
-export const failed = (operation: string, store: string) => (cause: unknown): SnapshotStoreError =>
-  new SnapshotStoreError({ operation, message: `${operation}: ${store} did not do it, try again`, cause })
+export const failed =
+  (operation: string, store: string, isOfKey: (cause: unknown) => boolean) => (cause: unknown): SnapshotStoreError =>
+    cause instanceof SnapshotStoreError ? cause : new SnapshotStoreError({
+      operation,
+      message: `${operation}: ${store} did not do it, try again`,
+      cause,
+      scope: isOfKey(cause) ? "key" : "store"
+    })
+
+/** The store is fine, but what is kept, or to be kept, under a key is larger than it takes. */
+export const tooLarge = (operation: string, { id, kind }: Key, size: number, limit: number): SnapshotStoreError =>
+  new SnapshotStoreError({
+    operation,
+    message: `${operation}: the snapshot of ${kind}/${id} has ${size} bytes, ${limit} are allowed`,
+    cause: undefined,
+    scope: "key"
+  })
+
+/** Whatever an error was caused by, itself first. */
+export function* causes(error: unknown): Generator<object> {
+  for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 8; depth++) {
+    yield cause
+    cause = "cause" in cause ? cause.cause : undefined
+  }
+}
 
 /** Dies when a key is named twice, which is a bug of the caller's; does nothing for an empty array. */
 export const eachOnce = <A extends Key, B, E, R>(

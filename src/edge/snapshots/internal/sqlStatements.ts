@@ -2,7 +2,11 @@
 const head = `snapshot_epoch::float8 AS snapshot_epoch, version::float8 AS version, format::float8 AS format,
   saved_at, expires_at, alarm_at, user_name`
 
-const columns = `${head}, body`
+const columns = `${head}, body, octet_length(body) AS size`
+
+/** The body only if it has at most as many bytes as this parameter says. */
+const limited = (limit: string) =>
+  `${head}, CASE WHEN octet_length(body) <= ${limit}::bigint THEN body END AS body, octet_length(body) AS size`
 
 /** As much of a user's name as an index holds, whatever it is. */
 const userKey = (name: string) => `left(${name}, 200)`
@@ -72,7 +76,7 @@ export const statements = (schema: string | undefined, name: string) => {
       VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), false, $4::float8)
       ON CONFLICT (kind, id) DO UPDATE SET
         epoch = GREATEST(EXCLUDED.epoch, kept.epoch + 1), ended = false, touched_at = EXCLUDED.touched_at
-      RETURNING epoch::float8 AS epoch, (xmax = 0) AS is_new, kind, id, ${columns}`,
+      RETURNING epoch::float8 AS epoch, (xmax = 0) AS is_new, kind, id, ${limited("$5")}`,
 
     floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
 
@@ -102,7 +106,7 @@ export const statements = (schema: string | undefined, name: string) => {
       WHERE EXCLUDED.epoch >= kept.epoch
       RETURNING kind, id`,
 
-    peek: `SELECT kind, id, ${columns} FROM ${table} WHERE kind = $1 AND id = $2`,
+    peek: `SELECT kind, id, ${limited("$3")} FROM ${table} WHERE kind = $1 AND id = $2`,
 
     stat: `SELECT kind, id, epoch::float8 AS epoch, ${head} FROM ${table} WHERE kind = $1 AND id = $2`,
 

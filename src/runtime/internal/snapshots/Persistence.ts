@@ -387,6 +387,7 @@ export class Persistence extends Deadline {
       const removes = gone.flatMap(({ id, last }) =>
         last._tag === "remove" ? [{ kind: this.kind, id, epoch: last.epoch }] : []
       )
+      let goesOn = false
       const written: Effect.Effect<ReadonlyArray<boolean>, unknown> = Effect.andThen(
         removes.length === 0 ? Effect.void : this.store.remove(removes),
         saves.length === 0 ? Effect.succeed([]) : this.store.save(saves)
@@ -398,11 +399,20 @@ export class Persistence extends Deadline {
       return Effect.onExit(inTime, (exit) =>
         Effect.sync(() => {
           if (Exit.isFailure(exit)) {
+            const error = Option.getOrElse(Exit.findErrorOption(exit), () => exit.cause)
+            const isOfKey = error instanceof SnapshotStoreError && error.scope === "key"
+            const count = gone.length + sessions.length
+            if (isOfKey && count === 1 && removes.length === 0) {
+              goesOn = true
+              return this.refused(gone[0], sessions[0]?.session, error)
+            }
             for (const { session } of sessions) this.again(session)
             // So that one that the store refuses does not hold up the others: fewer at a time, and these come last.
-            this.size = Math.max(1, Math.floor((gone.length + sessions.length) / 2))
+            this.size = Math.max(1, Math.floor(count / 2))
             for (const { id, last } of gone) if (this.lasts.delete(id)) this.lasts.set(id, last)
-            this.failed(Option.getOrElse(Exit.findErrorOption(exit), () => exit.cause))
+            // The store is fine: which one it is that it refuses is found out at once.
+            if (isOfKey && count > 1) goesOn = true
+            else this.failed(error)
             return
           }
           this.size = batchSize
@@ -425,8 +435,32 @@ export class Persistence extends Deadline {
             } else session.fenced()
             for (const resume of waiters) resume(isWritten)
           })
-        })).pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false)))
+        })).pipe(Effect.as(true), Effect.catchCause(() => Effect.sync(() => goesOn)))
     })
+  }
+
+  /**
+   * The store does not take what there is of this one, and takes all else. Who waits for it is told; it is written again
+   * when it changes, and what was written last stays.
+   */
+  private refused(
+    gone: { readonly id: string; readonly last: Last } | undefined,
+    alive: LiveSession | undefined,
+    error: SnapshotStoreError
+  ): void {
+    const session = alive ?? gone!.last.session
+    this.size = batchSize
+    this.tell(session.id, error, 0)
+    this.run(Effect.logError(`session ${this.kind}/${session.id} cannot be saved`, error))
+    if (gone !== undefined) {
+      if (this.lasts.get(gone.id) === gone.last) this.lasts.delete(gone.id)
+      this.answer(session, false)
+      this.answerGone(session, false)
+      return this.settle(gone.id)
+    }
+    const waiters = this.underWay.get(session)!
+    this.underWay.delete(session)
+    for (const resume of waiters) resume(false)
   }
 
   /** It was not written: it is to be again, and who waited for it goes on waiting. */
@@ -465,11 +499,11 @@ export class Persistence extends Deadline {
     }
   }
 
-  /** Told once for a session: it is left out of each snapshot from here on. */
+  /** Each is told once for a session: it is left out of each snapshot from here on. */
   private leftOut(session: LiveSession, part: string, defect: unknown): void {
     const { saved } = session
-    if (saved === undefined || saved.leftOut === part) return
-    saved.leftOut = part
+    if (saved === undefined || saved.leftOut?.has(part) === true) return
+    saved.leftOut = (saved.leftOut ?? new Set()).add(part)
     this.tell(session.id, leftOutOf(this.kind, session.id, part, defect), 0)
   }
 

@@ -3,6 +3,7 @@
  * tell is told as such; it never means that there is none.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
 import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
@@ -32,6 +33,13 @@ export interface ReaderOptions {
   readonly settled: (id: string) => Effect.Effect<void>
   readonly tell: (id: string, error: unknown) => void
 }
+
+/** Who does not wait any longer does not wait either until the store has taken note of that, as drivers have it. */
+const givenUp = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(
+    Effect.forkDetach(effect, { startImmediately: true }),
+    (fiber) => Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
+  )
 
 export class Reader {
   private readonly options: ReaderOptions
@@ -139,7 +147,7 @@ export class Reader {
 
   /** Asks the store, unless it is known to fail, and not for longer than a caller can be made to wait. */
   private ask<A>(id: string, effect: Effect.Effect<A, SnapshotStoreError>): Effect.Effect<A, StoreUnavailable> {
-    const asked = effect.pipe(
+    const asked = givenUp(effect).pipe(
       Effect.catch((error) => this.unavailable(id, error.message, error)),
       Effect.timeoutOrElse({
         duration: readLimit,

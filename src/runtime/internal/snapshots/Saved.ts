@@ -6,6 +6,6 @@ export class Saved {
   expiry = Infinity
   /** The epoch since which what it remembers of clients went from one incarnation to the next; `undefined`: its own. */
   remembersSince: number | undefined = undefined
-  /** The part that was last left out of its snapshot. */
-  leftOut: string | undefined = undefined
+  /** The parts that were left out of its snapshots. */
+  leftOut: Set<string> | undefined = undefined
 }

@@ -45,15 +45,19 @@ interface Text {
   readonly remembersSince?: number | null
   /** The arguments of its start, if a reset needs them. */
   readonly args?: unknown
+  /** Timers that an earlier program could not read, as they were kept. */
+  readonly quarantine?: ReadonlyArray<unknown>
 }
 
 /** What a snapshot brings back, and how long ago that was, in milliseconds. */
-export interface Kept extends Omit<Text, "lastActiveAt" | "timers"> {
+export interface Kept extends Omit<Text, "lastActiveAt" | "timers" | "quarantine"> {
   /** Since its start. */
   readonly age: number
   /** Since it was active. */
   readonly idle: number
   readonly timers: ReadonlyArray<Omit<KeptTimer, "at"> & { readonly delay: number }>
+  /** Timers that this program cannot read, as they were kept. */
+  readonly quarantine: ReadonlyArray<unknown>
 }
 
 const Body = Schema.Struct({
@@ -63,13 +67,8 @@ const Body = Schema.Struct({
   idleTimeout: Schema.NullOr(Schema.Number),
   user: Schema.NullOr(Schema.String),
   metadata: Schema.Record(Schema.String, Schema.Unknown),
-  timers: Schema.Array(Schema.Struct({
-    key: Schema.NullOr(Schema.String),
-    tag: Schema.String,
-    payload: Schema.Unknown,
-    at: Schema.Number,
-    every: Schema.Number
-  })),
+  timers: Schema.Array(Schema.Unknown),
+  quarantine: Schema.optionalKey(Schema.Array(Schema.Unknown)),
   clients: Schema.Array(Schema.Struct({
     client: Schema.String,
     last: Schema.Number,
@@ -78,6 +77,18 @@ const Body = Schema.Struct({
   remembersSince: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   args: Schema.optionalKey(Schema.Unknown)
 })
+
+const decodeTimer = Schema.decodeUnknownSync(Schema.Struct({
+  key: Schema.NullOr(Schema.String),
+  tag: Schema.String,
+  payload: Schema.Unknown,
+  at: Schema.Number,
+  every: Schema.Number
+}))
+
+/** What a timer is called that cannot be read. */
+const nameOf = (timer: unknown): string =>
+  `a timer of ${typeof timer === "object" && timer !== null && "tag" in timer ? String(timer.tag) : "no message"}`
 
 /** What a caller gets whose message crashed the session: no message declares it. */
 const Crashed = Schema.toCodecJson(Schema.Struct({ crashed: SessionCrashed }))
@@ -89,6 +100,9 @@ type Codec = Schema.Codec<any, any>
 
 const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknown as Codec
 
+/** What stands for an idle timeout that never passes; `null`: the kind's counts. */
+const never = -1
+
 const finite = (time: number): number | null => time === Infinity ? null : time
 
 /** The last date that there is. */
@@ -98,7 +112,7 @@ const lastDate = 8.64e15
 const toDate = (time: number): number | null => time > lastDate ? null : Math.ceil(time)
 
 /** Takes note of a part of a snapshot that could not be written or read, and was left out. */
-export type LeftOut = (part: string, defect: unknown) => void
+export type LeftOut = (part: string, defect: unknown, text: unknown) => void
 
 /** What is told of such a part. */
 export const leftOutOf = (kind: string, id: string, part: string, defect: unknown): Error =>
@@ -124,7 +138,7 @@ const parts = <A, B>(
     try {
       converted.push(convert(part))
     } catch (defect) {
-      leftOut(name(part), defect)
+      leftOut(name(part), defect, part)
     }
   }
   return converted
@@ -191,13 +205,14 @@ export class SnapshotCodec {
       state: this.encodeState(session.state),
       startedAt: session.startedAt,
       lastActiveAt: hub.dateOf(session.lastActiveAt),
-      idleTimeout: extras?.idleTimeout === undefined ? null : finite(extras.idleTimeout),
+      idleTimeout: extras?.idleTimeout === undefined ? null : finite(extras.idleTimeout) ?? never,
       user: session.user ?? null,
       metadata: session.metadata,
       timers,
       clients: extras?.answers?.kept((tag, exit) => this.encodeExit(tag, exit)) ?? [],
       remembersSince: finite(session.remembersSince),
-      ...args.length === 0 ? undefined : { args: args[0] }
+      ...args.length === 0 ? undefined : { args: args[0] },
+      ...extras?.quarantine === undefined ? undefined : { quarantine: extras.quarantine }
     }
     return {
       kind,
@@ -213,23 +228,30 @@ export class SnapshotCodec {
     }
   }
 
-  /** What a snapshot says at this date. Throws when its state cannot be read; any other part is left out then. */
+  /**
+   * What a snapshot says at this date. Throws when its state cannot be read; any other part is left out then. Timers that
+   * are left out go on in quarantine, from snapshot to snapshot, until a program comes that can read them.
+   */
   decode({ body, format, savedAt }: Snapshot, date: number, leftOut: LeftOut): Kept {
-    const { args, lastActiveAt, timers, ...kept } = this.decodeBody(JSON.parse(body))
+    const { args, lastActiveAt, quarantine: unread = [], timers, ...kept } = this.decodeBody(JSON.parse(body))
+    const quarantine: Array<unknown> = []
+    const quarantined: LeftOut = (part, defect, text) => {
+      quarantine.push(text)
+      leftOut(part, defect, text)
+    }
     // It cannot have been written later than now: if it seems so, the clock of the machine was put back.
     const now = Math.max(date, savedAt)
     return {
       ...kept,
+      idleTimeout: kept.idleTimeout === never ? Infinity : kept.idleTimeout,
+      quarantine,
       age: Math.max(0, now - kept.startedAt),
       idle: Math.max(0, now - lastActiveAt),
       state: this.migrate(kept.state, format),
-      timers: parts(timers, leftOut, ({ tag }) => `a timer of ${tag}`, ({ at, every, key, payload, tag }) => ({
-        key,
-        tag,
-        payload: this.message(tag).decodePayload(payload),
-        every,
-        delay: at - now
-      })),
+      timers: parts([...timers, ...unread], quarantined, nameOf, (text) => {
+        const { at, every, key, payload, tag } = decodeTimer(text)
+        return { key, tag, payload: this.message(tag).decodePayload(payload), every, delay: at - now }
+      }),
       clients: kept.clients.map((client) => ({
         ...client,
         answers: client.answers.map((answer) => ({ ...answer, exit: this.decodeExit(answer.tag, answer.exit) }))
