@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Exit, Layer, Logger, Schema, Stream } from "effect"
 import { Live, Session } from "effect-sessions"
-import { LiveViews } from "effect-sessions/live"
+import { LiveHttp, LiveViews } from "effect-sessions/live"
 import { TestSessions } from "effect-sessions/testing"
 import * as Rpc from "effect/rpc/Rpc"
 
@@ -117,6 +117,38 @@ describe("What a view shows", () => {
       assert.strictEqual(later.items, before.items)
     }))
 
+  it.effect("is what JSON makes of it where the schema says nothing", () =>
+    Effect.gen(function*() {
+      const plain = { rows: [{ id: 1, tags: ["a"] }], n: null }
+      const odd = {
+        at: new Date(0),
+        not: Number.NaN,
+        list: [undefined, () => 1],
+        map: new Map([[1, 2]]),
+        gone: undefined
+      }
+      const forms: ReadonlyArray<readonly [Schema.Top, (value: unknown) => unknown]> = [
+        [Schema.Any, (value) => value],
+        [Schema.Struct({ all: Schema.Any }), (all) => ({ all })],
+        [Schema.Tuple([Schema.Any]), (value) => [value]]
+      ]
+      for (const [schema, within] of forms) {
+        const shown = yield* shows(schema, within({ ...plain, odd }), within({ ...plain, odd, n: 1 }))
+        assert.deepStrictEqual(shown, [within({ ...plain, odd }), within({ ...plain, odd, n: 1 })].map(asJson))
+      }
+      const [same] = yield* shows(Schema.Any, plain)
+      assert.strictEqual(same, plain)
+      const [before, after] = yield* shows(Schema.Any, { odd, n: 1 }, { odd, n: 2 })
+      assert.strictEqual(before.odd, after.odd)
+    }))
+
+  it.effect("leaves out keys whose value is undefined", () =>
+    Effect.gen(function*() {
+      const schema = Schema.Struct({ a: Schema.Int, b: Schema.optionalKey(Schema.String) })
+      const [shown] = yield* shows(schema, { a: 1, b: undefined })
+      assert.deepStrictEqual(shown, { a: 1 })
+    }))
+
   it.effect("takes keys as data", () =>
     Effect.gen(function*() {
       const [shown] = yield* shows(
@@ -125,4 +157,66 @@ describe("What a view shows", () => {
       )
       assert.strictEqual(JSON.stringify(shown), "{\"__proto__\":\"1\",\"constructor\":\"2\"}")
     }))
+})
+
+describe("What is no JSON of its schema", () => {
+  const cycle: Record<string, unknown> = {}
+  cycle["cycle"] = cycle
+  let deep: unknown = 1
+  for (let i = 0; i < 50_000; i++) deep = { deep }
+  const wrong: ReadonlyArray<readonly [string, Schema.Top, unknown]> = [
+    ["NaN", Schema.Int, Number.NaN],
+    ["Infinity", Schema.Finite, Infinity],
+    ["a number in letters", Schema.Int, "1"],
+    ["a BigInt", Schema.String, 1n],
+    ["a string for a boolean", Schema.Boolean, "true"],
+    ["another literal", Schema.Literal("a"), "b"],
+    ["undefined for null", Schema.Null, undefined],
+    ["a key that is missing", Item, { id: 1 }],
+    ["a key that is undefined", Item, { id: 1, name: undefined }],
+    ["a number in an object", Item, { id: Number.NaN, name: "tea" }],
+    ["no object", Item, 1],
+    ["an array for an object", Item, []],
+    ["a string for an array", Schema.Array(Schema.String), "tea"],
+    ["no array", Schema.Array(Schema.String), undefined],
+    ["a BigInt of which the schema says nothing", Schema.Any, { a: [1n] }],
+    ["undefined", Schema.Any, undefined],
+    ["a function", Schema.Any, () => 1],
+    ["a cycle", Schema.Any, cycle],
+    ["what nobody can walk through", Schema.Any, deep],
+    ["an accessor that throws", Schema.Any, {
+      get a() {
+        throw new Error("no")
+      }
+    }],
+    ["a toJSON that throws", Schema.Any, {
+      toJSON() {
+        throw new Error("no")
+      }
+    }],
+    ["the same in a tuple", Schema.Tuple([Schema.Any]), [1n]]
+  ]
+  for (const [what, schema, state] of wrong) {
+    it.effect(`ends its view, and no other: ${what}`, () => {
+      class View extends Live.Service<View>()("View", { kind: Any, views: { all: schema, other: Schema.Boolean } }) {}
+      return Effect.gen(function*() {
+        const ref = yield* (yield* Any).start("a", { args: state })
+        const views = yield* View
+        const events = yield* Effect.exit(Stream.runCollect(Stream.take(LiveHttp.follow(views, ref, ["all"]), 1)))
+        const told = Exit.isSuccess(events) ? Array.from(events.value, ({ event }) => event) : events.cause.reasons
+        assert.deepStrictEqual(told, ["failed"])
+        const other = yield* views.mount(ref, "other", { changed() {}, ended() {} })
+        assert.deepInclude(other.next(), { _tag: "snapshot", state: true })
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          Layer.provideMerge(
+            LiveViews.layer(View, { select: { all: (state) => state as never, other: () => true } }),
+            TestSessions.layer(AnyLayer)
+          )
+        ),
+        Effect.provide(Logger.layer([]))
+      )
+    })
+  }
 })

@@ -10,7 +10,10 @@ import * as SchemaAST from "effect/SchemaAST"
 
 type Encode = (value: any) => any
 
-/** How values of a schema become JSON. Throws what does not fit, where the schema transforms it. */
+/**
+ * How values of a schema become JSON. What is none, or has another shape than the schema, throws: its client could not read
+ * it. Checks (`Schema.isMinLength`, …) are not asked.
+ */
 export const encoder = (schema: Schema.Top): Encode => part(Schema.toCodecJson(schema).ast)
 
 const part = (ast: SchemaAST.AST): Encode => {
@@ -20,7 +23,9 @@ const part = (ast: SchemaAST.AST): Encode => {
     case "Boolean":
     case "Null":
     case "Literal":
-      return ast.encoding === undefined ? same : whole(ast)
+      return ast.encoding === undefined ? scalar(ast) : whole(ast)
+    case "Any":
+      return any
     case "Arrays":
       return isPlain(ast) && ast.elements.length === 0 && ast.rest.length === 1
         ? remembered(items(part(ast.rest[0]!)))
@@ -34,11 +39,66 @@ const part = (ast: SchemaAST.AST): Encode => {
   }
 }
 
-const same: Encode = (value) => value
+// ---------------------------------------------------------------------------------------------------------
+// scalars
+// ---------------------------------------------------------------------------------------------------------
 
-/** Encodes it as one, by the schema. */
-const whole = (ast: SchemaAST.AST): Encode =>
-  remembered(Schema.encodeUnknownSync(Schema.make<Schema.Codec<unknown, unknown>>(ast as never)))
+const string: Encode = (value) => typeof value === "string" ? value : unfit("a string", value)
+
+const number: Encode = (value) => Number.isFinite(value) ? value : unfit("a finite number", value)
+
+const boolean: Encode = (value) => typeof value === "boolean" ? value : unfit("a boolean", value)
+
+const literal = (one: SchemaAST.LiteralValue | null): Encode => (value) =>
+  value === one ? value : unfit(JSON.stringify(one), value)
+
+const scalar = (
+  ast: SchemaAST.String | SchemaAST.Number | SchemaAST.Boolean | SchemaAST.Null | SchemaAST.Literal
+): Encode => {
+  switch (ast._tag) {
+    case "String":
+      return string
+    case "Number":
+      return number
+    case "Boolean":
+      return boolean
+    case "Null":
+      return literal(null)
+    case "Literal":
+      return literal(ast.literal)
+  }
+}
+
+/** Says of the value what kind it is only: it may be a secret, and to look at it may throw. */
+const unfit = (wanted: string, value: unknown): never => {
+  const is = typeof value === "number" ? String(value) : value === null ? "null" : typeof value
+  throw new TypeError(`${wanted} is expected, but it is ${is}`)
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// what is not looked into
+// ---------------------------------------------------------------------------------------------------------
+
+/** Encodes it as one, by the schema; parts of it may be anything. */
+const whole = (ast: SchemaAST.AST): Encode => {
+  const encode = Schema.encodeUnknownSync(Schema.make<Schema.Codec<unknown, unknown>>(ast as never))
+  return remembered((value) => any(encode(value)))
+}
+
+/** Of which the schema says nothing: what `JSON.stringify` makes of it. */
+const any: Encode = (value) => {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value
+    case "number":
+      return Number.isFinite(value) ? value : null
+    case "object":
+      return value === null ? null : anyObject(value)
+    default:
+      return unfit("JSON", value)
+  }
+}
 
 const remembered = (encode: Encode): Encode => {
   const known = new WeakMap<object, unknown>()
@@ -53,6 +113,22 @@ const remembered = (encode: Encode): Encode => {
   }
 }
 
+const anyObject = remembered((value: object) =>
+  "toJSON" in value && typeof value.toJSON === "function"
+    ? JSON.parse(JSON.stringify(value))
+    : Array.isArray(value)
+    ? anyItems(value)
+    : anyProperties(value as Readonly<Record<string, unknown>>)
+)
+
+/** What JSON leaves out of an object, and what is `null` in an array. */
+const isNothing = (value: unknown): boolean =>
+  value === undefined || typeof value === "function" || typeof value === "symbol"
+
+// ---------------------------------------------------------------------------------------------------------
+// arrays and objects
+// ---------------------------------------------------------------------------------------------------------
+
 const isPlain = (ast: SchemaAST.Arrays | SchemaAST.Objects): boolean =>
   ast.encoding === undefined && ast.encodingChecks === undefined
 
@@ -65,6 +141,7 @@ const isPlainIndex = ({ parameter }: SchemaAST.IndexSignature, index: number): b
   index === 0 && parameter._tag === "String" && parameter.encoding === undefined
 
 const items = (encode: Encode): Encode => (value: ReadonlyArray<unknown>) => {
+  if (!Array.isArray(value)) return unfit("an array", value)
   let encoded: Array<unknown> | undefined
   for (let i = 0; i < value.length; i++) {
     const item = encode(value[i])
@@ -74,12 +151,32 @@ const items = (encode: Encode): Encode => (value: ReadonlyArray<unknown>) => {
   return encoded ?? value
 }
 
+const anyItems = items((value) => isNothing(value) ? null : any(value))
+
+const anyProperties = (value: Readonly<Record<string, unknown>>): unknown => {
+  let entries: Array<[string, unknown]> | undefined = Object.getPrototypeOf(value) === Object.prototype ? undefined : []
+  const keys = Object.keys(value)
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!
+    const own = value[key]
+    const encoded = isNothing(own) ? undefined : any(own)
+    if (encoded !== own || encoded === undefined) entries ??= keys.slice(0, i).map((key) => [key, value[key]])
+    if (encoded !== undefined) entries?.push([key, encoded])
+  }
+  return entries === undefined ? value : Object.fromEntries(entries)
+}
+
 const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects): Encode => {
-  const named = new Map(propertySignatures.map(({ name, type }) => [name as string, part(type)]))
+  const named = new Map(propertySignatures.map(({ name, type }) => [
+    name as string,
+    mayBeAbsent(type) ? orAbsent(part(type)) : part(type)
+  ]))
+  const required = propertySignatures.flatMap(({ name, type }) => SchemaAST.isOptional(type) ? [] : [name as string])
   const other = indexSignatures.length === 0 ? undefined : part(indexSignatures[0]!.type)
   const names = Array.from(named.keys())
-  const encodes = [...named.values(), ...other === undefined ? [] : [other]]
   const encode: Encode = (value: Readonly<Record<string, unknown>>) => {
+    if (typeof value !== "object" || value === null) return unfit("an object", value)
+    for (const name of required) if (!(name in value)) throw new TypeError(`${JSON.stringify(name)} is missing`)
     const isPlainObject = Object.getPrototypeOf(value) === Object.prototype
     let entries: Array<[string, unknown]> | undefined
     // What an instance of a class has may be computed, by accessors that it inherits.
@@ -88,13 +185,19 @@ const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects):
       const key = keys[i]!
       const one = named.get(key) ?? other
       const encoded = one?.(value[key])
-      if (encoded !== value[key] || one === undefined || !isPlainObject) {
+      if (encoded !== value[key] || encoded === undefined || !isPlainObject) {
         entries ??= keys.slice(0, i).map((key) => [key, value[key]])
       }
       if (encoded !== undefined) entries?.push([key, encoded])
     }
     return entries === undefined ? value : Object.fromEntries(entries)
   }
-  // To look at a few scalars takes no longer than to remember that it was done.
-  return encodes.every((one) => one === same) ? encode : remembered(encode)
+  return remembered(encode)
 }
+
+/** A union says itself what it makes of `undefined`. */
+const mayBeAbsent = (ast: SchemaAST.AST): boolean =>
+  SchemaAST.isOptional(ast) && ast.encoding === undefined && ast._tag !== "Union"
+
+/** A key whose value is `undefined` is none. */
+const orAbsent = (encode: Encode): Encode => (value) => value === undefined ? undefined : encode(value)
