@@ -213,9 +213,8 @@ describe("What is no JSON of its schema", () => {
           Layer.provideMerge(
             LiveViews.layer(View, { select: { all: (state) => state as never, other: () => true } }),
             TestSessions.layer(AnyLayer)
-          )
-        ),
-        Effect.provide(Logger.layer([]))
+          ).pipe(Layer.provideMerge(Logger.layer([])))
+        )
       )
     })
   }
