@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { describe } from "./internal/describe.ts"
+import { describe } from "../internal/describe.ts"
 
 /**
  * Someone asked for the end: `ref.end()`, `self.end()`, or a continuation that failed with the kind's

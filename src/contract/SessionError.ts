@@ -9,10 +9,10 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { describe } from "../internal/describe.ts"
+import { withoutStack } from "../internal/withoutStack.ts"
 import * as EndReason from "./EndReason.ts"
-import { describe } from "./internal/describe.ts"
 import type { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
-import { withoutStack } from "./internal/withoutStack.ts"
 
 export { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
 

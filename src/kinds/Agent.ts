@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Session from "../contract/Session.ts"
 import type { CallError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import { guard } from "./internal/guard.ts"
+import { guard } from "./internal/valueCheck.ts"
 
 /** Answers with what the function makes of the state, and goes on with the state it gives. */
 const Modify = Rpc.make("Modify", {

@@ -14,11 +14,11 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
-import { InvalidValue } from "../behaviour/BagError.ts"
 import type { KindOptions } from "../contract/KindOptions.ts"
 import * as Session from "../contract/Session.ts"
 import type { InvalidConfig } from "../contract/SessionError.ts"
 import type { SessionHost } from "../contract/SessionHost.ts"
+import { InvalidValue } from "./BagError.ts"
 
 const State = Schema.Record(Schema.String, Schema.Unknown)
 

@@ -37,7 +37,6 @@ import type * as Result from "effect/Result"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import { InboxFull, InvalidNotification } from "../behaviour/InboxError.ts"
 import type { KindOptions, SnapshotOptions } from "../contract/KindOptions.ts"
 import * as Session from "../contract/Session.ts"
 import {
@@ -51,6 +50,7 @@ import {
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
 import * as SessionsConfig from "../policy/SessionsConfig.ts"
+import { InboxFull, InvalidNotification } from "./InboxError.ts"
 import { type InboxSettings, type KindRules, makeBehavior } from "./internal/inbox/behavior.ts"
 import { makeInboxes } from "./internal/inbox/service.ts"
 

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import type { Action } from "../behaviour/Action.ts"
+import type { Action } from "../store/Action.ts"
 
 /**
  * What is told of one action.

@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { SessionsConfig } from "../policy/SessionsConfig.ts"
-import * as TimingWheel from "./internal/TimingWheel.ts"
+import * as TimingWheel from "./internal/time/TimingWheel.ts"
 
 /**
  * What the tracker knows of one session. Times are milliseconds of a monotonic clock: only their differences mean

@@ -11,8 +11,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { WebSocketEvent, WebSocketLike } from "effect/socket/Socket"
-import { listenTo } from "../../contract/internal/guard.ts"
-import { Parts } from "../../contract/internal/parts.ts"
+import { listenTo } from "../../internal/guard.ts"
+import { Parts } from "../../internal/parts.ts"
 import type * as Status from "../Status.ts"
 import { noop, type Timers } from "./Timers.ts"
 

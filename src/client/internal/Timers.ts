@@ -5,8 +5,8 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { nobody, observe } from "../../contract/internal/guard.ts"
-import { MonotonicClock } from "../../contract/internal/MonotonicClock.ts"
+import { nobody, observe } from "../../internal/guard.ts"
+import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 
 export class Timers {
   private readonly clock: Clock.Clock

@@ -2,8 +2,8 @@
  * The errors of actions with a number, apart from the others: they are in the bundle of each client.
  */
 import * as Schema from "effect/Schema"
+import { withoutStack } from "../../internal/withoutStack.ts"
 import type { SessionErrorLike } from "../SessionError.ts"
-import { withoutStack } from "./withoutStack.ts"
 
 /**
  * The client's action is older than what the session remembers of it, or was first sent to an earlier incarnation of

@@ -13,9 +13,9 @@ import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
-import { refusal } from "./internal/refusal.ts"
+import { withoutStack } from "../../internal/withoutStack.ts"
+import { refusal } from "../internal/refusal.ts"
 
 /**
  * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.

@@ -22,8 +22,8 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { withoutStack } from "../../contract/internal/withoutStack.ts"
 import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
+import { withoutStack } from "../../internal/withoutStack.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 

@@ -39,7 +39,6 @@ import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as EndReason from "../../contract/EndReason.ts"
-import { defaultDepth, isTextDeeper, tooDeep } from "../../contract/internal/jsonDepth.ts"
 import * as Live from "../../contract/Live.ts"
 import {
   ActionError,
@@ -52,10 +51,11 @@ import {
 } from "../../contract/LiveError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
+import { defaultDepth, isTextDeeper, tooDeep } from "../../internal/jsonDepth.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import { refusal } from "../http/internal/refusal.ts"
-import { refuse, type Refused } from "../socket/internal/socketRoute.ts"
-import { type Admission, type Allow, allowing } from "./Admission.ts"
+import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
+import { refusal } from "../internal/refusal.ts"
+import { refuse, type Refused } from "../internal/websocket/socketRoute.ts"
 import { Commands } from "./internal/Commands.ts"
 import type { AnyLive } from "./LiveViews.ts"
 

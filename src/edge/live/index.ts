@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-export * as Admission from "./Admission.ts"
+export * as Admission from "../auth/Admission.ts"
 export * as LiveHttp from "./LiveHttp.ts"
 export * as LiveSocket from "./LiveSocket.ts"
 export * as LiveViews from "./LiveViews.ts"

@@ -16,9 +16,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { describe } from "../../contract/internal/describe.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
 import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { describe } from "../../internal/describe.ts"
 import { Encryption, importMaster, type MasterKey } from "./internal/encryption.ts"
 
 /**

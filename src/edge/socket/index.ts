@@ -5,8 +5,8 @@
  * @since 0.1.0
  */
 export * as CloseCode from "../../contract/CloseCode.ts"
-export * from "./JwtAlgorithm.ts"
-export * from "./JwtKeys.ts"
-export * from "./JwtSigner.ts"
-export * from "./JwtVerifier.ts"
+export * from "../auth/JwtAlgorithm.ts"
+export * from "../auth/JwtKeys.ts"
+export * from "../auth/JwtSigner.ts"
+export * from "../auth/JwtVerifier.ts"
 export * as SessionSocket from "./SessionSocket.ts"

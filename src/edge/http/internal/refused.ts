@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import { withoutStack } from "../../../contract/internal/withoutStack.ts"
 import type { SessionErrorLike } from "../../../contract/SessionError.ts"
-import { refusal } from "./refusal.ts"
+import { withoutStack } from "../../../internal/withoutStack.ts"
+import { refusal } from "../../internal/refusal.ts"
 
 /**
  * The request has no session: it brought no cookie, or one that does not count (any more).

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
-import * as Action from "../../../behaviour/Action.ts"
 import * as Live from "../../../contract/Live.ts"
 import {
   ActionError,
@@ -19,6 +18,7 @@ import {
 } from "../../../contract/LiveError.ts"
 import { isCallError } from "../../../contract/SessionError.ts"
 import type { OnceOptions, SessionRef } from "../../../contract/SessionRef.ts"
+import * as Action from "../../../store/Action.ts"
 
 /** An action as it came from a client. */
 export interface Asked {

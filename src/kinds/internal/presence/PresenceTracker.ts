@@ -12,7 +12,7 @@ import { type InvalidSessionId, SessionsClosed } from "../../../contract/Session
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import type * as Presence from "../../Presence.ts"
-import type { Guard } from "../guard.ts"
+import type { Guard } from "../valueCheck.ts"
 import { InvalidPresence } from "./error.ts"
 import * as Lists from "./lists.ts"
 import { type OwnTracking, PresenceHold, type TopicKind, type Tracker } from "./PresenceHold.ts"

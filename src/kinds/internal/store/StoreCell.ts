@@ -2,9 +2,9 @@
  * What a store keeps of one session besides its state: history, work under way, and when actions were last handled.
  */
 import type * as Fiber from "effect/Fiber"
-import type { Action } from "../../../behaviour/Action.ts"
-import { History } from "../../../behaviour/History.ts"
-import { nobody, observe } from "../../../contract/internal/guard.ts"
+import { nobody, observe } from "../../../internal/guard.ts"
+import type { Action } from "../../../store/Action.ts"
+import { History } from "../../../store/History.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {

@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { type Action, make as makeAction, type Meta, noMeta } from "../../../behaviour/Action.ts"
-import type * as Reducer from "../../../behaviour/Reducer.ts"
+import { type Action, make as makeAction, type Meta, noMeta } from "../../../store/Action.ts"
+import type * as Reducer from "../../../store/Reducer.ts"
 import { type Target, targetsOf } from "./routing.ts"
 
 /** A debounced action whose time has come, for one reducer. */

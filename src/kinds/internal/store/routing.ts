@@ -2,9 +2,9 @@
  * Which reducers an action reaches, and what they make of the state. Pure.
  */
 import * as Schema from "effect/Schema"
-import type { Action } from "../../../behaviour/Action.ts"
-import { strip } from "../../../behaviour/Action.ts"
-import type * as Reducer from "../../../behaviour/Reducer.ts"
+import type { Action } from "../../../store/Action.ts"
+import { strip } from "../../../store/Action.ts"
+import type * as Reducer from "../../../store/Reducer.ts"
 
 export type Slices = Readonly<Record<string, unknown>>
 

@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { LoadError } from "../../../contract/SessionError.ts"
 import type { SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
-import { pauseAfter } from "./pauses.ts"
+import { pauseAfter } from "../../../internal/backoff.ts"
 
 /** How often the store is asked at least, in milliseconds. */
 const interval = 60_000

@@ -3,7 +3,7 @@
  * all of them at once when it comes back. A fault of one key says nothing of the others: the store has answered.
  */
 import * as Effect from "effect/Effect"
-import { pauseAfter } from "./pauses.ts"
+import { pauseAfter } from "../../../internal/backoff.ts"
 
 /** How many failures in a row open it. */
 export const threshold = 5

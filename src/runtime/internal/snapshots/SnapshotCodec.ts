@@ -6,12 +6,12 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
-import { describe } from "../../../contract/internal/describe.ts"
 import type { Migration } from "../../../contract/Migration.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionCrashed } from "../../../contract/SessionError.ts"
 import type { Snapshot } from "../../../contract/SnapshotStore.ts"
-import type { LiveSession } from "../LiveSession.ts"
+import { describe } from "../../../internal/describe.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
 
 /** A timer of a session that was kept. */
 interface KeptTimer {

@@ -3,8 +3,8 @@
  */
 import * as Exit from "effect/Exit"
 import { SessionCrashed, SessionEnded } from "../../../contract/SessionError.ts"
-import type { Envelope } from "../Envelope.ts"
-import type { LiveSession } from "../LiveSession.ts"
+import type { Envelope } from "../messages/Envelope.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
 import type { Persistence } from "./Persistence.ts"
 
 /**

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Worker } from "node:worker_threads"
-import { listen } from "../../../../contract/internal/guard.ts"
+import { listen } from "../../../../internal/guard.ts"
 import type { Database } from "./Database.ts"
 import type { Answer, Failure, Operation, Request, Settings } from "./protocol.ts"
 

@@ -2,7 +2,7 @@
  * The thread of a `SqliteStore`: does what it is asked for, one thing after the other.
  */
 import { parentPort, workerData } from "node:worker_threads"
-import { listen, nobody } from "../../../../contract/internal/guard.ts"
+import { listen, nobody } from "../../../../internal/guard.ts"
 import { Database } from "./Database.ts"
 import { codeOf, isBusy, isDamage, Unusable } from "./openDatabase.ts"
 import type { Answer, Failure, Request, Settings } from "./protocol.ts"

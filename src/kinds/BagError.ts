@@ -1,0 +1,43 @@
+/**
+ * Why a bag refuses a value.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { findUnfit } from "../internal/jsonValue.ts"
+import { withoutStack } from "../internal/withoutStack.ts"
+
+/**
+ * The value is not one that JSON has, or has such a one in it, at `path`: a `Date`, a `Map`, an instance of a class, a
+ * function, a `bigint`, `NaN` or an infinite number, `undefined`, something that is part of itself, or nested deeper than 64
+ * levels. Nothing was changed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidValue extends Schema.TaggedError<InvalidValue>()(
+  "InvalidValue",
+  { key: Schema.String, path: Schema.String, message: Schema.String },
+  { httpApiStatus: 422 }
+) {
+  /** The error for the value of a key, if it is not one that JSON has. */
+  static of(key: string, value: unknown): InvalidValue | undefined {
+    const unfit = findUnfit(value, "value")
+    if (unfit === undefined) return undefined
+    const { path, what } = unfit
+    const shown = JSON.stringify(key.length > 40 ? `${key.slice(0, 40)}…` : key)
+    return withoutStack(() =>
+      new InvalidValue({
+        key,
+        path,
+        message: `${shown} cannot be put into a bag: ${path} is ${what}, which JSON has not`
+      })
+    )
+  }
+  get httpStatus(): 422 {
+    return 422
+  }
+  get retrySafe(): boolean {
+    return false
+  }
+}

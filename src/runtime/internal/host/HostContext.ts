@@ -1,0 +1,122 @@
+/**
+ * What all sessions of one `Sessions` Layer share.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
+import type { SessionsConfig } from "../../../policy/SessionsConfig.ts"
+import type { DeadLetters } from "../../DeadLetters.ts"
+import type { Expiry } from "../../Expiry.ts"
+import type { MessageLimiter } from "../../MessageLimiter.ts"
+import type { SessionEvents } from "../../SessionEvents.ts"
+import type { StartLimiter } from "../../StartLimiter.ts"
+import type { WakeUps } from "../messages/WakeUps.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { ExpiryAlarm } from "../time/ExpiryAlarm.ts"
+import { Timers } from "../time/Timers.ts"
+import type { Kind } from "./Kind.ts"
+
+export class Hub {
+  readonly clock: Clock.Clock
+  private readonly time: MonotonicClock
+  readonly config: SessionsConfig["Service"]
+  readonly expiry: Expiry["Service"]
+  readonly timers: Timers
+  readonly expiryAlarm: ExpiryAlarm
+  readonly wakeUps: WakeUps
+  readonly events: SessionEvents["Service"]
+  readonly letters: DeadLetters["Service"]
+  readonly startLimiter: StartLimiter["Service"]
+  readonly messageLimiter: MessageLimiter["Service"]
+
+  readonly kinds = new Map<string, Kind>()
+  /** Sessions that are not ended, all kinds together. */
+  live = 0
+  /** `true` once the Layer is closing: nothing starts any more. */
+  closed = false
+
+  private lastEpoch = 0
+  private readonly users = new Map<string, Set<LiveSession>>()
+
+  constructor(services: {
+    readonly clock: Clock.Clock
+    readonly config: SessionsConfig["Service"]
+    readonly expiry: Expiry["Service"]
+    readonly context: Context.Context<never>
+    readonly wakeUps: WakeUps
+    readonly events: SessionEvents["Service"]
+    readonly letters: DeadLetters["Service"]
+    readonly startLimiter: StartLimiter["Service"]
+    readonly messageLimiter: MessageLimiter["Service"]
+  }) {
+    this.clock = services.clock
+    this.time = new MonotonicClock(services.clock)
+    this.config = services.config
+    this.expiry = services.expiry
+    this.timers = new Timers(this.time, services.clock, services.context)
+    this.expiryAlarm = new ExpiryAlarm(services.expiry, this.timers)
+    this.wakeUps = services.wakeUps
+    this.events = services.events
+    this.letters = services.letters
+    this.startLimiter = services.startLimiter
+    this.messageLimiter = services.messageLimiter
+  }
+
+  /** Milliseconds of a clock that never goes back nor jumps: for whatever takes time. */
+  now(): number {
+    return this.time.now()
+  }
+
+  /** Milliseconds since 1970: for what is shown and stored. */
+  date(): number {
+    return this.clock.currentTimeMillisUnsafe()
+  }
+
+  /** The date of a time of `now`, which was asked for not long ago. */
+  dateOf(time: number): number {
+    return this.time.dateOf(time)
+  }
+
+  /** Sessions that are not ended and have not expired. */
+  get count(): number {
+    return this.live - this.expiry.expired.size
+  }
+
+  /**
+   * Is there no room for another session? Those that have expired make room first: being left for the sweep must
+   * not keep anybody out.
+   */
+  isFull(): boolean {
+    if (this.live < this.config.maxSessions) return false
+    const now = this.now()
+    for (const entry of this.expiry.sweep(now)) (entry as LiveSession).expire(now)
+    return this.live >= this.config.maxSessions
+  }
+
+  /** The number of a new incarnation: grows always, and with the date, so that it grows over restarts too. */
+  nextEpoch(date: number): number {
+    return this.lastEpoch = Math.max(this.lastEpoch + 1, date)
+  }
+
+  /** An epoch that was given elsewhere: those that are given here are higher. */
+  noteEpoch(epoch: number): void {
+    this.lastEpoch = Math.max(this.lastEpoch, epoch)
+  }
+
+  /** Notes to whom a session belongs. */
+  assign(session: LiveSession, from: string | undefined, to: string | undefined): void {
+    if (from !== undefined) {
+      const set = this.users.get(from)
+      if (set !== undefined && set.delete(session) && set.size === 0) this.users.delete(from)
+    }
+    if (to !== undefined) {
+      const set = this.users.get(to)
+      if (set === undefined) this.users.set(to, new Set([session]))
+      else set.add(session)
+    }
+  }
+
+  ofUser(user: string): Iterable<LiveSession> {
+    return this.users.get(user) ?? []
+  }
+}

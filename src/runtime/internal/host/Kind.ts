@@ -1,0 +1,323 @@
+/**
+ * A registered kind: its definition and behaviour, its options with the configuration filled in, its live
+ * sessions and its counters.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Queue from "effect/Queue"
+import * as Tracer from "effect/Tracer"
+import * as EndReason from "../../../contract/EndReason.ts"
+import type { KindOptions, Overflow } from "../../../contract/KindOptions.ts"
+import type * as Session from "../../../contract/Session.ts"
+import { InvalidConfig, InvalidMetadata, type LoadError } from "../../../contract/SessionError.ts"
+import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
+import { observe } from "../../../internal/guard.ts"
+import { findUnfit } from "../../../internal/jsonValue.ts"
+import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
+import * as Supervision from "../../../policy/Supervision.ts"
+import type { Envelope, Route } from "../messages/Envelope.ts"
+import { makeMailbox } from "../messages/mailbox.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { Persistence, type PersistenceOptions } from "../snapshots/Persistence.ts"
+import { Hibernation } from "../time/Hibernation.ts"
+import type { Hub } from "./HostContext.ts"
+
+/** Plain numbers, read when somebody asks. */
+export class Counters {
+  started = 0
+  startFailures = 0
+  calls = 0
+  casts = 0
+  crashes = 0
+  resets = 0
+  timeouts = 0
+  /** Messages refused by a full mailbox or by the rate of messages. */
+  rejected = 0
+  /** Messages dropped for a newer one of their tag. */
+  dropped = 0
+  deadLetters = 0
+  /** Clients that are connected now. */
+  connections = 0
+  /** Clients that ever connected. */
+  connected = 0
+  readonly ended: Record<EndReason.EndReason["_tag"], number> = Object.fromEntries(
+    EndReason.tags.map((tag) => [tag, 0])
+  ) as never
+}
+
+export type Behavior = Session.Behavior<any, any, any, any, any>
+
+export class Kind {
+  readonly hub: Hub
+  readonly definition: Session.Any
+  readonly name: string
+  readonly behavior: Behavior
+  readonly routes: ReadonlyMap<string, Route>
+  readonly supervision: Supervision.Resolved
+  readonly mailboxCapacity: number
+  readonly batch: number
+  readonly idleTimeout: number
+  readonly absoluteTimeout: number
+  readonly callTimeout: number
+  readonly startTimeout: number
+  readonly reconnectWindow: number
+  readonly messageRate: { readonly limit: number; readonly window: number } | undefined
+  /** Are its starts counted? */
+  readonly limitsStarts: boolean
+  /** Keeps its sessions in the store, if that is wanted. */
+  readonly persistence: Persistence | undefined
+  /** Finds a session that is in the store only, and starts it; `false` when there is none. */
+  activate: (id: string) => Effect.Effect<boolean, LoadError> = () => Effect.succeed(false)
+  /** Puts its sessions to sleep, if that is wanted. */
+  readonly hibernation: Hibernation | undefined
+  /** What sessions that are asleep have in place of a mailbox; nothing is ever put into it. */
+  readonly noMailbox: Queue.Queue<Envelope>
+  readonly remember: { readonly answers: number; readonly clients: number }
+  /** The services of the behaviour. */
+  readonly context: Context.Context<never>
+  readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly sessions = new Map<string, LiveSession>()
+  readonly counters = new Counters()
+  /** `true` once its Layer is closing: nothing starts any more. */
+  closed = false
+
+  private constructor(
+    hub: Hub,
+    definition: Session.Any,
+    behavior: Behavior,
+    context: Context.Context<never>,
+    settings: Effect.Success<ReturnType<typeof checkOptions>>,
+    overflow: KindOptions["overflow"]
+  ) {
+    this.hub = hub
+    this.definition = definition
+    this.name = definition.kind
+    this.behavior = behavior
+    this.supervision = settings.supervision
+    this.mailboxCapacity = settings.mailboxCapacity
+    this.batch = settings.batch
+    this.idleTimeout = settings.idleTimeout
+    this.absoluteTimeout = settings.absoluteTimeout
+    this.callTimeout = settings.callTimeout
+    this.startTimeout = settings.startTimeout
+    this.reconnectWindow = settings.reconnectWindow
+    this.messageRate = settings.messageRate
+    this.limitsStarts = settings.limitsStarts
+    this.remember = settings.remember
+    this.hibernation = settings.hibernateAfter === Infinity
+      ? undefined
+      : new Hibernation(settings.hibernateAfter, settings.snapshots?.passivateAfter ?? Infinity, hub.timers)
+    this.noMailbox = this.makeMailbox()
+    // The span in which the Layer was built must not become the parent of everything its sessions do.
+    this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
+    this.runFork = Effect.runForkWith(this.context)
+    this.persistence = settings.snapshots === undefined ? undefined : new Persistence(
+      definition,
+      hub,
+      settings.snapshots.store,
+      this.runFork,
+      (id) => this.activate(id),
+      this.sessions,
+      { ...settings.snapshots, idleTimeout: settings.idleTimeout }
+    )
+    const routes = new Map<string, Route>()
+    for (const tag of definition.protocol.keys()) {
+      routes.set(tag, {
+        tag,
+        handler: (behavior.handlers as Record<string, Route["handler"]>)[tag]!,
+        overflow: overflowOf(overflow, tag)
+      })
+    }
+    this.routes = routes
+  }
+
+  /** Checks the options. Fails with `InvalidConfig` on the first that is not usable. */
+  static make(
+    hub: Hub,
+    definition: Session.Any,
+    behavior: Behavior,
+    options: KindOptions,
+    context: Context.Context<never>
+  ): Effect.Effect<Kind, InvalidConfig> {
+    return Effect.map(
+      checkOptions(hub.config, definition.kind, options, new Set(definition.protocol.keys()), context),
+      (settings) => new Kind(hub, definition, behavior, context, settings, options.overflow)
+    )
+  }
+
+  /** Sessions that are not ended and have not expired. */
+  get count(): number {
+    let { size } = this.sessions
+    for (const { kind } of this.hub.expiry.expired) if (kind === this.name) size--
+    return size
+  }
+
+  /** What a name in an unchecked message stands for. Tags that the protocol lacks are a defect of the caller. */
+  route(tag: string): Route {
+    const route = this.routes.get(tag)
+    if (route === undefined) throw new TypeError(`session kind ${this.name} has no message ${tag}`)
+    return route
+  }
+
+  /** Why this cannot be a session's metadata, if it cannot: of one that is kept, all must come back. */
+  checkMetadata(id: string, metadata: Readonly<Record<string, unknown>> | undefined): InvalidMetadata | undefined {
+    if (metadata === undefined || this.persistence === undefined) return undefined
+    const unfit = findUnfit(metadata, "metadata")
+    return unfit === undefined ? undefined : InvalidMetadata.of(this.name, id, unfit.path, unfit.what)
+  }
+
+  makeMailbox(): Queue.Queue<Envelope> {
+    return makeMailbox(this.mailboxCapacity)
+  }
+
+  run(effect: Effect.Effect<unknown>, done: (exit: Exit.Exit<unknown>) => void): Fiber.Fiber<unknown> {
+    const fiber = this.runFork(effect)
+    observe(this, fiber, (_, exit) => done(exit))
+    return fiber
+  }
+
+  /** A callback of it has thrown. */
+  threw(defect: unknown): void {
+    this.runFork(Effect.logError(`something in the sessions of ${this.name} has failed`, defect))
+  }
+}
+
+const overflowOf = (overflow: KindOptions["overflow"], tag: string): Overflow =>
+  (typeof overflow === "object" ? (overflow as Record<string, Overflow | undefined>)[tag] : overflow) ?? "wait"
+
+const checkOptions = (
+  config: SessionsConfig.SessionsConfig["Service"],
+  kind: string,
+  options: KindOptions,
+  tags: ReadonlySet<string>,
+  context: Context.Context<never>
+) => {
+  const name = (option: string) => `${kind}.${option}`
+  return Effect.all({
+    supervision: checkSupervision(name, options.supervision),
+    overflow: checkOverflow(name, options.overflow, tags),
+    mailboxCapacity: SessionsConfig.wholeNumber(
+      name("mailboxCapacity"),
+      options.mailboxCapacity ?? config.mailboxCapacity,
+      1
+    ),
+    batch: SessionsConfig.wholeNumber(name("batch"), options.batch ?? 128, 1),
+    idleTimeout: SessionsConfig.duration(name("idleTimeout"), options.idleTimeout ?? config.idleTimeout, {
+      infinite: true
+    }),
+    absoluteTimeout: SessionsConfig.duration(
+      name("absoluteTimeout"),
+      options.absoluteTimeout ?? config.absoluteTimeout,
+      { infinite: true }
+    ),
+    callTimeout: SessionsConfig.duration(name("callTimeout"), options.callTimeout ?? config.callTimeout, {
+      infinite: true
+    }),
+    startTimeout: SessionsConfig.duration(name("startTimeout"), options.startTimeout ?? config.startTimeout, {
+      infinite: true
+    }),
+    reconnectWindow: SessionsConfig.duration(name("reconnectWindow"), options.reconnectWindow ?? Infinity, {
+      infinite: true
+    }),
+    messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate),
+    limitsStarts: Effect.succeed(options.limitStarts ?? true),
+    hibernateAfter: SessionsConfig.duration(name("hibernateAfter"), options.hibernateAfter ?? Infinity, {
+      infinite: true
+    }),
+    snapshots: checkSnapshots(name, options, Context.getOption(context, SnapshotStore)),
+    remember: Effect.all({
+      answers: SessionsConfig.wholeNumber(name("remember.answers"), options.remember?.answers ?? 64, 1),
+      clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 1_024, 1)
+    })
+  })
+}
+
+const checkSnapshots = (
+  name: (option: string) => string,
+  { hibernateAfter, snapshots }: KindOptions,
+  store: Option.Option<SnapshotStore["Service"]>
+): Effect.Effect<
+  Omit<PersistenceOptions, "idleTimeout"> & { readonly store: SnapshotStore["Service"] } | undefined,
+  InvalidConfig
+> =>
+  Effect.gen(function*() {
+    if (snapshots === undefined) return undefined
+    const invalid = (option: string, message: string) =>
+      new InvalidConfig({ setting: name(option), message: `${name(option)} ${message}` })
+    const { migrations = [], passivateAfter = Infinity, save = { debounce: "1 second" } } = snapshots
+    if (Option.isNone(store)) return yield* invalid("snapshots", "needs a SnapshotStore: provide one to its Layer")
+    const sleepless = hibernateAfter === undefined || hibernateAfter === Infinity || hibernateAfter === "Infinity"
+    if (passivateAfter !== Infinity && sleepless) {
+      return yield* invalid(
+        "snapshots.passivateAfter",
+        "needs hibernateAfter: only sessions that hibernate leave memory"
+      )
+    }
+    const policies: ReadonlyArray<unknown> = ["atEnd", "atHibernation", "everyChange"]
+    const isTimed = typeof save === "object" && (save as unknown) !== null && ("every" in save !== "debounce" in save)
+    if (!isTimed && !policies.includes(save)) {
+      return yield* invalid("snapshots.save", `must be one of ${policies.join(", ")}, { every } or { debounce }`)
+    }
+    if (save === "atHibernation" && sleepless) {
+      return yield* invalid("snapshots.save", "needs hibernateAfter: sessions that never hibernate are not saved then")
+    }
+    if (typeof save === "object" && "every" in save) {
+      yield* SessionsConfig.wholeNumber(name("snapshots.save.every"), save.every, 1)
+    }
+    return {
+      save,
+      debounce: typeof save === "object" && "debounce" in save
+        ? yield* SessionsConfig.duration(name("snapshots.save.debounce"), save.debounce)
+        : 0,
+      migrations,
+      passivateAfter: yield* SessionsConfig.duration(name("snapshots.passivateAfter"), passivateAfter, {
+        infinite: true
+      }),
+      store: store.value
+    }
+  })
+
+const defaultSupervision = Supervision.resolve(Supervision.resume())
+
+const checkSupervision = (name: (option: string) => string, supervision: KindOptions["supervision"]) =>
+  supervision === undefined
+    ? Effect.succeed(defaultSupervision)
+    : Effect.as(
+      Effect.all([
+        supervision.maxCrashes === Infinity
+          ? Effect.void
+          : SessionsConfig.wholeNumber(name("supervision.maxCrashes"), supervision.maxCrashes, 0),
+        SessionsConfig.duration(name("supervision.within"), supervision.within, { infinite: true })
+      ]),
+      supervision
+    ).pipe(Effect.map(Supervision.resolve))
+
+const overflows: ReadonlySet<unknown> = new Set(["wait", "reject", "dropOldest"])
+
+const checkOverflow = (
+  name: (option: string) => string,
+  overflow: KindOptions["overflow"],
+  tags: ReadonlySet<string>
+): Effect.Effect<void, InvalidConfig> => {
+  const given = typeof overflow === "object" ? Object.entries(overflow) : [["", overflow] as const]
+  for (const [tag, value] of given) {
+    const setting = name(tag === "" ? "overflow" : `overflow.${tag}`)
+    if (tag !== "" && !tags.has(tag)) {
+      return Effect.fail(
+        new InvalidConfig({ setting, message: `${setting} names a message that the kind does not have` })
+      )
+    }
+    if (value !== undefined && !overflows.has(value)) {
+      return Effect.fail(
+        new InvalidConfig({
+          setting,
+          message: `${setting} must be "wait", "reject" or "dropOldest", got ${String(value)}`
+        })
+      )
+    }
+  }
+  return Effect.void
+}

@@ -1,0 +1,438 @@
+/**
+ * The sessions of one kind in this process: what yielding a definition gives.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Result from "effect/Result"
+import * as EndReason from "../../../contract/EndReason.ts"
+import type { SessionKind, StartOptions } from "../../../contract/Session.ts"
+import {
+  InvalidSessionId,
+  type LoadError,
+  type ReachError,
+  SessionLimitReached,
+  SessionNotFound,
+  SessionsClosed,
+  type StartError,
+  StartFailed,
+  type StartRateExceeded,
+  StoreUnavailable
+} from "../../../contract/SessionError.ts"
+import * as SessionId from "../../../contract/SessionId.ts"
+import type { EndOptions } from "../../../contract/SessionRef.ts"
+import { observe } from "../../../internal/guard.ts"
+import { LocalRef } from "../messages/LocalRef.ts"
+import { note } from "../session/events.ts"
+import { checkIdleTimeout } from "../session/idleTimeout.ts"
+import { LiveSession } from "../session/LiveSession.ts"
+import { launch, relaunch, restoreError } from "../session/starting.ts"
+import { ended, ending } from "../session/status.ts"
+import type { Persistence } from "../snapshots/Persistence.ts"
+import type { Loaded } from "../snapshots/Reader.ts"
+import type { Kind } from "./Kind.ts"
+
+type Options = StartOptions & { readonly args?: unknown }
+
+/** How many starts of a batch run at a time; only those whose `init` waits for something count. */
+const batchConcurrency = 64
+
+/** After how many sessions a long loop over sessions gives others a turn. */
+const stride = 512
+
+export class KindSessions implements SessionKind<any, any, any, any> {
+  readonly runtime: Kind
+  /** Sessions that are being loaded, by id. */
+  private readonly loading = new Map<string, Deferred.Deferred<void, StartError>>()
+
+  constructor(runtime: Kind) {
+    this.runtime = runtime
+    runtime.activate = (id) => this.activate(id)
+  }
+
+  get kind(): string {
+    return this.runtime.name
+  }
+
+  start(id: string, options?: Options): Effect.Effect<LocalRef, any> {
+    return Effect.suspend(() => this.startNow(id, options))
+  }
+
+  /** Finds the session, waits for one that ends under the same id, or starts it if the limits allow. */
+  private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+    const { hub, sessions } = this.runtime
+    const found = sessions.get(id)
+    if (found !== undefined) return this.rejoin(found, id, options)
+    if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+    const { idleTimeout } = options ?? {}
+    if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
+    if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
+    const invalid = this.runtime.checkMetadata(id, options?.metadata)
+    if (invalid !== undefined) return this.refused(id, StartFailed.of(this.kind, id, invalid))
+    if (hub.isFull()) {
+      return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
+    }
+    const { persistence } = this.runtime
+    if (persistence !== undefined) return this.startKept(id, options, persistence)
+    return Effect.flatMap(this.checkRate(id, options), () => {
+      // Something else may have happened while the limiter thought.
+      const found = sessions.get(id)
+      if (found !== undefined) return this.rejoin(found, id, options)
+      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (hub.isFull()) return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
+      return this.open(id, options)
+    })
+  }
+
+  private open(
+    id: string,
+    options: Options | undefined,
+    loaded?: Loaded
+  ): Effect.Effect<LocalRef, StartError> {
+    const { runtime } = this
+    const session = new LiveSession(runtime, id, runtime.hub.now(), loaded)
+    runtime.sessions.set(id, session)
+    runtime.hub.live++
+    if (loaded?.kept === undefined) launch(session, options?.args, options)
+    else relaunch(session, loaded.kept)
+    return session.whenStarted()
+  }
+
+  /** Loads the session, or starts it if the store does not have it; only then the rate of starts counts. */
+  private startKept(
+    id: string,
+    options: Options | undefined,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef, StartError> {
+    const load = this.load(id, { options }, persistence)
+    return this.loading.has(id) ? load : Effect.flatMap(
+      Effect.catch(persistence.reader.has(id), (error) => this.refused(id, error)),
+      (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
+    )
+  }
+
+  /**
+   * Becomes the owner of the session and goes on with what the store has, or begins anew if it is a start. One at a time
+   * for an id, in a fiber of its own: whoever waits for it may go.
+   */
+  private load(
+    id: string,
+    start: { readonly options: Options | undefined } | undefined,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef, StartError> {
+    return Effect.suspend(() => {
+      const { loading, runtime: { sessions } } = this
+      const found = sessions.get(id)
+      if (found !== undefined) return this.rejoin(found, id, start?.options, start !== undefined)
+      const underWay = loading.get(id)
+      if (underWay !== undefined) {
+        return Effect.flatMap(
+          Deferred.await(underWay),
+          () => start === undefined ? this.present(id) : this.startNow(id, start.options)
+        )
+      }
+      const done = Deferred.makeUnsafe<void, StartError>()
+      loading.set(id, done)
+      const fiber = this.runtime.runFork(this.loadNow(id, start, persistence))
+      observe(this.runtime, fiber, (_, exit) => {
+        loading.delete(id)
+        Deferred.doneUnsafe(done, Exit.asVoid(exit))
+      })
+      return Effect.flatMap(Fiber.join(fiber), (opened) => opened)
+    })
+  }
+
+  /** Gives the way to what was opened: it is there from then on, for whoever waits. */
+  private loadNow(
+    id: string,
+    start: { readonly options: Options | undefined } | undefined,
+    persistence: Persistence
+  ): Effect.Effect<Effect.Effect<LocalRef, StartError>, StartError> {
+    const { hub, name: kind } = this.runtime
+    const began = hub.now()
+    const refused = (error: StartError) => start === undefined ? Effect.fail(error) : this.refused(id, error)
+    return Effect.flatMap(Effect.catch(persistence.reader.load(id), refused), (loaded) => {
+      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      // Others may have started meanwhile.
+      if (hub.isFull()) return refused(SessionLimitReached.of(hub.config.maxSessions))
+      if (loaded.kept === undefined) {
+        return Effect.succeed(
+          start === undefined ? this.present(id) : this.open(id, start.options, loaded)
+        )
+      }
+      const opened = this.open(id, undefined, loaded)
+      // A start is activity; being looked at is not.
+      const session = this.runtime.sessions.get(id)
+      if (start !== undefined && session !== undefined) hub.expiry.touch(session, hub.now())
+      return Effect.succeed(Effect.tap(opened, () =>
+        Effect.sync(() => {
+          if (!hub.events.active) return
+          hub.events.publish({ _tag: "Restore", kind, id, at: hub.date(), duration: hub.now() - began })
+        })))
+    })
+  }
+
+  /** The session that is in memory now. */
+  private present(id: string): Effect.Effect<LocalRef, StartError> {
+    const found = this.findUnsafe(id)
+    return found === undefined
+      ? Effect.fail(StartFailed.of(this.kind, id, gone))
+      : Effect.succeed(found)
+  }
+
+  /** Loads the session if the store has it. The limit of starts is not for it. */
+  private activate(id: string): Effect.Effect<boolean, LoadError> {
+    return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
+      const { hub, name: kind, persistence, sessions } = this.runtime
+      if (persistence === undefined || !SessionId.isValid(id)) return Effect.succeed(false)
+      const closing = Effect.suspend(() => Effect.fail(StoreUnavailable.of(kind, id, "the server ends its sessions")))
+      const found = sessions.get(id)
+      if (found !== undefined) {
+        if (!found.isLive(hub.now())) {
+          // What runs at its end cannot wait for that.
+          if (found.isRunBy(Fiber.getCurrent())) return Effect.succeed(false)
+          return Effect.andThen(found.awaitEnd(), this.activate(id))
+        }
+        return Effect.matchEffect(found.whenStarted(), {
+          onFailure: (error) => found.restores ? Effect.fail(restoreError(found, error)) : Effect.succeed(false),
+          onSuccess: () => Effect.succeed(true)
+        })
+      }
+      if (hub.closed || this.runtime.closed) return closing
+      const noRoom = Effect.suspend(() =>
+        Effect.fail(StoreUnavailable.of(kind, id, "there is no room for another session"))
+      )
+      const load: Effect.Effect<boolean, LoadError> = Effect.matchEffect(this.load(id, undefined, persistence), {
+        onFailure: (error) =>
+          error instanceof StartFailed && error.defect === gone
+            ? Effect.succeed(false)
+            : error instanceof SessionLimitReached
+            ? noRoom
+            : error instanceof SessionsClosed
+            ? closing
+            : Effect.fail(restoreError({ kind, id }, error)),
+        onSuccess: () => Effect.succeed(true)
+      })
+      if (this.loading.has(id)) return load
+      return Effect.flatMap(
+        persistence.reader.has(id),
+        (has) => !has ? Effect.succeed(false) : hub.isFull() ? noRoom : load
+      )
+    })
+  }
+
+  private rejoin(
+    found: LiveSession,
+    id: string,
+    options: Options | undefined,
+    isStart = true
+  ): Effect.Effect<LocalRef, StartError> {
+    const { hub } = this.runtime
+    const now = hub.now()
+    if (found.isLive(now)) {
+      if (isStart) hub.expiry.touch(found, now)
+      return found.whenStarted()
+    }
+    // What runs at its end cannot wait for that.
+    if (found.isRunBy(Fiber.getCurrent())) {
+      return Effect.fail(StartFailed.of(this.kind, id, new Error("it cannot be started before it has ended")))
+    }
+    return Effect.flatMap(found.awaitEnd(), () => isStart ? this.startNow(id, options) : this.present(id))
+  }
+
+  private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
+    const { hub, limitsStarts, name: kind } = this.runtime
+    if (!limitsStarts) return Effect.void
+    const check = hub.startLimiter.check({ kind, id, address: options?.address })
+    if (!hub.events.active) return check
+    return Effect.tapError(
+      Effect.tap(
+        check,
+        () => Effect.sync(() => hub.events.publish({ _tag: "RateLimitCheck", kind, id, at: hub.date() }))
+      ),
+      (error) =>
+        Effect.sync(() => {
+          const { retryAfter } = error
+          hub.events.publish({ _tag: "RateLimitExceeded", kind, id, at: hub.date(), limit: "starts", retryAfter })
+          hub.events.publish({ _tag: "StartError", kind, id, at: hub.date(), error })
+        })
+    )
+  }
+
+  private refused<E>(id: string, error: E): Effect.Effect<never, E> {
+    const { hub, name: kind } = this.runtime
+    if (hub.events.active) hub.events.publish({ _tag: "StartError", kind, id: String(id), at: hub.date(), error })
+    return Effect.fail(error)
+  }
+
+  startAll(
+    ids: Iterable<string>,
+    options?: Options
+  ): Effect.Effect<Map<string, Result.Result<LocalRef, StartError>>> {
+    return Effect.map(
+      Effect.forEach(
+        new Set(ids),
+        (id) => Effect.map(Effect.result(this.start(id, options)), (r) => [id, r] as const),
+        {
+          concurrency: batchConcurrency
+        }
+      ),
+      (results) => new Map(results)
+    )
+  }
+
+  findUnsafe(id: string): LocalRef | undefined {
+    const { hub, sessions } = this.runtime
+    const session = sessions.get(id)
+    if (session === undefined || session.status >= ending) return undefined
+    // While nothing has expired there is no need to ask for the time.
+    return hub.expiry.expired.size === 0 || session.isLive(hub.now()) ? session.ref : undefined
+  }
+
+  find(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
+    return Effect.suspend(() => {
+      const found = this.findUnsafe(id)
+      return found !== undefined || this.runtime.persistence === undefined
+        ? Effect.succeed(Option.fromUndefinedOr(found))
+        : Effect.map(this.activate(id), () => Option.fromUndefinedOr(this.findUnsafe(id)))
+    })
+  }
+
+  reach(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
+    return Effect.suspend(() => {
+      const { hub, persistence, sessions } = this.runtime
+      const session = sessions.get(id)
+      const touch = Effect.map(this.find(id), (found) => {
+        const session = Option.isSome(found) ? sessions.get(id) : undefined
+        if (session !== undefined) hub.expiry.touch(session, hub.now())
+        return found
+      })
+      // What is loaded now is owned.
+      if (persistence === undefined || session === undefined || !session.isLive(hub.now())) return touch
+      return Effect.flatMap(persistence.reader.owns(session), (owns) => {
+        if (owns) return touch
+        session.fenced()
+        return Effect.andThen(session.awaitEnd(), touch)
+      })
+    })
+  }
+
+  get(id: string): Effect.Effect<LocalRef, ReachError> {
+    return Effect.flatMap(
+      this.find(id),
+      Option.match({ onNone: () => Effect.fail(SessionNotFound.of(this.kind, id)), onSome: Effect.succeed })
+    )
+  }
+
+  ref(id: string): LocalRef {
+    return new LocalRef(this.runtime, id, undefined)
+  }
+
+  has(id: string): Effect.Effect<boolean, LoadError> {
+    return Effect.map(this.find(id), Option.isSome)
+  }
+
+  /** The ids of a user's sessions that are in the store, whether they are in memory or not. */
+  storedOfUser(user: string): Effect.Effect<ReadonlyArray<string>, LoadError> {
+    return this.runtime.persistence?.ofUser(user) ?? Effect.succeed([])
+  }
+
+  /** Those that can take messages now. */
+  private live(): Array<LiveSession> {
+    const now = this.runtime.hub.now()
+    return Array.from(this.runtime.sessions.values()).filter((session) => session.isLive(now))
+  }
+
+  get list(): Effect.Effect<Array<LocalRef>> {
+    return Effect.sync(() => this.live().map((session) => session.ref))
+  }
+
+  get count(): Effect.Effect<number> {
+    return Effect.sync(() => this.runtime.count)
+  }
+
+  match(pattern: string | RegExp): Effect.Effect<Array<string>> {
+    return Effect.sync(() => {
+      const regExp = typeof pattern === "string"
+        ? fromGlob(pattern)
+        : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""))
+      return this.live().map((session) => session.id).filter((id) => regExp.test(id))
+    })
+  }
+
+  end(id: string, options?: EndOptions): Effect.Effect<boolean, LoadError> {
+    return this.ref(id).end(options)
+  }
+
+  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>, LoadError> {
+    const { persistence } = this.runtime
+    if (persistence === undefined) return Effect.map(this.stopAll(ids, options), ({ results }) => results)
+    return Effect.gen({ self: this }, function*() {
+      const { results, stored } = yield* this.stopAll(ids, options)
+      const exits = yield* Effect.forEach(stored, (id) => Effect.exit(this.end(id, options)), { concurrency: 16 })
+      for (const [i, exit] of exits.entries()) results.set(stored[i]!, Exit.isSuccess(exit) && exit.value)
+      for (const exit of exits) yield* exit
+      yield* Effect.forEach(results.keys(), (id) => persistence.settledInTime(id), {
+        concurrency: "unbounded",
+        discard: true
+      })
+      return results
+    })
+  }
+
+  /** Ends those that are in memory, and gives what is left to the store. Names those that are there only. */
+  stopAll(
+    ids?: Iterable<string>,
+    options?: EndOptions
+  ): Effect.Effect<{ readonly results: Map<string, boolean>; readonly stored: ReadonlyArray<string> }> {
+    return Effect.gen({ self: this }, function*() {
+      const { hub, persistence, sessions } = this.runtime
+      const reason = options?.reason ?? EndReason.stopped()
+      const results = new Map<string, boolean>()
+      const stored: Array<string> = []
+      const waitFor: Array<LiveSession> = []
+      // All begin to end before the first is waited for, so that grace periods run side by side.
+      for (const id of ids === undefined ? Array.from(sessions.keys()) : ids) {
+        if (results.has(id)) continue
+        const session = sessions.get(id)
+        // Who names it means also one that is in the store only.
+        if (session === undefined && ids !== undefined && persistence !== undefined) stored.push(id)
+        results.set(id, session !== undefined && session.isLive(hub.now()))
+        if (session !== undefined) {
+          session.end(reason, options?.drain ?? true)
+          if (session.status < ended) waitFor.push(session)
+        }
+        if (results.size % stride === 0) yield* Effect.yieldNow
+      }
+      for (const session of waitFor) yield* session.awaitEnd()
+      return { results, stored }
+    })
+  }
+
+  broadcast(tag: string, payload?: unknown): Effect.Effect<number> {
+    return Effect.gen({ self: this }, function*() {
+      const { hub, name: kind } = this.runtime
+      let count = 0
+      let seen = 0
+      for (const session of this.live()) {
+        // A session whose mailbox is full must not hold up the others.
+        if (session.ref.castUnsafe(tag, payload)) {
+          count++
+          if (hub.events.active) note(session, { _tag: "BroadcastReceive", tag, from: "" })
+        }
+        if (++seen % stride === 0) yield* Effect.yieldNow
+      }
+      if (hub.events.active) {
+        hub.events.publish({ _tag: "Broadcast", kind, id: "", at: hub.date(), tag, count })
+      }
+      return count
+    })
+  }
+}
+
+const gone = new Error("there is no such session any more")
+
+const fromGlob = (pattern: string): RegExp =>
+  new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`, "s")

@@ -1,0 +1,254 @@
+/**
+ * Builds the host of sessions: what all share, the sweeper, the registration of kinds, and the service for what
+ * concerns sessions of any kind.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Rpc from "effect/rpc/Rpc"
+import * as Scheduler from "effect/Scheduler"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as EndReason from "../../../contract/EndReason.ts"
+import {
+  InvalidConfig,
+  InvalidMessage,
+  isStartError,
+  SessionNotFound,
+  StartRefused,
+  UnknownKind
+} from "../../../contract/SessionError.ts"
+import type { SessionHost } from "../../../contract/SessionHost.ts"
+import { SessionsConfig } from "../../../policy/SessionsConfig.ts"
+import { DeadLetters } from "../../DeadLetters.ts"
+import { Expiry } from "../../Expiry.ts"
+import { MemoryUsage } from "../../MemoryUsage.ts"
+import { MessageLimiter } from "../../MessageLimiter.ts"
+import { SessionEvents } from "../../SessionEvents.ts"
+import type { Address, Sessions } from "../../Sessions.ts"
+import { StartLimiter } from "../../StartLimiter.ts"
+import type { LocalRef } from "../messages/LocalRef.ts"
+import { WakeUps } from "../messages/WakeUps.ts"
+import { monotonicMillis } from "../session/events.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { Hub } from "./HostContext.ts"
+import { Kind } from "./Kind.ts"
+import { showHub, showKind } from "./kindMetrics.ts"
+import { KindSessions } from "./KindSessions.ts"
+
+/** After how many sessions a sweep gives others a turn. */
+const stride = 512
+
+export const make: Effect.Effect<
+  { readonly host: SessionHost["Service"]; readonly sessions: Sessions["Service"] },
+  never,
+  SessionsConfig | Expiry | StartLimiter | MessageLimiter | SessionEvents | DeadLetters | Scope.Scope
+> = Effect.gen(function*() {
+  const clock = yield* Clock.Clock
+  const context = yield* Effect.context<never>()
+  const memoryUsage = yield* MemoryUsage
+  const heapBefore = memoryUsage()
+  const hub = new Hub({
+    clock,
+    config: yield* SessionsConfig,
+    expiry: yield* Expiry,
+    context,
+    wakeUps: new WakeUps(yield* Scheduler.Scheduler),
+    events: yield* SessionEvents,
+    letters: yield* DeadLetters,
+    startLimiter: yield* StartLimiter,
+    messageLimiter: yield* MessageLimiter
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      hub.closed = true
+      hub.timers.close()
+    })
+  )
+
+  yield* Effect.acquireRelease(Effect.sync(() => showHub(context, hub)), (remove) => Effect.sync(remove))
+
+  const sweep = makeSweep(hub)
+  yield* Effect.forkScoped(
+    Effect.schedule(
+      Effect.catchCause(sweep, (cause) => Effect.as(Effect.logError("a sweep of expired sessions failed", cause), 0)),
+      hub.expiry.schedule
+    )
+  )
+
+  const byKind = new Map<string, KindSessions>()
+
+  const host: SessionHost["Service"] = {
+    register: (definition, behavior, options, context) =>
+      Effect.gen(function*() {
+        const kind = yield* Kind.make(hub, definition, behavior, options, context)
+        const sessions = new KindSessions(kind)
+        yield* Effect.acquireRelease(
+          Effect.suspend(() => {
+            if (hub.kinds.has(kind.name)) {
+              return Effect.fail(
+                new InvalidConfig({
+                  setting: "kind",
+                  message: `a session kind "${kind.name}" is registered already: names must differ`
+                })
+              )
+            }
+            hub.kinds.set(kind.name, kind)
+            byKind.set(kind.name, sessions)
+            return Effect.void
+          }),
+          () =>
+            Effect.suspend(() => {
+              kind.closed = true
+              return sessions.stopAll(undefined, { reason: EndReason.shutdown })
+            }).pipe(
+              Effect.andThen(kind.persistence?.close ?? Effect.void),
+              Effect.andThen(Effect.sync(() => {
+                hub.kinds.delete(kind.name)
+                byKind.delete(kind.name)
+              }))
+            )
+        )
+        yield* Effect.acquireRelease(Effect.sync(() => showKind(kind.context, kind)), (remove) => Effect.sync(remove))
+        if (kind.persistence !== undefined) {
+          yield* Effect.forkScoped(kind.persistence.alarms.watch)
+          yield* Effect.forkScoped(kind.persistence.tend)
+        }
+        return sessions
+      })
+  }
+
+  const get = ({ id, kind }: Address) =>
+    Effect.suspend(() => byKind.get(kind)?.get(id) ?? Effect.fail(SessionNotFound.of(kind, id)))
+
+  const liveOfUser = (user: string): Array<LocalRef> => {
+    const now = hub.now()
+    return Array.from(hub.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
+  }
+
+  const ofKinds = (kind: string | undefined) =>
+    Array.from(byKind.values()).filter((sessions) => kind === undefined || sessions.kind === kind)
+
+  const countNow = () => {
+    const limit = hub.config.maxSessions
+    const { count } = hub
+    const kinds = Object.fromEntries(Array.from(hub.kinds.values(), (kind) => [kind.name, kind.count]))
+    return { count, limit, utilisation: 100 * count / limit, kinds }
+  }
+
+  const sessions: Sessions["Service"] = {
+    kinds: Effect.sync(() => Array.from(byKind.keys())),
+    start: (id, options) =>
+      Effect.gen(function*() {
+        const name = options?.kind ?? hub.config.defaultKind
+        const kind = byKind.get(name)
+        if (kind === undefined) return yield* UnknownKind.of(name, byKind.keys())
+        const args = yield* decodeArgs(kind, options?.args)
+        return yield* Effect.mapError(
+          kind.start(id, { ...options, args }),
+          (error) => isStartError(error) ? error : StartRefused.of(name, id, error)
+        )
+      }),
+    find: ({ id, kind }) => Effect.suspend(() => byKind.get(kind)?.find(id) ?? Effect.succeedNone),
+    get,
+    list: (kind) => Effect.map(Effect.forEach(ofKinds(kind), (sessions) => sessions.list), (lists) => lists.flat()),
+    match: (pattern) =>
+      Effect.map(
+        Effect.forEach(ofKinds(undefined), (sessions) =>
+          Effect.map(sessions.match(pattern), (ids) => ids.map((id) => ({ kind: sessions.kind, id })))),
+        (lists) =>
+          lists.flat()
+      ),
+    liveOfUser: (user) => Effect.sync(() => liveOfUser(user)),
+    ofUser: (user) =>
+      Effect.gen(function*() {
+        const stored = yield* Effect.forEach(
+          ofKinds(undefined),
+          (sessions) => Effect.map(sessions.storedOfUser(user), (ids) => ({ ids, sessions }))
+        )
+        const refs = liveOfUser(user)
+        // Of one that is in memory, that knows best.
+        for (const { ids, sessions } of stored) {
+          for (const id of ids) if (!sessions.runtime.sessions.has(id)) refs.push(sessions.ref(id))
+        }
+        return refs
+      }),
+    inspect: (address) => Effect.flatMap(get(address), (ref) => ref.info),
+    end: ({ id, kind }, options) => byKind.get(kind)?.end(id, options) ?? Effect.succeed(false),
+    endAll: (options) =>
+      Effect.map(
+        Effect.forEach(ofKinds(undefined), (sessions) => sessions.endAll(undefined, options), {
+          concurrency: "unbounded"
+        }),
+        (ends) => ends.reduce((sum, results) => sum + Array.from(results.values()).filter(Boolean).length, 0)
+      ),
+    broadcast: (tag, payload) =>
+      Effect.map(
+        Effect.forEach(ofKinds(undefined), (sessions) => {
+          const message = sessions.runtime.definition.protocol.get(tag) as Rpc.AnyWithProps | undefined
+          return message !== undefined && Schema.is(message.payloadSchema)(payload)
+            ? sessions.broadcast(tag, payload)
+            : Effect.succeed(0)
+        }),
+        (counts) => counts.reduce((sum, count) => sum + count, 0)
+      ),
+    count: Effect.sync(countNow),
+    stats: Effect.sync(() => {
+      const heapBytes = memoryUsage()
+      const counted = countNow()
+      return {
+        ...counted,
+        totals: Object.fromEntries(
+          Array.from(hub.kinds.values(), (kind) => [
+            kind.name,
+            { ...kind.counters, ended: { ...kind.counters.ended } }
+          ])
+        ),
+        heapBytes,
+        averageBytes: heapBytes === undefined || heapBefore === undefined || counted.count === 0
+          ? undefined
+          : Math.max(0, Math.round((heapBytes - heapBefore) / counted.count))
+      }
+    }),
+    health: Effect.sync(() => {
+      let crashed = 0
+      for (const kind of hub.kinds.values()) {
+        for (const session of kind.sessions.values()) if (session.recovering) crashed++
+      }
+      const { count: total } = hub
+      return { total, healthy: total - crashed, crashed }
+    }),
+    sweep
+  }
+  return { host, sessions }
+})
+
+/** Arguments from outside, for a kind that is known by its name only. */
+const decodeArgs = ({ runtime: { definition, name } }: KindSessions, args: unknown) =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.toType(definition.args))(args) as Effect.Effect<unknown, Error>,
+    (error) =>
+      new InvalidMessage({
+        kind: name,
+        tag: "start",
+        message: `the arguments do not fit session kind ${name}: ${error.message}`
+      })
+  )
+
+/** Ends those that have expired. Finding them costs as much as there are; ending them gives others turns. */
+const makeSweep = (hub: Hub): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const began = monotonicMillis(hub)
+    const now = hub.now()
+    const expired = hub.expiry.sweep(now) as Array<LiveSession>
+    let count = 0
+    for (let i = 0; i < expired.length; i++) {
+      if (expired[i]!.expire(now)) count++
+      if (i % stride === stride - 1) yield* Effect.yieldNow
+    }
+    if (hub.events.active) {
+      const duration = monotonicMillis(hub) - began
+      hub.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: hub.date(), count, duration })
+    }
+    if (count > 0) yield* Effect.logInfo(`swept ${count} expired ${count === 1 ? "session" : "sessions"}`)
+    return count
+  })

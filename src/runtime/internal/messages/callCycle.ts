@@ -1,0 +1,64 @@
+/**
+ * Finds calls that would wait for ever: of a handler to its own session, or to one that waits for it in turn.
+ *
+ * The Effect of a handler runs with its message in the context, and so do the fibers that it forks (`Effect.timeout` and
+ * `Effect.all` do). Work that `self.fork` began runs without: it goes on beside the session and may call it.
+ */
+import * as Context from "effect/Context"
+import type * as Fiber from "effect/Fiber"
+import { CurrentSession } from "../../../contract/Session.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import type { SessionSelf } from "../session/SessionSelf.ts"
+import type { Envelope } from "./Envelope.ts"
+
+/** The message that is being handled where this is asked for. */
+export const CurrentMessage = Context.Reference<Envelope | undefined>("effect-sessions/CurrentMessage", {
+  defaultValue: () => undefined
+})
+
+/** The services of an Effect that handles a message. */
+export const whileHandling = (context: Context.Context<never>, envelope: Envelope): Context.Context<never> =>
+  Context.addUnsafe(context, CurrentMessage.key, envelope)
+
+/**
+ * Why this fiber must not wait for a session that handles a message: the defect to die of; `undefined` when it may. Costs
+ * nothing to speak of unless the session is in the middle of a message.
+ */
+export const callCycle = (
+  target: LiveSession,
+  fiber: Fiber.Fiber<any, any>,
+  tag: string
+): TypeError | undefined => {
+  if (target.isRunBy(fiber)) return circle([target], tag)
+  if (target.current === undefined) return undefined
+  const path: Array<LiveSession> = []
+  let waiting: Fiber.Fiber<any, any> | undefined = fiber
+  while (waiting !== undefined) {
+    const envelope: Envelope | undefined = Context.get(waiting.context, CurrentMessage)
+    if (envelope === undefined) return undefined
+    const { session } = Context.getUnsafe(waiting.context, CurrentSession) as SessionSelf
+    // A fiber that outlived its handler is none of its business any more.
+    if (session.current !== envelope) return undefined
+    path.unshift(session)
+    if (session === target) return circle(path, tag)
+    waiting = envelope.caller
+  }
+  return undefined
+}
+
+const circle = (path: ReadonlyArray<LiveSession>, tag: string): TypeError => {
+  const [target] = path as [LiveSession]
+  return path.length === 1
+    ? new TypeError(
+      `session ${
+        nameOf(target)
+      } calls itself (${tag}) and would wait for ever: use self.cast, do it in this handler, or self.fork what is to go on beside it`
+    )
+    : new TypeError(
+      `sessions call each other in a circle (${
+        [...path, target].map(nameOf).join(" → ")
+      }, ${tag}) and would wait for ever: use cast for one of these messages`
+    )
+}
+
+const nameOf = ({ id, kind }: LiveSession): string => `${kind}/${id}`

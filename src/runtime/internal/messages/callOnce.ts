@@ -1,0 +1,97 @@
+/**
+ * How an action that has a number goes to a session: once, however often it is sent.
+ */
+import * as Effect from "effect/Effect"
+import { type CallError, CallTimeout, type OnceError } from "../../../contract/SessionError.ts"
+import type { OnceOptions } from "../../../contract/SessionRef.ts"
+import { note } from "../session/events.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { AnswerDeadline } from "../time/sessionDeadlines.ts"
+import { callCycle } from "./callCycle.ts"
+import { address, admit, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
+import type { LocalRef } from "./LocalRef.ts"
+import { Action } from "./ReplyCache.ts"
+import { traceOf } from "./tracing.ts"
+
+/**
+ * Sends an action that has a number, unless it came before, and gives its answer. The action stays when its caller goes,
+ * so that whoever sends it again finds it.
+ */
+export const callOnce = (
+  ref: LocalRef,
+  tag: string,
+  payload: unknown,
+  timeout: number,
+  once: OnceOptions
+): Effect.Effect<unknown, CallError | OnceError> =>
+  Effect.withFiber((fiber) => {
+    const now = ref.runtime.hub.now()
+    const session = ref.live(now)
+    if (session === undefined) {
+      return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
+    }
+    const cycle = callCycle(session, fiber, tag)
+    if (cycle !== undefined) return Effect.die(cycle)
+    const answers = session.answers
+    const known = answers.find(checkOnce(once), session.epoch)
+    if (known instanceof Action) return answerOnce(session, tag, known, timeout, now + timeout)
+    if (known !== undefined) return Effect.fail(known)
+    const envelope = address(session, tag, payload, true, traceOf(fiber))
+    envelope.caller = fiber
+    const refused = admit(session, envelope, now)
+    if (refused !== undefined) return Effect.fail(refused)
+    const action = new Action(tag)
+    envelope.isRemembered = true
+    envelope.resume = (exit) => action.settle(exit)
+    envelope.decided = (exit) => {
+      action.decided = exit
+    }
+    // Before it is handled, which may be right now: whoever learns of it from its handler finds it.
+    answers.add(once, action)
+    if (session.take(envelope)) noteAccepted(session, envelope)
+    else {
+      const full = overflow(session, envelope)
+      if (full !== undefined) {
+        answers.withdraw(once)
+        return Effect.fail(full === waitForRoom ? refuse(session, envelope) : full)
+      }
+    }
+    answers.forget(once)
+    return answerOnce(session, tag, action, timeout, now + timeout)
+  })
+
+const checkOnce = (once: OnceOptions): OnceOptions => {
+  if (Number.isSafeInteger(once.sequence) && once.sequence > 0 && once.client !== "" && once.client.length <= 64) {
+    return once
+  }
+  throw new TypeError("an action needs a client with a name of 1 to 64 characters and a sequence that counts from 1")
+}
+
+/** Waits for the answer of an action, at most until the deadline. */
+const answerOnce = (
+  session: LiveSession,
+  tag: string,
+  action: Action,
+  timeout: number,
+  deadline: number
+): Effect.Effect<unknown, any> =>
+  action.exit ?? Effect.callback((resume) => {
+    const { timers } = session.hub
+    const stop = () => {
+      timers.cancel(limit)
+      forget()
+    }
+    const limit = new AnswerDeadline(() => {
+      stop()
+      session.runtime.counters.timeouts++
+      const error = CallTimeout.of(session.kind, session.id, tag, timeout, true)
+      note(session, { _tag: "CommunicationError", tag, error })
+      resume(Effect.fail(error))
+    })
+    const forget = action.await((exit) => {
+      timers.cancel(limit)
+      resume(exit)
+    })
+    timers.set(limit, deadline)
+    return Effect.sync(stop)
+  })

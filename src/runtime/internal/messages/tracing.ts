@@ -1,0 +1,28 @@
+/**
+ * A handler as a span of its caller's trace.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { LiveSession } from "../session/LiveSession.ts"
+import type { Envelope, Trace } from "./Envelope.ts"
+
+/** The trace of the fiber that sends a message; nothing when no tracer is there to take spans. */
+export const traceOf = (fiber: Fiber.Fiber<any, any> | undefined): Trace | undefined => {
+  if (fiber === undefined) return undefined
+  const { cache } = fiber
+  return cache.tracer !== undefined && cache.tracerEnabled ? { tracer: cache.tracer, parent: cache.span } : undefined
+}
+
+/** Runs the handler in a span that joins the caller's trace. */
+export const traced = (session: LiveSession, envelope: Envelope, trace: Trace): Effect.Effect<unknown, unknown> =>
+  Effect.suspend(() => {
+    const out = envelope.route.handler({ state: session.state, payload: envelope.payload, self: session.self })
+    return Effect.isEffect(out) ? out as Effect.Effect<unknown, unknown> : Effect.succeed(out)
+  }).pipe(
+    Effect.withSpan(`${session.kind}.${envelope.route.tag}`, {
+      ...(trace.parent === undefined ? { root: true } : { parent: trace.parent }),
+      kind: envelope.isCall ? "server" : "consumer",
+      attributes: { "session.kind": session.kind, "session.id": session.id, "session.version": session.version }
+    }, { captureStackTrace: false }),
+    Effect.withTracer(trace.tracer)
+  )

@@ -1,0 +1,68 @@
+/**
+ * The clients that are connected to a session: a session whose kind has a reconnect window ends when the last one
+ * has gone and none comes back in time.
+ */
+import * as EndReason from "../../../contract/EndReason.ts"
+import { Deadline } from "../time/Timers.ts"
+import { nowhere } from "../time/TimingWheel.ts"
+import { note } from "./events.ts"
+import type { LiveSession } from "./LiveSession.ts"
+
+export class Connections {
+  private readonly session: LiveSession
+  private readonly deadline: ReconnectDeadline
+  count = 0
+  /** All that ever connected. */
+  total = 0
+
+  constructor(session: LiveSession) {
+    this.session = session
+    this.deadline = new ReconnectDeadline(session)
+  }
+
+  /** Gives the function that takes it away again. */
+  add(now: number): () => void {
+    const { session } = this
+    const { counters, hub } = session.runtime
+    this.count++
+    this.total++
+    counters.connections++
+    counters.connected++
+    hub.timers.cancel(this.deadline)
+    note(session, { _tag: "Connect", connections: this.count })
+    let connected = true
+    return () => {
+      if (!connected) return
+      connected = false
+      this.count--
+      counters.connections--
+      note(session, { _tag: "Disconnect", connections: this.count, duration: hub.now() - now })
+      if (this.count === 0 && session.isNotEnded) {
+        hub.timers.set(this.deadline, hub.now() + session.runtime.reconnectWindow)
+      }
+    }
+  }
+
+  /** Is nobody connected, and nobody expected to come back in time? */
+  get isIdle(): boolean {
+    return this.count === 0 && this.deadline.wheelTick === nowhere
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.session.hub.timers.cancel(this.deadline)
+  }
+}
+
+class ReconnectDeadline extends Deadline {
+  private readonly session: LiveSession
+
+  constructor(session: LiveSession) {
+    super()
+    this.session = session
+  }
+
+  due(): void {
+    this.session.end(EndReason.disconnected, true)
+  }
+}

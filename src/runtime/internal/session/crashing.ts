@@ -1,0 +1,70 @@
+/**
+ * A handler died. Its message is not replayed: it goes to the dead letters, its caller gets an answer, and
+ * supervision says how the session goes on.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as EndReason from "../../../contract/EndReason.ts"
+import { SessionCrashed } from "../../../contract/SessionError.ts"
+import * as Supervision from "../../../policy/Supervision.ts"
+import type { Envelope } from "../messages/Envelope.ts"
+import { note, noteHandled } from "./events.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import { reset } from "./starting.ts"
+
+/** Gives what the fiber does next; nothing when the session just goes on. */
+export const crashed = (
+  session: LiveSession,
+  envelope: Envelope,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> | undefined => {
+  const { hub, id, kind, runtime } = session
+  const { payload, route: { tag } } = envelope
+  const defect = Cause.squash(cause)
+  const now = hub.now()
+  const extras = session.more()
+  extras.crashes++
+  runtime.counters.crashes++
+  runtime.counters.deadLetters++
+  hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: hub.date() })
+  const decision = Supervision.decide(runtime.supervision, extras.recentCrashes ??= [], now)
+  const pause = decision._tag === "stop" ? 0 : decision.pauseMillis
+  noteHandled(session, envelope, "failure")
+  note(session, { _tag: "Crash", tag, defect, action: decision._tag, pause })
+  const next = proceed(session, decision, defect)
+  // Last, so that whoever waits for the answer finds the session as it goes on.
+  envelope.settle(Exit.fail(SessionCrashed.of(kind, id, tag, defect)))
+  return next
+}
+
+const proceed = (
+  session: LiveSession,
+  decision: Supervision.Decision,
+  defect: unknown
+): Effect.Effect<void> | undefined => {
+  switch (decision._tag) {
+    case "stop":
+      // The end answers who is left; this message gets an answer of its own.
+      session.current = undefined
+      session.end(EndReason.crashed(defect), false)
+      return Effect.void
+    case "reset":
+      return afterPause(session, decision.pauseMillis, reset(session))
+    case "resume":
+      return decision.pauseMillis === 0 ? undefined : afterPause(session, decision.pauseMillis, session.turn)
+  }
+}
+
+const afterPause = (session: LiveSession, pause: number, next: Effect.Effect<void>): Effect.Effect<void> => {
+  if (pause === 0) return next
+  const extras = session.more()
+  extras.recovering = true
+  return Effect.andThen(
+    Effect.sleep(pause),
+    Effect.suspend(() => {
+      extras.recovering = false
+      return next
+    })
+  )
+}

@@ -1,0 +1,222 @@
+/**
+ * The end of a session.
+ *
+ * `begin` stops the intake. What was accepted is handled first (drain), and when that takes longer than the grace
+ * period, or at once when it is not wanted, what runs is interrupted (kill) and everyone who waits gets an
+ * answer. When the fiber has ended, the end hook runs and the Scope is closed; then the session is gone.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as EndReason from "../../../contract/EndReason.ts"
+import { SessionEnded, StartFailed } from "../../../contract/SessionError.ts"
+import { observe } from "../../../internal/guard.ts"
+import { type Envelope, settled } from "../messages/Envelope.ts"
+import { EndDeadline } from "../time/sessionDeadlines.ts"
+import { note } from "./events.ts"
+import { leaveSleep, neverRest } from "./hibernating.ts"
+import type { LiveSession } from "./LiveSession.ts"
+import { freeStart, tellStarted } from "./starting.ts"
+import { ended, ending } from "./status.ts"
+
+/** Begins the end, or hurries one that drains. */
+export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: boolean): void => {
+  if (session.status === ended) return
+  if (session.status < ending) {
+    session.status = ending
+    session.reason = reason
+    session.hub.expiry.remove(session)
+    // There is neither a message nor a fiber to wait for.
+    if (leaveSleep(session)) return fiberEnded(session, Exit.void)
+    if (drain && !pausesIdly(session)) {
+      session.wake()
+      // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
+      if (session.isNotEnded) limit(session)
+      return
+    }
+    return kill(session)
+  }
+  if (!drain) kill(session)
+}
+
+/** Does it only pause after a crash, with nothing left to drain? */
+const pausesIdly = (session: LiveSession): boolean => session.recovering && Queue.sizeUnsafe(session.mailbox) === 0
+
+/** Gives the end, from here on, one grace period. */
+const limit = (session: LiveSession): void => {
+  const { hub } = session
+  const extras = session.more()
+  if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
+  extras.endDeadline = new EndDeadline(session)
+  hub.timers.set(extras.endDeadline, hub.now() + hub.config.shutdownGrace)
+}
+
+/** Interrupts what runs. Everyone who waits for an answer gets one, even if the handler cannot be interrupted. */
+const kill = (session: LiveSession): void => {
+  const extras = session.more()
+  if (extras.killed) return
+  extras.killed = true
+  answerAll(session)
+  session.fiber?.interruptUnsafe()
+  if (session.isNotEnded) limit(session)
+}
+
+/** A grace period is over. */
+export const graceOver = (session: LiveSession): void => {
+  const { fiber, hub, killed } = session
+  if (!killed) return kill(session)
+  // A handler, the end hook or a release does not let itself be interrupted. It is left alone; what the session
+  // has acquired is released when it is done.
+  const scope = session.extras?.scope
+  if (scope !== undefined && fiber !== undefined) {
+    observe(session, fiber, ({ runtime }) => runtime.runFork(Scope.close(scope, Exit.void)))
+  }
+  session.runtime.runFork(session.cleanupFailed(new Error(`it did not end within ${hub.config.shutdownGrace} ms`)))
+  finish(session)
+}
+
+const answerAll = (session: LiveSession): void => {
+  // It was asleep.
+  if (session.mailbox === session.runtime.noMailbox) return
+  if (session.current !== undefined) leaveOver(session, session.current, true)
+  // Taking makes room for senders that wait for it, so it goes on until none is left.
+  for (;;) {
+    const taken = Queue.takeUnsafe(session.mailbox)
+    if (taken === undefined || taken._tag === "Failure") break
+    leaveOver(session, taken.value, false)
+  }
+  Queue.shutdownUnsafe(session.mailbox)
+}
+
+/** A message that will not be handled (to the end) any more. */
+const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
+  if (envelope.status === settled) return
+  const { hub, id, kind, runtime } = session
+  const { isCall, payload, route: { tag } } = envelope
+  const reason = session.reason!
+  const error = SessionEnded.of(kind, id, reason, begun)
+  if (isCall) envelope.settle(Exit.fail(error))
+  else {
+    envelope.status = settled
+    runtime.counters.deadLetters++
+    hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: hub.date() })
+  }
+  note(session, { _tag: "CommunicationError", tag, error })
+}
+
+/** The fiber has ended, as asked for or not. */
+export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void => {
+  if (session.status === ended) return
+  if (session.status < ending) {
+    // Nobody asked for it: the fiber was interrupted from outside, or the runtime has a defect.
+    session.status = ending
+    session.reason = EndReason.crashed(Exit.isFailure(exit) ? Cause.squash(exit.cause) : new Error("its fiber ended"))
+    session.hub.expiry.remove(session)
+  }
+  if (!session.hasStarted && session.extras?.startFailure === undefined) {
+    const defect = new Error(EndReason.format(session.reason!))
+    tellStarted(session, Exit.fail(StartFailed.of(session.kind, session.id, defect)))
+  }
+  answerAll(session)
+  tellStore(session)
+  session.cancelTimers(isKept(session) ? undefined : session.reason)
+  const cleanup = makeCleanup(session, exit)
+  if (cleanup === undefined) return finish(session)
+  limit(session)
+  const { hub } = session
+  const began = hub.now()
+  session.more().cleansUp = true
+  // It may have run already when `runFork` returns.
+  const fiber = session.runtime.runFork(Effect.withFiber((fiber) => {
+    session.fiber = fiber as Fiber.Fiber<void>
+    return cleanup
+  }))
+  observe(session, fiber, (_, exit) => {
+    if (session.status === ended) return
+    if (Exit.isFailure(exit)) session.runtime.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
+    else note(session, { _tag: "Cleanup", duration: hub.now() - began })
+    finish(session)
+  })
+}
+
+/** The end hook, then the release of what the session has acquired; nothing when there is neither. */
+const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect<void> | undefined => {
+  const { end } = session.runtime.behavior
+  const hook = session.hasStarted && end !== undefined
+    ? session.provided(
+      Effect.suspend(() => end({ state: session.state, reason: session.reason!, self: session.self }))
+    )
+    : undefined
+  // The hook has it made.
+  const scope = session.extras?.scope
+  if (scope === undefined) return hook
+  const release = Effect.suspend(() => Scope.close(scope, exit))
+  return hook === undefined ? release : Effect.ensuring(hook, release)
+}
+
+/** Which ends leave a session in the store. */
+const keeping: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
+
+/** Will it be there again, with its timers? */
+const isKept = ({ hasStarted, reason, runtime: { persistence } }: LiveSession): boolean =>
+  persistence !== undefined && hasStarted && (reason!._tag === "Moved" || keeping.has(reason!._tag))
+
+/** Once, while all that is to be kept is there. */
+const tellStore = (session: LiveSession): void => {
+  const { extras, hasStarted, reason, runtime: { persistence } } = session
+  if (persistence === undefined || !hasStarted || extras?.kept === true) return
+  session.more().kept = true
+  if (reason!._tag === "Moved") persistence.forget(session)
+  else persistence.ended(session, keeping.has(reason!._tag))
+}
+
+const finish = (session: LiveSession): void => {
+  if (session.status === ended) return
+  tellStore(session)
+  session.status = ended
+  const { extras, hub, id, runtime } = session
+  const reason = session.reason!
+  if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
+  hub.live--
+  if (session.hasStarted) {
+    runtime.counters.ended[reason._tag]++
+    if (hub.events.active) {
+      note(session, {
+        _tag: "Stop",
+        reason,
+        duration: hub.now() - session.began,
+        messages: session.handled,
+        connections: extras?.connections?.total ?? 0,
+        ...(extras?.user === undefined ? {} : { user: extras.user })
+      })
+    }
+  }
+  // What is not kept need not be written to be seen.
+  if ((extras?.watchers?.untold ?? 0) > 0 && !isKept(session)) {
+    extras!.watchers!.changed(session.state, session.version, session.epoch)
+  }
+  neverRest(session)
+  freeStart(session)
+  forget(session)
+  if (extras === undefined) return
+  session.cancelTimers(isKept(session) ? undefined : session.reason)
+  if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
+  if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
+  extras.connections?.close()
+  extras.watchers?.ended(reason)
+  if (extras.endWaiters !== undefined) { for (const waiter of extras.endWaiters) waiter(reason) }
+  session.extras = undefined
+  // Whoever asks late gets the same answer.
+  if (extras.startFailure !== undefined) session.more().startFailure = extras.startFailure
+}
+
+/** Refs may outlive it for long: they keep nothing of what it held. */
+const forget = (session: LiveSession): void => {
+  session.fiber = undefined
+  session.state = undefined
+  session.mailbox = session.runtime.noMailbox
+  session.ownTurn = undefined
+}

@@ -1,0 +1,38 @@
+/**
+ * What a session tells the event bus. Each costs one check while nobody listens.
+ */
+import type { SessionEvent } from "../../../contract/SessionEvent.ts"
+import type { Hub } from "../host/HostContext.ts"
+import type { Envelope } from "../messages/Envelope.ts"
+import type { LiveSession } from "./LiveSession.ts"
+
+type Body = SessionEvent extends infer E ? E extends SessionEvent ? Omit<E, "kind" | "id" | "at"> : never : never
+
+/** Publishes an event about this session, now. */
+export const note = (session: LiveSession, body: Body): void => {
+  const { hub } = session
+  if (hub.events.active) {
+    hub.events.publish({ ...body, kind: session.kind, id: session.id, at: hub.date() } as SessionEvent)
+  }
+}
+
+/** Milliseconds of a clock that never goes back, for durations. */
+export const monotonicMillis = (hub: Hub): number => Number(hub.clock.monotonicTimeNanosUnsafe()) / 1e6
+
+/** Notes when a message was sent, for its duration. */
+export const stamp = (hub: Hub, envelope: Envelope): void => {
+  if (hub.events.active) envelope.sentAt = monotonicMillis(hub)
+}
+
+/** A message was handled to the end, or its handler failed or died. */
+export const noteHandled = (session: LiveSession, envelope: Envelope, outcome: "success" | "failure"): void => {
+  const { hub } = session
+  if (!hub.events.active) return
+  note(session, {
+    _tag: envelope.isCall ? "Call" : "Cast",
+    tag: envelope.route.tag,
+    outcome,
+    // A message that was sent before anyone listened has no duration.
+    duration: envelope.sentAt < 0 ? 0 : monotonicMillis(hub) - envelope.sentAt
+  })
+}

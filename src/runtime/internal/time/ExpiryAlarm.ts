@@ -1,0 +1,40 @@
+/**
+ * Looks at the deadlines of sessions when they come.
+ */
+import type { Expiry } from "../../Expiry.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { Deadline, type Timers } from "./Timers.ts"
+
+export class ExpiryAlarm extends Deadline {
+  private readonly expiry: Expiry["Service"]
+  private readonly timers: Timers
+  private setFor = Infinity
+
+  constructor(expiry: Expiry["Service"], timers: Timers) {
+    super()
+    this.expiry = expiry
+    this.timers = timers
+  }
+
+  /** Makes sure that the next deadline is not missed. */
+  arm(): void {
+    const next = this.expiry.next()
+    if (next >= this.setFor) return
+    this.timers.cancel(this)
+    this.setFor = next
+    this.timers.set(this, next)
+  }
+
+  /**
+   * Whoever watches a session learns of its end when it comes, and a busy one goes on; the others are left for the
+   * sweep.
+   */
+  due(now: number): void {
+    this.setFor = Infinity
+    for (const entry of this.expiry.advance(now)) {
+      const session = entry as LiveSession
+      if (session.watched || session.busy) session.expire(now)
+    }
+    this.arm()
+  }
+}

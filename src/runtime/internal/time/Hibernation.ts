@@ -1,0 +1,76 @@
+/**
+ * Finds the sessions of a kind that had nothing to do for a while, so that they go to sleep, and those that have slept for
+ * so long that they may leave memory. Activity costs nothing; looking costs as much as there is due.
+ */
+import { hibernate, neverRest, passivate } from "../session/hibernating.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
+import { Deadline, type Timers } from "./Timers.ts"
+import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
+
+/** When a session is to be looked at. */
+export class Rest implements Entry {
+  wheelTick = nowhere
+  wheelIndex = 0
+  readonly session: LiveSession
+
+  constructor(session: LiveSession) {
+    this.session = session
+  }
+}
+
+export class Hibernation extends Deadline {
+  private readonly after: number
+  /** How long one sleeps before it leaves memory; `Infinity`: it does not. */
+  private readonly leaveAfter: number
+  private readonly timers: Timers
+  private readonly wheel = new TimingWheel<Rest>(100)
+  /** When it is due; `Infinity` when it is not. */
+  private dueAt = Infinity
+  /** How many are asleep. */
+  count = 0
+
+  constructor(after: number, leaveAfter: number, timers: Timers) {
+    super()
+    this.after = after
+    this.leaveAfter = leaveAfter
+    this.timers = timers
+  }
+
+  /** Looks after a session that is awake from now on, whatever woke it. */
+  add(session: LiveSession, now: number): Rest {
+    const rest = new Rest(session)
+    this.wheel.insert(rest, now + this.after)
+    this.arm()
+    return rest
+  }
+
+  /** Looks after it no longer. */
+  remove(rest: Rest): void {
+    this.wheel.remove(rest)
+  }
+
+  private arm(): void {
+    const next = this.wheel.next()
+    if (next >= this.dueAt) return
+    this.timers.cancel(this)
+    this.dueAt = next
+    this.timers.set(this, next)
+  }
+
+  due(now: number): void {
+    this.dueAt = Infinity
+    this.wheel.advance(now, (rest) => {
+      const { session } = rest
+      const at = session.lastActiveAt + this.after
+      if (session.asleep) {
+        passivate(session)
+        this.wheel.insert(rest, now + this.leaveAfter)
+      } else if (at > now) this.wheel.insert(rest, at)
+      // One that is busy without having been asked for anything is looked at again after as long.
+      else if (!hibernate(session)) this.wheel.insert(rest, now + this.after)
+      else if (this.leaveAfter === Infinity) neverRest(session)
+      else this.wheel.insert(rest, now + this.leaveAfter)
+    })
+    this.arm()
+  }
+}
