@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { SessionErrorLike } from "../contract/SessionError.ts"
+import { taggedError } from "../contract/internal/taggedError.ts"
 
 /**
  * As many actions wait for their answers as the client keeps (`queueLimit`). This one was not taken.
@@ -12,19 +12,11 @@ import type { SessionErrorLike } from "../contract/SessionError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class QueueFull extends Schema.TaggedError<QueueFull>()(
-  "QueueFull",
-  { limit: Schema.Number, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class QueueFull
+  extends taggedError<QueueFull>()("QueueFull", { limit: Schema.Number }, { status: 503, retrySafe: true })
+{
   static of(limit: number): QueueFull {
     return new QueueFull({ limit, message: `${limit} actions wait for their answers: try again when some have come` })
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -35,22 +27,15 @@ export class QueueFull extends Schema.TaggedError<QueueFull>()(
  * @since 0.1.0
  * @category errors
  */
-export class ClientClosed extends Schema.TaggedError<ClientClosed>()(
-  "ClientClosed",
-  { sent: Schema.Boolean, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class ClientClosed extends taggedError<ClientClosed>()("ClientClosed", { sent: Schema.Boolean }, {
+  status: 503,
+  retrySafe: (error) => !error.sent
+}) {
   static of(sent: boolean): ClientClosed {
     return new ClientClosed({
       sent,
       message: sent ? "the client was closed before the answer came" : "the client is closed"
     })
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return !this.sent
   }
 }
 
@@ -61,19 +46,14 @@ export class ClientClosed extends Schema.TaggedError<ClientClosed>()(
  * @since 0.1.0
  * @category errors
  */
-export class AnswerTimeout extends Schema.TaggedError<AnswerTimeout>()(
-  "AnswerTimeout",
-  { tag: Schema.String, timeout: Schema.Number, message: Schema.String },
-  { httpApiStatus: 504 }
-) implements SessionErrorLike {
+export class AnswerTimeout
+  extends taggedError<AnswerTimeout>()("AnswerTimeout", { tag: Schema.String, timeout: Schema.Number }, {
+    status: 504,
+    retrySafe: false
+  })
+{
   static of(tag: string, timeout: number): AnswerTimeout {
     return new AnswerTimeout({ tag, timeout, message: `no answer to ${tag} within ${timeout} ms` })
-  }
-  get httpStatus(): 504 {
-    return 504
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 

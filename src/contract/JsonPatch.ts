@@ -13,6 +13,7 @@
 import type { JsonPatchOperation } from "effect/JsonPatch"
 import { escapeToken, unescapeToken } from "effect/JsonPointer"
 import * as Schema from "effect/Schema"
+import { taggedError } from "./internal/taggedError.ts"
 
 type Json = Schema.Json
 type JsonObject = { readonly [key: string]: Json }
@@ -44,18 +45,9 @@ export type AnyOperation =
  * @since 0.1.0
  * @category errors
  */
-export class InvalidPatch extends Schema.TaggedError<InvalidPatch>()(
-  "InvalidPatch",
-  { index: Schema.Int, message: Schema.String },
-  { httpApiStatus: 400 }
-) {
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidPatch
+  extends taggedError<InvalidPatch>()("InvalidPatch", { index: Schema.Int }, { status: 400, retrySafe: false })
+{}
 
 /**
  * The keys by which the items of an array are told apart, in order of preference. One is used when each item that

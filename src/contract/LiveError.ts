@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import * as EndReason from "./EndReason.ts"
 import { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
-import type { SessionErrorLike } from "./SessionError.ts"
+import { taggedError } from "./internal/taggedError.ts"
 
 /**
  * The session has ended, for this reason; or there was none (`null`).
@@ -14,22 +14,17 @@ import type { SessionErrorLike } from "./SessionError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class SessionGone extends Schema.TaggedError<SessionGone>()(
-  "SessionGone",
-  { reason: Schema.NullOr(Schema.Literals(EndReason.tags)), message: Schema.String },
-  { httpApiStatus: 410 }
-) implements SessionErrorLike {
+export class SessionGone
+  extends taggedError<SessionGone>()("SessionGone", { reason: Schema.NullOr(Schema.Literals(EndReason.tags)) }, {
+    status: 410,
+    retrySafe: false
+  })
+{
   static of(reason: EndReason.EndReason["_tag"] | null): SessionGone {
     return new SessionGone({
       reason,
       message: reason === null ? "there is no session" : `the session has ended (${reason})`
     })
-  }
-  get httpStatus(): 410 {
-    return 410
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -39,20 +34,12 @@ export class SessionGone extends Schema.TaggedError<SessionGone>()(
  * @since 0.1.0
  * @category errors
  */
-export class Unknown extends Schema.TaggedError<Unknown>()(
-  "Unknown",
-  { name: Schema.String, message: Schema.String },
-  { httpApiStatus: 404 }
-) implements SessionErrorLike {
+export class Unknown
+  extends taggedError<Unknown>()("Unknown", { name: Schema.String }, { status: 404, retrySafe: false })
+{
   static of(what: "view" | "action", name: string): Unknown {
     const shown = name.slice(0, 80)
     return new Unknown({ name: shown, message: `there is no ${what} ${JSON.stringify(shown)}` })
-  }
-  get httpStatus(): 404 {
-    return 404
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -62,19 +49,11 @@ export class Unknown extends Schema.TaggedError<Unknown>()(
  * @since 0.1.0
  * @category errors
  */
-export class Forbidden extends Schema.TaggedError<Forbidden>()(
-  "Forbidden",
-  { name: Schema.String, message: Schema.String },
-  { httpApiStatus: 403 }
-) implements SessionErrorLike {
+export class Forbidden
+  extends taggedError<Forbidden>()("Forbidden", { name: Schema.String }, { status: 403, retrySafe: false })
+{
   static of(name: string): Forbidden {
     return new Forbidden({ name, message: `${name} is not for you` })
-  }
-  get httpStatus(): 403 {
-    return 403
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -85,19 +64,11 @@ export class Forbidden extends Schema.TaggedError<Forbidden>()(
  * @since 0.1.0
  * @category errors
  */
-export class ViewFailed extends Schema.TaggedError<ViewFailed>()(
-  "ViewFailed",
-  { name: Schema.String, message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
+export class ViewFailed
+  extends taggedError<ViewFailed>()("ViewFailed", { name: Schema.String }, { status: 500, retrySafe: true })
+{
   static of(name: string): ViewFailed {
     return new ViewFailed({ name, message: `${name} could not be made` })
-  }
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -107,18 +78,9 @@ export class ViewFailed extends Schema.TaggedError<ViewFailed>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()(
-  "InvalidPayload",
-  { name: Schema.String, message: Schema.String },
-  { httpApiStatus: 400 }
-) implements SessionErrorLike {
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidPayload
+  extends taggedError<InvalidPayload>()("InvalidPayload", { name: Schema.String }, { status: 400, retrySafe: false })
+{}
 
 /**
  * The session has too much to do to accept the action now. `retryAfter` is in milliseconds.
@@ -126,19 +88,9 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()(
  * @since 0.1.0
  * @category errors
  */
-export class Busy extends Schema.TaggedError<Busy>()(
-  "Busy",
-  { retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 429 }
-) implements SessionErrorLike {
+export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Number }, { status: 429, retrySafe: true }) {
   static of(retryAfter: number): Busy {
     return new Busy({ retryAfter, message: "the session has too much to do" })
-  }
-  get httpStatus(): 429 {
-    return 429
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -148,19 +100,9 @@ export class Busy extends Schema.TaggedError<Busy>()(
  * @since 0.1.0
  * @category errors
  */
-export class Crashed extends Schema.TaggedError<Crashed>()(
-  "Crashed",
-  { message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
+export class Crashed extends taggedError<Crashed>()("Crashed", {}, { status: 500, retrySafe: false }) {
   static of(): Crashed {
     return new Crashed({ message: "the session crashed over this action" })
-  }
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -170,19 +112,9 @@ export class Crashed extends Schema.TaggedError<Crashed>()(
  * @since 0.1.0
  * @category errors
  */
-export class Unanswered extends Schema.TaggedError<Unanswered>()(
-  "Unanswered",
-  { message: Schema.String },
-  { httpApiStatus: 504 }
-) implements SessionErrorLike {
+export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, { status: 504, retrySafe: false }) {
   static of(): Unanswered {
     return new Unanswered({ message: "the session has not answered in time" })
-  }
-  get httpStatus(): 504 {
-    return 504
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 

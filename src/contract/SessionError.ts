@@ -13,6 +13,7 @@ import { describe } from "../internal/describe.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 import * as EndReason from "./EndReason.ts"
 import type { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
+import { taggedError } from "./internal/taggedError.ts"
 
 export { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
 
@@ -39,11 +40,9 @@ export interface SessionErrorLike {
  * @since 0.1.0
  * @category errors
  */
-export class InvalidSessionId extends Schema.TaggedError<InvalidSessionId>()(
-  "InvalidSessionId",
-  { id: Schema.String, message: Schema.String },
-  { httpApiStatus: 400 }
-) implements SessionErrorLike {
+export class InvalidSessionId
+  extends taggedError<InvalidSessionId>()("InvalidSessionId", { id: Schema.String }, { status: 400, retrySafe: false })
+{
   /** Makes the error for an id, shortening what is quoted of it. */
   static of(id: unknown): InvalidSessionId {
     const text = String(id)
@@ -57,12 +56,6 @@ export class InvalidSessionId extends Schema.TaggedError<InvalidSessionId>()(
       new InvalidSessionId({ id: shown, message: `${JSON.stringify(shown)} is not a session id: ${why}` })
     )
   }
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
 }
 
 /**
@@ -71,11 +64,9 @@ export class InvalidSessionId extends Schema.TaggedError<InvalidSessionId>()(
  * @since 0.1.0
  * @category errors
  */
-export class UnknownKind extends Schema.TaggedError<UnknownKind>()(
-  "UnknownKind",
-  { kind: Schema.String, message: Schema.String },
-  { httpApiStatus: 404 }
-) implements SessionErrorLike {
+export class UnknownKind
+  extends taggedError<UnknownKind>()("UnknownKind", { kind: Schema.String }, { status: 404, retrySafe: false })
+{
   static of(kind: string, known: Iterable<string>): UnknownKind {
     const names = Array.from(known)
     return withoutStack(() =>
@@ -85,12 +76,6 @@ export class UnknownKind extends Schema.TaggedError<UnknownKind>()(
       })
     )
   }
-  get httpStatus(): 404 {
-    return 404
-  }
-  get retrySafe(): boolean {
-    return false
-  }
 }
 
 /**
@@ -99,18 +84,12 @@ export class UnknownKind extends Schema.TaggedError<UnknownKind>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidMessage extends Schema.TaggedError<InvalidMessage>()(
-  "InvalidMessage",
-  { kind: Schema.String, tag: Schema.String, message: Schema.String },
-  { httpApiStatus: 400 }
-) implements SessionErrorLike {
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidMessage
+  extends taggedError<InvalidMessage>()("InvalidMessage", { kind: Schema.String, tag: Schema.String }, {
+    status: 400,
+    retrySafe: false
+  })
+{}
 
 /**
  * As many sessions are live as the configuration allows. Reaching a live session never fails with it.
@@ -118,21 +97,16 @@ export class InvalidMessage extends Schema.TaggedError<InvalidMessage>()(
  * @since 0.1.0
  * @category errors
  */
-export class SessionLimitReached extends Schema.TaggedError<SessionLimitReached>()(
-  "SessionLimitReached",
-  { limit: Schema.Number, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class SessionLimitReached
+  extends taggedError<SessionLimitReached>()("SessionLimitReached", { limit: Schema.Number }, {
+    status: 503,
+    retrySafe: true
+  })
+{
   static of(limit: number): SessionLimitReached {
     return withoutStack(() =>
       new SessionLimitReached({ limit, message: `the limit of ${limit} live sessions is reached` })
     )
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -143,11 +117,11 @@ export class SessionLimitReached extends Schema.TaggedError<SessionLimitReached>
  * @since 0.1.0
  * @category errors
  */
-export class StartRateExceeded extends Schema.TaggedError<StartRateExceeded>()(
-  "StartRateExceeded",
-  { limit: Schema.Number, window: Schema.Number, retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 429 }
-) implements SessionErrorLike {
+export class StartRateExceeded extends taggedError<StartRateExceeded>()("StartRateExceeded", {
+  limit: Schema.Number,
+  window: Schema.Number,
+  retryAfter: Schema.Number
+}, { status: 429, retrySafe: true }) {
   static of(limit: number, window: number, retryAfter: number, scope = "all starts"): StartRateExceeded {
     return withoutStack(() =>
       new StartRateExceeded({
@@ -160,12 +134,6 @@ export class StartRateExceeded extends Schema.TaggedError<StartRateExceeded>()(
       })
     )
   }
-  get httpStatus(): 429 {
-    return 429
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -175,11 +143,12 @@ export class StartRateExceeded extends Schema.TaggedError<StartRateExceeded>()(
  * @since 0.1.0
  * @category errors
  */
-export class MessageRateExceeded extends Schema.TaggedError<MessageRateExceeded>()(
-  "MessageRateExceeded",
-  { ...Address, retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 429 }
-) implements SessionErrorLike {
+export class MessageRateExceeded
+  extends taggedError<MessageRateExceeded>()("MessageRateExceeded", { ...Address, retryAfter: Schema.Number }, {
+    status: 429,
+    retrySafe: true
+  })
+{
   static of(kind: string, id: string, retryAfter: number): MessageRateExceeded {
     return withoutStack(() =>
       new MessageRateExceeded({
@@ -192,12 +161,6 @@ export class MessageRateExceeded extends Schema.TaggedError<MessageRateExceeded>
       })
     )
   }
-  get httpStatus(): 429 {
-    return 429
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -206,21 +169,13 @@ export class MessageRateExceeded extends Schema.TaggedError<MessageRateExceeded>
  * @since 0.1.0
  * @category errors
  */
-export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()(
-  "SessionNotFound",
-  { ...Address, message: Schema.String },
-  { httpApiStatus: 404 }
-) implements SessionErrorLike {
+export class SessionNotFound
+  extends taggedError<SessionNotFound>()("SessionNotFound", { ...Address }, { status: 404, retrySafe: true })
+{
   static of(kind: string, id: string): SessionNotFound {
     return withoutStack(() =>
       new SessionNotFound({ kind, id, message: `no session ${kind}/${id} is live: start it first` })
     )
-  }
-  get httpStatus(): 404 {
-    return 404
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -231,11 +186,11 @@ export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()(
  * @since 0.1.0
  * @category errors
  */
-export class SessionEnded extends Schema.TaggedError<SessionEnded>()(
-  "SessionEnded",
-  { ...Address, reason: EndReason.EndReason, begun: Schema.Boolean, message: Schema.String },
-  { httpApiStatus: 410 }
-) implements SessionErrorLike {
+export class SessionEnded extends taggedError<SessionEnded>()("SessionEnded", {
+  ...Address,
+  reason: EndReason.EndReason,
+  begun: Schema.Boolean
+}, { status: 410, retrySafe: (error) => !error.begun }) {
   static of(kind: string, id: string, reason: EndReason.EndReason, begun: boolean): SessionEnded {
     return withoutStack(() =>
       new SessionEnded({
@@ -247,12 +202,6 @@ export class SessionEnded extends Schema.TaggedError<SessionEnded>()(
       })
     )
   }
-  get httpStatus(): 410 {
-    return 410
-  }
-  get retrySafe(): boolean {
-    return !this.begun
-  }
 }
 
 /**
@@ -262,11 +211,12 @@ export class SessionEnded extends Schema.TaggedError<SessionEnded>()(
  * @since 0.1.0
  * @category errors
  */
-export class SessionCrashed extends Schema.TaggedError<SessionCrashed>()(
-  "SessionCrashed",
-  { ...Address, tag: Schema.String, defect: Schema.Defect(), message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
+export class SessionCrashed
+  extends taggedError<SessionCrashed>()("SessionCrashed", { ...Address, tag: Schema.String, defect: Schema.Defect() }, {
+    status: 500,
+    retrySafe: false
+  })
+{
   static of(kind: string, id: string, tag: string, defect: unknown): SessionCrashed {
     return withoutStack(() =>
       new SessionCrashed({
@@ -278,12 +228,6 @@ export class SessionCrashed extends Schema.TaggedError<SessionCrashed>()(
       })
     )
   }
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return false
-  }
 }
 
 /**
@@ -292,11 +236,10 @@ export class SessionCrashed extends Schema.TaggedError<SessionCrashed>()(
  * @since 0.1.0
  * @category errors
  */
-export class StartFailed extends Schema.TaggedError<StartFailed>()(
-  "StartFailed",
-  { ...Address, defect: Schema.Defect(), message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
+export class StartFailed extends taggedError<StartFailed>()("StartFailed", { ...Address, defect: Schema.Defect() }, {
+  status: 500,
+  retrySafe: false
+}) {
   static of(kind: string, id: string, defect: unknown): StartFailed {
     return withoutStack(() =>
       new StartFailed({
@@ -307,12 +250,6 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()(
       })
     )
   }
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return false
-  }
 }
 
 /**
@@ -322,11 +259,10 @@ export class StartFailed extends Schema.TaggedError<StartFailed>()(
  * @since 0.1.0
  * @category errors
  */
-export class StartTimeout extends Schema.TaggedError<StartTimeout>()(
-  "StartTimeout",
-  { ...Address, timeout: Schema.Number, message: Schema.String },
-  { httpApiStatus: 504 }
-) implements SessionErrorLike {
+export class StartTimeout extends taggedError<StartTimeout>()("StartTimeout", { ...Address, timeout: Schema.Number }, {
+  status: 504,
+  retrySafe: true
+}) {
   static of(kind: string, id: string, timeout: number): StartTimeout {
     return withoutStack(() =>
       new StartTimeout({
@@ -337,12 +273,6 @@ export class StartTimeout extends Schema.TaggedError<StartTimeout>()(
       })
     )
   }
-  get httpStatus(): 504 {
-    return 504
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -352,11 +282,10 @@ export class StartTimeout extends Schema.TaggedError<StartTimeout>()(
  * @since 0.1.0
  * @category errors
  */
-export class StartRefused extends Schema.TaggedError<StartRefused>()(
-  "StartRefused",
-  { ...Address, error: Schema.Defect(), message: Schema.String },
-  { httpApiStatus: 422 }
-) implements SessionErrorLike {
+export class StartRefused extends taggedError<StartRefused>()("StartRefused", { ...Address, error: Schema.Defect() }, {
+  status: 422,
+  retrySafe: false
+}) {
   static of(kind: string, id: string, error: unknown): StartRefused {
     return withoutStack(() =>
       new StartRefused({
@@ -367,12 +296,6 @@ export class StartRefused extends Schema.TaggedError<StartRefused>()(
       })
     )
   }
-  get httpStatus(): 422 {
-    return 422
-  }
-  get retrySafe(): boolean {
-    return false
-  }
 }
 
 /**
@@ -382,11 +305,12 @@ export class StartRefused extends Schema.TaggedError<StartRefused>()(
  * @since 0.1.0
  * @category errors
  */
-export class CallTimeout extends Schema.TaggedError<CallTimeout>()(
-  "CallTimeout",
-  { ...Address, tag: Schema.String, timeout: Schema.Number, begun: Schema.Boolean, message: Schema.String },
-  { httpApiStatus: 504 }
-) implements SessionErrorLike {
+export class CallTimeout extends taggedError<CallTimeout>()("CallTimeout", {
+  ...Address,
+  tag: Schema.String,
+  timeout: Schema.Number,
+  begun: Schema.Boolean
+}, { status: 504, retrySafe: (error) => !error.begun }) {
   static of(kind: string, id: string, tag: string, timeout: number, begun: boolean): CallTimeout {
     return withoutStack(() =>
       new CallTimeout({
@@ -401,12 +325,6 @@ export class CallTimeout extends Schema.TaggedError<CallTimeout>()(
       })
     )
   }
-  get httpStatus(): 504 {
-    return 504
-  }
-  get retrySafe(): boolean {
-    return !this.begun
-  }
 }
 
 /**
@@ -416,11 +334,12 @@ export class CallTimeout extends Schema.TaggedError<CallTimeout>()(
  * @since 0.1.0
  * @category errors
  */
-export class MailboxFull extends Schema.TaggedError<MailboxFull>()(
-  "MailboxFull",
-  { ...Address, tag: Schema.String, capacity: Schema.Number, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class MailboxFull
+  extends taggedError<MailboxFull>()("MailboxFull", { ...Address, tag: Schema.String, capacity: Schema.Number }, {
+    status: 503,
+    retrySafe: true
+  })
+{
   static of(kind: string, id: string, tag: string, capacity: number): MailboxFull {
     return withoutStack(() =>
       new MailboxFull({
@@ -432,12 +351,6 @@ export class MailboxFull extends Schema.TaggedError<MailboxFull>()(
       })
     )
   }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -446,21 +359,13 @@ export class MailboxFull extends Schema.TaggedError<MailboxFull>()(
  * @since 0.1.0
  * @category errors
  */
-export class SessionsClosed extends Schema.TaggedError<SessionsClosed>()(
-  "SessionsClosed",
-  { message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class SessionsClosed
+  extends taggedError<SessionsClosed>()("SessionsClosed", {}, { status: 503, retrySafe: true })
+{
   static of(): SessionsClosed {
     return withoutStack(() =>
       new SessionsClosed({ message: "the sessions are shutting down: nothing new is accepted" })
     )
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -470,18 +375,9 @@ export class SessionsClosed extends Schema.TaggedError<SessionsClosed>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()(
-  "InvalidConfig",
-  { setting: Schema.String, message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidConfig
+  extends taggedError<InvalidConfig>()("InvalidConfig", { setting: Schema.String }, { status: 500, retrySafe: false })
+{}
 
 /**
  * The store in which the session is kept did not do what it was asked for: it is down, or too slow; or, with the `scope`
@@ -490,11 +386,11 @@ export class InvalidConfig extends Schema.TaggedError<InvalidConfig>()(
  * @since 0.1.0
  * @category errors
  */
-export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()(
-  "StoreUnavailable",
-  { kind: Schema.String, id: Schema.String, scope: Schema.Literals(["store", "key"]), message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class StoreUnavailable extends taggedError<StoreUnavailable>()("StoreUnavailable", {
+  kind: Schema.String,
+  id: Schema.String,
+  scope: Schema.Literals(["store", "key"])
+}, { status: 503, retrySafe: true }) {
   static of(
     kind: string,
     id: string,
@@ -508,12 +404,6 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()(
       new StoreUnavailable({ kind, id, scope, message: `${kind}/${id} cannot be ${what}: ${why}` })
     )
   }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -523,11 +413,11 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()(
  * @since 0.1.0
  * @category errors
  */
-export class SnapshotUnreadable extends Schema.TaggedError<SnapshotUnreadable>()(
-  "SnapshotUnreadable",
-  { kind: Schema.String, id: Schema.String, format: Schema.Int, message: Schema.String },
-  { httpApiStatus: 500 }
-) implements SessionErrorLike {
+export class SnapshotUnreadable extends taggedError<SnapshotUnreadable>()("SnapshotUnreadable", {
+  kind: Schema.String,
+  id: Schema.String,
+  format: Schema.Int
+}, { status: 500, retrySafe: false }) {
   static of(kind: string, id: string, format: number, why: string): SnapshotUnreadable {
     return new SnapshotUnreadable({
       kind,
@@ -535,12 +425,6 @@ export class SnapshotUnreadable extends Schema.TaggedError<SnapshotUnreadable>()
       format,
       message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was set aside: ${why}`
     })
-  }
-  get httpStatus(): 500 {
-    return 500
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -551,11 +435,12 @@ export class SnapshotUnreadable extends Schema.TaggedError<SnapshotUnreadable>()
  * @since 0.1.0
  * @category errors
  */
-export class RestoreFailed extends Schema.TaggedError<RestoreFailed>()(
-  "RestoreFailed",
-  { ...Address, defect: Schema.Defect(), message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class RestoreFailed
+  extends taggedError<RestoreFailed>()("RestoreFailed", { ...Address, defect: Schema.Defect() }, {
+    status: 503,
+    retrySafe: true
+  })
+{
   static of(kind: string, id: string, defect: unknown): RestoreFailed {
     return withoutStack(() =>
       new RestoreFailed({
@@ -566,12 +451,6 @@ export class RestoreFailed extends Schema.TaggedError<RestoreFailed>()(
       })
     )
   }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
-  }
 }
 
 /**
@@ -581,11 +460,12 @@ export class RestoreFailed extends Schema.TaggedError<RestoreFailed>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidMetadata extends Schema.TaggedError<InvalidMetadata>()(
-  "InvalidMetadata",
-  { ...Address, path: Schema.String, message: Schema.String },
-  { httpApiStatus: 422 }
-) implements SessionErrorLike {
+export class InvalidMetadata
+  extends taggedError<InvalidMetadata>()("InvalidMetadata", { ...Address, path: Schema.String }, {
+    status: 422,
+    retrySafe: false
+  })
+{
   static of(kind: string, id: string, path: string, what: string): InvalidMetadata {
     return withoutStack(() =>
       new InvalidMetadata({
@@ -595,12 +475,6 @@ export class InvalidMetadata extends Schema.TaggedError<InvalidMetadata>()(
         message: `the metadata of ${kind}/${id} cannot be kept: ${path} is ${what}`
       })
     )
-  }
-  get httpStatus(): 422 {
-    return 422
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 

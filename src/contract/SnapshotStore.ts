@@ -17,7 +17,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { SessionErrorLike } from "./SessionError.ts"
+import { taggedError } from "./internal/taggedError.ts"
 
 /**
  * The address of a session.
@@ -117,24 +117,12 @@ export interface Claimed {
  * @since 0.1.0
  * @category errors
  */
-export class SnapshotStoreError extends Schema.TaggedError<SnapshotStoreError>()(
-  "SnapshotStoreError",
-  {
-    operation: Schema.String,
-    message: Schema.String,
-    cause: Schema.Defect(),
-    /** Default: the store. */
-    scope: Schema.Literals(["store", "key"]).pipe(Schema.withConstructorDefault(Effect.succeed("store")))
-  },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-}
+export class SnapshotStoreError extends taggedError<SnapshotStoreError>()("SnapshotStoreError", {
+  operation: Schema.String,
+  cause: Schema.Defect(),
+  /** Default: the store. */
+  scope: Schema.Literals(["store", "key"]).pipe(Schema.withConstructorDefault(Effect.succeed("store")))
+}, { status: 503, retrySafe: true }) {}
 
 /**
  * Keeps snapshots. All operations on one key take effect one after the other, and what has succeeded survives a crash of

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { taggedError } from "../contract/internal/taggedError.ts"
 import { findUnfit } from "../internal/jsonValue.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 
@@ -15,11 +16,12 @@ import { withoutStack } from "../internal/withoutStack.ts"
  * @since 0.1.0
  * @category errors
  */
-export class InvalidValue extends Schema.TaggedError<InvalidValue>()(
-  "InvalidValue",
-  { key: Schema.String, path: Schema.String, message: Schema.String },
-  { httpApiStatus: 422 }
-) {
+export class InvalidValue
+  extends taggedError<InvalidValue>()("InvalidValue", { key: Schema.String, path: Schema.String }, {
+    status: 422,
+    retrySafe: false
+  })
+{
   /** The error for the value of a key, if it is not one that JSON has. */
   static of(key: string, value: unknown): InvalidValue | undefined {
     const unfit = findUnfit(value, "value")
@@ -33,11 +35,5 @@ export class InvalidValue extends Schema.TaggedError<InvalidValue>()(
         message: `${shown} cannot be put into a bag: ${path} is ${what}, which JSON has not`
       })
     )
-  }
-  get httpStatus(): 422 {
-    return 422
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }

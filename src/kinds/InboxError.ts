@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { taggedError } from "../contract/internal/taggedError.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
@@ -13,21 +14,16 @@ import { withoutStack } from "../internal/withoutStack.ts"
  * @since 0.1.0
  * @category errors
  */
-export class InboxFull extends Schema.TaggedError<InboxFull>()(
-  "InboxFull",
-  { kind: Schema.String, id: Schema.String, capacity: Schema.Int, message: Schema.String },
-  { httpApiStatus: 409 }
-) {
+export class InboxFull
+  extends taggedError<InboxFull>()("InboxFull", { kind: Schema.String, id: Schema.String, capacity: Schema.Int }, {
+    status: 409,
+    retrySafe: true
+  })
+{
   static of(kind: string, id: string, capacity: number): InboxFull {
     return withoutStack(() =>
       new InboxFull({ kind, id, capacity, message: `the inbox ${kind}/${id} is full (${capacity} notifications)` })
     )
-  }
-  get httpStatus(): 409 {
-    return 409
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 
@@ -37,15 +33,9 @@ export class InboxFull extends Schema.TaggedError<InboxFull>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidNotification extends Schema.TaggedError<InvalidNotification>()(
-  "InvalidNotification",
-  { notification: Schema.String, message: Schema.String },
-  { httpApiStatus: 400 }
-) {
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidNotification
+  extends taggedError<InvalidNotification>()("InvalidNotification", { notification: Schema.String }, {
+    status: 400,
+    retrySafe: false
+  })
+{}

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { taggedError } from "../contract/internal/taggedError.ts"
 
 /**
  * No reducer knows an action of this type.
@@ -11,19 +12,11 @@ import * as Schema from "effect/Schema"
  * @since 0.1.0
  * @category errors
  */
-export class UnknownAction extends Schema.TaggedError<UnknownAction>()(
-  "UnknownAction",
-  { type: Schema.String, message: Schema.String },
-  { httpApiStatus: 404 }
-) {
+export class UnknownAction
+  extends taggedError<UnknownAction>()("UnknownAction", { type: Schema.String }, { status: 404, retrySafe: false })
+{
   static of(type: string): UnknownAction {
     return new UnknownAction({ type, message: `no reducer knows the action ${JSON.stringify(type)}` })
-  }
-  get httpStatus(): 404 {
-    return 404
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -33,18 +26,9 @@ export class UnknownAction extends Schema.TaggedError<UnknownAction>()(
  * @since 0.1.0
  * @category errors
  */
-export class InvalidAction extends Schema.TaggedError<InvalidAction>()(
-  "InvalidAction",
-  { type: Schema.String, message: Schema.String },
-  { httpApiStatus: 400 }
-) {
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class InvalidAction
+  extends taggedError<InvalidAction>()("InvalidAction", { type: Schema.String }, { status: 400, retrySafe: false })
+{}
 
 /**
  * A middleware stopped the action.
@@ -52,18 +36,9 @@ export class InvalidAction extends Schema.TaggedError<InvalidAction>()(
  * @since 0.1.0
  * @category errors
  */
-export class ActionStopped extends Schema.TaggedError<ActionStopped>()(
-  "ActionStopped",
-  { type: Schema.String, message: Schema.String },
-  { httpApiStatus: 422 }
-) {
-  get httpStatus(): 422 {
-    return 422
-  }
-  get retrySafe(): boolean {
-    return false
-  }
-}
+export class ActionStopped
+  extends taggedError<ActionStopped>()("ActionStopped", { type: Schema.String }, { status: 422, retrySafe: false })
+{}
 
 /**
  * The history does not hold this version: it never was, or it made room for newer ones.
@@ -71,18 +46,10 @@ export class ActionStopped extends Schema.TaggedError<ActionStopped>()(
  * @since 0.1.0
  * @category errors
  */
-export class VersionGone extends Schema.TaggedError<VersionGone>()(
-  "VersionGone",
-  { version: Schema.Number, message: Schema.String },
-  { httpApiStatus: 410 }
-) {
+export class VersionGone
+  extends taggedError<VersionGone>()("VersionGone", { version: Schema.Number }, { status: 410, retrySafe: false })
+{
   static of(version: number): VersionGone {
     return new VersionGone({ version, message: `the history does not hold version ${version}` })
-  }
-  get httpStatus(): 410 {
-    return 410
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { withoutStack } from "../../internal/withoutStack.ts"
-import type { SessionErrorLike } from "../SessionError.ts"
+import { taggedError } from "./taggedError.ts"
 
 /**
  * The client's action is older than what the session remembers of it, or was first sent to an earlier incarnation of
@@ -12,11 +12,9 @@ import type { SessionErrorLike } from "../SessionError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class ActionForgotten extends Schema.TaggedError<ActionForgotten>()(
-  "ActionForgotten",
-  { sequence: Schema.Int, message: Schema.String },
-  { httpApiStatus: 409 }
-) implements SessionErrorLike {
+export class ActionForgotten
+  extends taggedError<ActionForgotten>()("ActionForgotten", { sequence: Schema.Int }, { status: 409, retrySafe: false })
+{
   static of(sequence: number): ActionForgotten {
     return withoutStack(() =>
       new ActionForgotten({
@@ -24,12 +22,6 @@ export class ActionForgotten extends Schema.TaggedError<ActionForgotten>()(
         message: `the session does not remember action ${sequence}: it may have been handled, or not`
       })
     )
-  }
-  get httpStatus(): 409 {
-    return 409
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
 
@@ -40,20 +32,15 @@ export class ActionForgotten extends Schema.TaggedError<ActionForgotten>()(
  * @since 0.1.0
  * @category errors
  */
-export class ActionOutOfOrder extends Schema.TaggedError<ActionOutOfOrder>()(
-  "ActionOutOfOrder",
-  { sequence: Schema.Int, expected: Schema.Int, message: Schema.String },
-  { httpApiStatus: 409 }
-) implements SessionErrorLike {
+export class ActionOutOfOrder
+  extends taggedError<ActionOutOfOrder>()("ActionOutOfOrder", { sequence: Schema.Int, expected: Schema.Int }, {
+    status: 409,
+    retrySafe: true
+  })
+{
   static of(sequence: number, expected: number): ActionOutOfOrder {
     return withoutStack(() =>
       new ActionOutOfOrder({ sequence, expected, message: `action ${sequence} came where ${expected} is expected` })
     )
-  }
-  get httpStatus(): 409 {
-    return 409
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }

@@ -12,7 +12,8 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
-import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
@@ -26,11 +27,10 @@ import { type Algorithm, type KeyPairAlgorithm, keyPairAlgorithms, type SecretAl
  * @since 0.1.0
  * @category errors
  */
-export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()(
-  "KeysUnavailable",
-  { retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
+export class KeysUnavailable extends taggedError<KeysUnavailable>()("KeysUnavailable", { retryAfter: Schema.Number }, {
+  status: 503,
+  retrySafe: true
+}) {
   static of(retryAfter: number): KeysUnavailable {
     return withoutStack(() =>
       new KeysUnavailable({
@@ -38,12 +38,6 @@ export class KeysUnavailable extends Schema.TaggedError<KeysUnavailable>()(
         message: `the keys that verify tokens cannot be fetched, try again in ${Math.ceil(retryAfter / 1000)} s`
       })
     )
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 

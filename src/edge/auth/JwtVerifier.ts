@@ -27,7 +27,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as Jose from "jose"
-import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
 import { invalid, isOneOf, list, pin } from "./internal/jwtImport.ts"
@@ -70,19 +71,14 @@ type Reason = keyof typeof explanations
  * @since 0.1.0
  * @category errors
  */
-export class InvalidToken extends Schema.TaggedError<InvalidToken>()(
-  "InvalidToken",
-  { reason: Schema.Literals(Struct.keys(explanations)), message: Schema.String },
-  { httpApiStatus: 401 }
-) implements SessionErrorLike {
+export class InvalidToken
+  extends taggedError<InvalidToken>()("InvalidToken", { reason: Schema.Literals(Struct.keys(explanations)) }, {
+    status: 401,
+    retrySafe: true
+  })
+{
   static of(reason: Reason, message = explanations[reason]): InvalidToken {
     return withoutStack(() => new InvalidToken({ reason, message }))
-  }
-  get httpStatus(): 401 {
-    return 401
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 

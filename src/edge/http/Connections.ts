@@ -8,14 +8,13 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
-import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import { InvalidConfig } from "../../contract/SessionError.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
-import { refusal } from "../internal/refusal.ts"
+import { respondable } from "../internal/refusal.ts"
 
 /**
  * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.
@@ -23,20 +22,12 @@ import { refusal } from "../internal/refusal.ts"
  * @since 0.1.0
  * @category errors
  */
-export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()(
-  "TooManyConnections",
-  { limit: Schema.Number, retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 429 }
-) implements SessionErrorLike, HttpServerRespondable.Respondable {
-  get httpStatus(): 429 {
-    return 429
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse> {
-    return Effect.succeed(refusal(this))
-  }
+export class TooManyConnections extends respondable(
+  taggedError<TooManyConnections>()("TooManyConnections", { limit: Schema.Number, retryAfter: Schema.Number }, {
+    status: 429,
+    retrySafe: true
+  })
+) {
 }
 
 /**

@@ -21,8 +21,8 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { InvalidConfig, type SessionErrorLike } from "../../contract/SessionError.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import { InvalidConfig } from "../../contract/SessionError.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -37,23 +37,15 @@ const shown = (text: string): string =>
  * @since 0.1.0
  * @category errors
  */
-export class CrossOriginRefused extends Schema.TaggedError<CrossOriginRefused>()(
-  "CrossOriginRefused",
-  { message: Schema.String },
-  { httpApiStatus: 403 }
-) implements SessionErrorLike {
+export class CrossOriginRefused
+  extends taggedError<CrossOriginRefused>()("CrossOriginRefused", {}, { status: 403, retrySafe: true })
+{
   /** Makes the error for the `Origin` header of a request. It has no stack: see `SessionError`. */
   static of(origin: string | undefined): CrossOriginRefused {
     const from = origin === undefined ? "another origin" : `the origin ${shown(origin)}`
     return withoutStack(() =>
       new CrossOriginRefused({ message: `requests from ${from} are refused: if it is yours, allow it` })
     )
-  }
-  get httpStatus(): 403 {
-    return 403
-  }
-  get retrySafe(): boolean {
-    return true
   }
 }
 

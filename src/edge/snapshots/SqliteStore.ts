@@ -20,7 +20,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { InvalidConfig, SessionErrorLike } from "../../contract/SessionError.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { eachOnce, inChunks, rangeOf } from "./internal/operations.ts"
@@ -41,22 +42,10 @@ import { escape, unescape } from "./internal/text.ts"
  * @since 0.1.0
  * @category errors
  */
-export class DatabaseUnusable extends Schema.TaggedError<DatabaseUnusable>()(
-  "DatabaseUnusable",
-  {
-    file: Schema.String,
-    reason: Schema.Literals(["damaged", "foreign", "newer", "inaccessible"]),
-    message: Schema.String
-  },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike {
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return this.reason === "inaccessible"
-  }
-}
+export class DatabaseUnusable extends taggedError<DatabaseUnusable>()("DatabaseUnusable", {
+  file: Schema.String,
+  reason: Schema.Literals(["damaged", "foreign", "newer", "inaccessible"])
+}, { status: 503, retrySafe: (error) => error.reason === "inaccessible" }) {}
 
 /**
  * Options of the store.

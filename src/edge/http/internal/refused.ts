@@ -1,13 +1,10 @@
 /**
  * Why a request does not get its session. Each of these is an answer of its own to a route that does not handle it.
  */
-import * as Effect from "effect/Effect"
-import * as HttpServerRespondable from "effect/http/HttpServerRespondable"
-import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import type { SessionErrorLike } from "../../../contract/SessionError.ts"
+import { taggedError } from "../../../contract/internal/taggedError.ts"
 import { withoutStack } from "../../../internal/withoutStack.ts"
-import { refusal } from "../../internal/refusal.ts"
+import { respondable } from "../../internal/refusal.ts"
 
 /**
  * The request has no session: it brought no cookie, or one that does not count (any more).
@@ -15,22 +12,11 @@ import { refusal } from "../../internal/refusal.ts"
  * @since 0.1.0
  * @category errors
  */
-export class NoSession extends Schema.TaggedError<NoSession>()(
-  "NoSession",
-  { message: Schema.String },
-  { httpApiStatus: 401 }
-) implements SessionErrorLike, HttpServerRespondable.Respondable {
+export class NoSession
+  extends respondable(taggedError<NoSession>()("NoSession", {}, { status: 401, retrySafe: true }))
+{
   static of(message = "there is no session for this request"): NoSession {
     return withoutStack(() => new NoSession({ message }))
-  }
-  get httpStatus(): 401 {
-    return 401
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse> {
-    return Effect.succeed(refusal(this))
   }
 }
 
@@ -45,23 +31,12 @@ const soon = 1_000
  * @since 0.1.0
  * @category errors
  */
-export class CookieReplaced extends Schema.TaggedError<CookieReplaced>()(
-  "CookieReplaced",
-  { retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 409 }
-) implements SessionErrorLike, HttpServerRespondable.Respondable {
+export class CookieReplaced extends respondable(
+  taggedError<CookieReplaced>()("CookieReplaced", { retryAfter: Schema.Number }, { status: 409, retrySafe: true })
+) {
   static of(): CookieReplaced {
     const message = "the cookie of this request was replaced meanwhile: send it again with the new one"
     return withoutStack(() => new CookieReplaced({ retryAfter: soon, message }))
-  }
-  get httpStatus(): 409 {
-    return 409
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse> {
-    return Effect.succeed(refusal(this))
   }
 }
 
@@ -75,21 +50,13 @@ const later = 1_000
  * @since 0.1.0
  * @category errors
  */
-export class SessionUnavailable extends Schema.TaggedError<SessionUnavailable>()(
-  "SessionUnavailable",
-  { retryAfter: Schema.Number, message: Schema.String },
-  { httpApiStatus: 503 }
-) implements SessionErrorLike, HttpServerRespondable.Respondable {
+export class SessionUnavailable extends respondable(
+  taggedError<SessionUnavailable>()("SessionUnavailable", { retryAfter: Schema.Number }, {
+    status: 503,
+    retrySafe: true
+  })
+) {
   static of(message = "the session cannot be reached now"): SessionUnavailable {
     return withoutStack(() => new SessionUnavailable({ retryAfter: later, message }))
-  }
-  get httpStatus(): 503 {
-    return 503
-  }
-  get retrySafe(): boolean {
-    return true
-  }
-  [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse> {
-    return Effect.succeed(refusal(this))
   }
 }

@@ -2,7 +2,7 @@
  * The error of presence.
  */
 import * as Schema from "effect/Schema"
-import type { SessionErrorLike } from "../../../contract/SessionError.ts"
+import { taggedError } from "../../../contract/internal/taggedError.ts"
 import { withoutStack } from "../../../internal/withoutStack.ts"
 
 /**
@@ -11,11 +11,12 @@ import { withoutStack } from "../../../internal/withoutStack.ts"
  * @since 0.1.0
  * @category errors
  */
-export class InvalidPresence extends Schema.TaggedError<InvalidPresence>()(
-  "InvalidPresence",
-  { field: Schema.Literals(["key", "device", "meta"]), message: Schema.String },
-  { httpApiStatus: 400 }
-) implements SessionErrorLike {
+export class InvalidPresence
+  extends taggedError<InvalidPresence>()("InvalidPresence", { field: Schema.Literals(["key", "device", "meta"]) }, {
+    status: 400,
+    retrySafe: false
+  })
+{
   /** Makes the error for a value, shortening what is quoted of it. */
   static of(field: "key" | "device", value: unknown): InvalidPresence {
     const text = String(value)
@@ -32,11 +33,5 @@ export class InvalidPresence extends Schema.TaggedError<InvalidPresence>()(
     return withoutStack(() =>
       new InvalidPresence({ field: "meta", message: `what is known of the device does not fit: ${why}` })
     )
-  }
-  get httpStatus(): 400 {
-    return 400
-  }
-  get retrySafe(): boolean {
-    return false
   }
 }
