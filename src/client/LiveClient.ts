@@ -39,8 +39,8 @@ import type { Message, PayloadArg } from "../contract/SessionRef.ts"
 import { listenTo, nobody } from "../internal/guard.ts"
 import { AnswerTimeout, type ClientClosed, type ClientError, type QueueFull } from "./ClientError.ts"
 import { Engine, type Rejection as AnyRejection } from "./internal/Engine.ts"
-import { Action } from "./internal/Outbox.ts"
-import { noop, Timers } from "./internal/Timers.ts"
+import { PendingAction } from "./internal/Outbox.ts"
+import { noop, Scheduler } from "./internal/Scheduler.ts"
 import type { Watcher } from "./internal/ViewReplica.ts"
 import * as Status from "./Status.ts"
 
@@ -221,10 +221,13 @@ export interface LiveClient<D extends Live.Any> {
   ): Effect.Effect<Rpc.Success<Message<Live.Command<D>, T>>, Rpc.Error<Message<Live.Command<D>, T>> | CallError>
 
   /** `call` for the actions of a store. */
-  dispatch<const T extends Live.Action<D>["_tag"]>(
+  dispatch<const T extends Live.DispatchedAction<D>["_tag"]>(
     type: T,
-    ...args: [...payload: PayloadArg<Message<Live.Action<D>, T>>, options?: CallOptions<D>]
-  ): Effect.Effect<Rpc.Success<Message<Live.Action<D>, T>>, Rpc.Error<Message<Live.Action<D>, T>> | CallError>
+    ...args: [...payload: PayloadArg<Message<Live.DispatchedAction<D>, T>>, options?: CallOptions<D>]
+  ): Effect.Effect<
+    Rpc.Success<Message<Live.DispatchedAction<D>, T>>,
+    Rpc.Error<Message<Live.DispatchedAction<D>, T>> | CallError
+  >
 
   /**
    * Sends an action and returns as soon as the client has it. What becomes of it then, if it fails, goes to `rejections`.
@@ -252,7 +255,7 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
   const random = yield* Random.Random
   const status = yield* SubscriptionRef.make(Status.connecting)
   const pending = yield* SubscriptionRef.make(0)
-  const timers = new Timers(yield* Effect.context<never>())
+  const timers = new Scheduler(yield* Effect.context<never>())
   const isFixed = typeof url === "string" && !Effect.isEffect(protocols)
   const offered = Effect.map(
     Effect.isEffect(protocols) ? protocols : Effect.succeed(protocols),
@@ -318,11 +321,16 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
   const call = (tag: string, payload?: unknown, options?: CallOptions<any>): Effect.Effect<any, any> =>
     Effect.callback((resume) => {
       let cancel = noop
-      const action = engine.submit(tag, payload, (options?.optimistic ?? {}) as Action["optimistic"], (answer) => {
-        cancel()
-        resume(answer)
-      })
-      if (!(action instanceof Action)) return resume(Effect.fail(action))
+      const action = engine.submit(
+        tag,
+        payload,
+        (options?.optimistic ?? {}) as PendingAction["optimistic"],
+        (answer) => {
+          cancel()
+          resume(answer)
+        }
+      )
+      if (!(action instanceof PendingAction)) return resume(Effect.fail(action))
       if (options?.timeout !== undefined) {
         const timeout = Duration.toMillis(options.timeout)
         cancel = timers.after(timeout, () => {
@@ -367,8 +375,13 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
     dispatch: call,
     cast: (tag: string, payload?: unknown, options?: CastOptions<any>) =>
       Effect.suspend(() => {
-        const action = engine.submit(tag, payload, (options?.optimistic ?? {}) as Action["optimistic"], undefined)
-        return action instanceof Action ? Effect.void : Effect.fail(action)
+        const action = engine.submit(
+          tag,
+          payload,
+          (options?.optimistic ?? {}) as PendingAction["optimistic"],
+          undefined
+        )
+        return action instanceof PendingAction ? Effect.void : Effect.fail(action)
       })
   }
   return client as never

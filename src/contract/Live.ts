@@ -82,7 +82,7 @@ export const parsePosition = (text: string): Position | undefined => {
  * @since 0.1.0
  * @category models
  */
-export interface Snapshot extends Position {
+export interface ViewState extends Position {
   readonly _tag: "snapshot"
   readonly state: Schema.Json
 }
@@ -106,7 +106,7 @@ export interface Patch extends Position {
  * @since 0.1.0
  * @category models
  */
-export type Event = Snapshot | Patch
+export type Event = ViewState | Patch
 
 const PatchOperation = Schema.Union([
   Schema.Struct({ op: Schema.Literals(["add", "replace"]), path: Schema.String, value: Schema.Json }),
@@ -120,7 +120,7 @@ const PatchOperation = Schema.Union([
  * @since 0.1.0
  * @category schemas
  */
-export const SnapshotFields = { ...Position.fields, state: Schema.Json }
+export const ViewStateFields = { ...Position.fields, state: Schema.Json }
 
 /**
  * The fields of a patch, without its tag.
@@ -137,7 +137,7 @@ export const PatchFields = { ...Position.fields, from: Schema.Int, patch: Schema
  * @category schemas
  */
 export const Event: Schema.Codec<Event> = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literal("snapshot"), ...SnapshotFields }),
+  Schema.Struct({ _tag: Schema.Literal("snapshot"), ...ViewStateFields }),
   Schema.Struct({ _tag: Schema.Literal("patch"), ...PatchFields })
 ]) as never
 
@@ -226,7 +226,7 @@ export type Command<D extends Any> = D["commands"] extends ReadonlyMap<string, i
  * @since 0.1.0
  * @category utility types
  */
-export type Action<D extends Any> = Extract<Command<D>, Dispatchable<D["kind"]>>
+export type DispatchedAction<D extends Any> = Extract<Command<D>, Dispatchable<D["kind"]>>
 
 /**
  * Defines what is live of a kind: the views, and the messages and actions that clients may send. Nothing else can be

@@ -172,7 +172,7 @@ export interface Identity {
  * @since 0.1.0
  * @category models
  */
-export interface Snapshot<out State> {
+export interface VersionedState<out State> {
   readonly state: State
   /** The incarnation: grows each time the session starts or is reset. */
   readonly epoch: number
@@ -258,7 +258,7 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
    * Follows the state with callbacks for as long as the Scope lives: what the edges build on, at a hundredth of the
    * cost of a stream. Gives the state from which the first change goes on.
    */
-  watch(watcher: Watcher<State>): Effect.Effect<Snapshot<State>, ReachError, Scope.Scope>
+  watch(watcher: Watcher<State>): Effect.Effect<VersionedState<State>, ReachError, Scope.Scope>
 
   /**
    * The state as a `SubscriptionRef`, for code that wants one. The session is its only writer: what others

@@ -146,7 +146,7 @@ export class Sessions extends Context.Service<Sessions, {
 }>()("effect-sessions/Sessions") {
   /**
    * Hosts sessions with services given from outside: replace any of them by your own. As all constant Layers, it is
-   * built once in a program: wrap it in `Layer.fresh` for another host.
+   * built once in a program: wrap it in `Layer.fresh` for another sessionHost.
    *
    * @since 0.1.0
    */
@@ -157,13 +157,13 @@ export class Sessions extends Context.Service<Sessions, {
   > = Layer.effectContext(
     Effect.map(
       make,
-      ({ host, sessions }) => Context.make(Sessions, sessions).pipe(Context.add(SessionHost, host))
+      ({ sessionHost, sessions }) => Context.make(Sessions, sessions).pipe(Context.add(SessionHost, sessionHost))
     )
   )
 
   /**
    * Hosts sessions, with everything they need. Fails with `InvalidConfig` when a setting is unusable. Each call makes
-   * another host: give one Layer to all kinds that are to share limits and settings.
+   * another sessionHost: give one Layer to all kinds that are to share limits and settings.
    *
    * @since 0.1.0
    */

@@ -600,7 +600,7 @@ describe("values", () => {
       yield* set({ items: list(1) })
       const { next } = yield* look("items")
       const snapshot = next()!
-      assert.strictEqual((snapshot as Live.Snapshot).state as unknown, (yield* ref.state).items)
+      assert.strictEqual((snapshot as Live.ViewState).state as unknown, (yield* ref.state).items)
       const added = item(2)
       yield* set({ items: [...(yield* ref.state).items, added] })
       const [operation] = (next() as Live.Patch).patch

@@ -64,8 +64,8 @@ describe("definitions", () => {
     expectTypeOf<Live.ViewName<D>>().toEqualTypeOf<"items" | "due">()
     expectTypeOf<Live.View<D, "items">>().toEqualTypeOf<ReadonlyArray<Item>>()
     expectTypeOf<Live.Command<D>["_tag"]>().toEqualTypeOf<"Add" | "Clear" | "Due">()
-    expectTypeOf<Live.Action<D>>().toEqualTypeOf<never>()
-    expectTypeOf<Live.Action<typeof ShopLive>["_tag"]>().toEqualTypeOf<"counter.set" | "counter.increment">()
+    expectTypeOf<Live.DispatchedAction<D>>().toEqualTypeOf<never>()
+    expectTypeOf<Live.DispatchedAction<typeof ShopLive>["_tag"]>().toEqualTypeOf<"counter.set" | "counter.increment">()
     expectTypeOf<Live.Command<typeof ShopLive>["_tag"]>().toEqualTypeOf<"counter.set" | "counter.increment" | "Reset">()
   })
 

@@ -15,9 +15,9 @@ import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
 import { Decoder } from "./Decoder.ts"
 import { Link, type LinkHandler, type LinkOptions } from "./Link.ts"
-import { Action, errorOf, Outbox, type OutboxHost } from "./Outbox.ts"
+import { errorOf, Outbox, type OutboxHost, PendingAction } from "./Outbox.ts"
 import { publish } from "./publish.ts"
-import { noop, type Timers } from "./Timers.ts"
+import { noop, type Scheduler } from "./Scheduler.ts"
 import { type ReplicaHost, ViewReplica, type Watcher } from "./ViewReplica.ts"
 import * as Wire from "./Wire.ts"
 
@@ -39,7 +39,7 @@ export interface EngineOptions extends LinkOptions {
   readonly queueLimit: number
   readonly status: SubscriptionRef<Status.Status>
   readonly pending: SubscriptionRef<number>
-  readonly timers: Timers
+  readonly timers: Scheduler
 }
 
 interface Request {
@@ -137,9 +137,9 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   submit(
     tag: string,
     payload: unknown,
-    optimistic: Action["optimistic"],
-    settle: Action["settle"]
-  ): Action | QueueFull | ClientClosed | InvalidPayload {
+    optimistic: PendingAction["optimistic"],
+    settle: PendingAction["settle"]
+  ): PendingAction | QueueFull | ClientClosed | InvalidPayload {
     const { queueLimit } = this.options
     if (this.current._tag === "Closed") return ClientClosed.of(false)
     if (this.outbox.actions.length >= queueLimit) return QueueFull.of(queueLimit)
@@ -151,7 +151,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       return new InvalidPayload({ name: tag, message: `${tag} cannot be sent: ${why}` })
     }
     if (json.length > this.frameLimit) return this.tooLarge(tag)
-    const action = new Action(tag, payload, json, optimistic, settle)
+    const action = new PendingAction(tag, payload, json, optimistic, settle)
     this.batch(() => {
       if (this.current._tag === "Ended") this.settled(action, Exit.fail(SessionGone.of(this.current.reason)))
       else {
@@ -168,7 +168,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   /** Nobody waits for this action any more; it is taken back if it was not sent. */
-  abandon(action: Action): void {
+  abandon(action: PendingAction): void {
     action.settle = undefined
     this.batch(() => {
       if (this.outbox.withdraw(action)) this.changed(action)
@@ -472,7 +472,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   // actions
   // -------------------------------------------------------------------------------------------------------
 
-  send(action: Action, headers: ReadonlyArray<readonly [string, string]>): string | undefined {
+  send(action: PendingAction, headers: ReadonlyArray<readonly [string, string]>): string | undefined {
     const id = this.request(action.tag, action.json, headers, {
       exit: (json) => {
         let exit: Exit.Exit<unknown, unknown>
@@ -501,7 +501,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
     return name
   }
 
-  settled(action: Action, answer: Exit.Exit<unknown, unknown>): void {
+  settled(action: PendingAction, answer: Exit.Exit<unknown, unknown>): void {
     this.changed(action)
     this.later.push(() => {
       const { settle } = action
@@ -515,7 +515,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   /** An action has come or gone: what it makes of views is to be looked at. */
-  private changed(action: Action): void {
+  private changed(action: PendingAction): void {
     for (const name of Object.keys(action.optimistic)) {
       const replica = this.replicas.get(name)
       if (replica !== undefined) this.stale.add(replica)

@@ -14,7 +14,7 @@ import type { WebSocketEvent, WebSocketLike } from "effect/socket/Socket"
 import { listenTo } from "../../internal/guard.ts"
 import { Parts } from "../../internal/parts.ts"
 import type * as Status from "../Status.ts"
-import { noop, type Timers } from "./Timers.ts"
+import { noop, type Scheduler } from "./Scheduler.ts"
 
 export interface Address {
   readonly url: string
@@ -58,7 +58,7 @@ const drowsy = 1_000
 export class Link {
   private readonly options: LinkOptions
   private readonly handler: LinkHandler
-  private readonly timers: Timers
+  private readonly timers: Scheduler
   private socket: WebSocketLike | undefined = undefined
   private detach = noop
   /** Cancels what goes on: the pause, or the making of the address. */
@@ -78,7 +78,7 @@ export class Link {
   private establishedAt: number | undefined = undefined
   private phase: "connecting" | "open" | "waiting" | "stopped" | "closed" = "stopped"
 
-  constructor(options: LinkOptions, handler: LinkHandler, timers: Timers) {
+  constructor(options: LinkOptions, handler: LinkHandler, timers: Scheduler) {
     this.options = options
     this.handler = handler
     this.timers = timers

@@ -11,14 +11,14 @@ import * as Exit from "effect/Exit"
 import { ActionForgotten, ActionOutOfOrder } from "../../contract/internal/onceErrors.ts"
 import { headers } from "../../contract/Live.ts"
 import { Busy, type InvalidPayload, SessionGone, Unanswered } from "../../contract/LiveError.ts"
-import { noop } from "./Timers.ts"
+import { noop } from "./Scheduler.ts"
 
 type Answer = Exit.Exit<unknown, unknown>
 
 /** A change of a view that is shown before the server has made it. */
 export type Update = (value: any) => unknown
 
-export class Action {
+export class PendingAction {
   readonly tag: string
   readonly payload: unknown
   /** The payload as JSON. */
@@ -46,8 +46,8 @@ export class Action {
     tag: string,
     payload: unknown,
     json: string,
-    optimistic: Action["optimistic"],
-    settle: Action["settle"]
+    optimistic: PendingAction["optimistic"],
+    settle: PendingAction["settle"]
   ) {
     this.tag = tag
     this.payload = payload
@@ -68,14 +68,14 @@ export interface Greeting {
 
 export interface OutboxHost {
   /** Sends a request and gives its id, unless it is longer than the server takes. */
-  readonly send: (action: Action, headers: ReadonlyArray<readonly [string, string]>) => string | undefined
+  readonly send: (action: PendingAction, headers: ReadonlyArray<readonly [string, string]>) => string | undefined
   /** What an action is told that is longer than the server takes. */
   readonly tooLarge: (tag: string) => InvalidPayload
   readonly after: (millis: number, f: () => void) => () => void
   /** A name that no other client has. */
   readonly name: () => string
   /** An action is answered and out of the box. */
-  readonly settled: (action: Action, answer: Answer) => void
+  readonly settled: (action: PendingAction, answer: Answer) => void
 }
 
 /** The longest pause of a client that gets nowhere, in milliseconds. */
@@ -85,9 +85,9 @@ const maxPause = 30_000
 const maxBlamed = 3
 
 export class Outbox {
-  readonly actions: Array<Action> = []
+  readonly actions: Array<PendingAction> = []
   private readonly host: OutboxHost
-  private readonly flights = new Map<string, Action>()
+  private readonly flights = new Map<string, PendingAction>()
   private client: string
   /** The number of the next action that has none. */
   private next = 1
@@ -95,7 +95,7 @@ export class Outbox {
   private epoch = 0
   private accepted: number | undefined = undefined
   /** Those of which one may be why the server has closed the connection: they go one at a time. */
-  private readonly suspects = new Set<Action>()
+  private readonly suspects = new Set<PendingAction>()
   private open = false
   /** Nothing more is sent until all that is under way is answered. */
   private draining = false
@@ -118,13 +118,13 @@ export class Outbox {
   // what happens to it
   // -------------------------------------------------------------------------------------------------------
 
-  add(action: Action): void {
+  add(action: PendingAction): void {
     this.actions.push(action)
     this.pump()
   }
 
   /** Takes an action back that was not sent. `false` when it was. */
-  withdraw(action: Action): boolean {
+  withdraw(action: PendingAction): boolean {
     const index = action.sequence === 0 ? this.actions.indexOf(action) : -1
     if (index < 0) return false
     this.actions.splice(index, 1)
@@ -211,7 +211,7 @@ export class Outbox {
   }
 
   /** All actions fail with this error, and those that come are of a new client. */
-  fail(error: (action: Action) => unknown): void {
+  fail(error: (action: PendingAction) => unknown): void {
     this.disconnected()
     this.suspects.clear()
     for (const action of this.actions.splice(0)) this.host.settled(action, Exit.fail(error(action)))
@@ -226,7 +226,7 @@ export class Outbox {
   private pump(): void {
     if (!this.open || this.draining || this.pausing) return
     const window = this.suspects.size > 0 ? 1 : this.window
-    const oversized: Array<Action> = []
+    const oversized: Array<PendingAction> = []
     let client = ""
     let first = 0
     let flying = 0
@@ -256,7 +256,7 @@ export class Outbox {
   }
 
   /** Sends it, unless it is longer than the server takes. */
-  private send(action: Action): boolean {
+  private send(action: PendingAction): boolean {
     if (!action.again) {
       action.epoch = this.epoch
       action.accepted = this.accepted
@@ -275,7 +275,7 @@ export class Outbox {
     return true
   }
 
-  private settle(action: Action, answer: Answer): void {
+  private settle(action: PendingAction, answer: Answer): void {
     this.setbacks = 0
     this.suspects.delete(action)
     this.actions.splice(this.actions.indexOf(action), 1)

@@ -78,7 +78,7 @@ export type Unreached = CookieReplaced | SessionUnavailable
  * @since 0.1.0
  * @category errors
  */
-export type StartRefused = Exclude<StartError, InvalidSessionId | LoadError> | Unreached
+export type StartFailure = Exclude<StartError, InvalidSessionId | LoadError> | Unreached
 
 /**
  * The session of a request.
@@ -94,7 +94,7 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
   readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached>
 
   /** `find`, or starts one and gives a cookie for it. Fails as the start of a session does, see `SessionKind.start`. */
-  start(...options: Session.StartArg<Args>): Effect.Effect<SessionRef<State, Protocol>, E | StartRefused>
+  start(...options: Session.StartArg<Args>): Effect.Effect<SessionRef<State, Protocol>, E | StartFailure>
 
   /**
    * Replaces the cookie: for login, logout and whenever somebody's rights change. The session goes on, with all who

@@ -76,7 +76,7 @@ const Named = { view: Schema.optionalKey(Schema.String) }
  * @category schemas
  */
 export const ServerSentEvent = Schema.Union([
-  of("snapshot", { ...Named, ...Live.SnapshotFields }),
+  of("snapshot", { ...Named, ...Live.ViewStateFields }),
   of("patch", { ...Named, ...Live.PatchFields }),
   Schema.Struct({
     id: Schema.optionalKey(Schema.String),

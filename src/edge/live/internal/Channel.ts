@@ -9,7 +9,7 @@ import type { EndReason } from "../../../contract/EndReason.ts"
 import * as JsonPatch from "../../../contract/JsonPatch.ts"
 import type * as Live from "../../../contract/Live.ts"
 import { ViewFailed } from "../../../contract/LiveError.ts"
-import type { Snapshot, Watcher } from "../../../contract/SessionRef.ts"
+import type { VersionedState, Watcher } from "../../../contract/SessionRef.ts"
 
 /** How a view is made of a state. */
 export interface Lens {
@@ -43,7 +43,7 @@ export class Channel implements Watcher<any> {
   private readonly report: (defect: unknown) => void
   private readonly viewers = new Set<MountedView>()
   /** What the session has told last. */
-  private latest: Snapshot<any>
+  private latest: VersionedState<any>
   /** Is there something in it that was not looked at yet? */
   private stale = true
   private epoch = -1
@@ -77,7 +77,7 @@ export class Channel implements Watcher<any> {
   }
 
   /** The state from which the watching goes on. */
-  begin(snapshot: Snapshot<any>): void {
+  begin(snapshot: VersionedState<any>): void {
     if (this.latest.epoch < 0) this.latest = snapshot
   }
 

@@ -12,16 +12,16 @@ import type { SessionEvents } from "../../SessionEvents.ts"
 import type { StartLimiter } from "../../StartLimiter.ts"
 import type { WakeUps } from "../messages/WakeUps.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
+import { Deadlines } from "../time/Deadlines.ts"
 import { ExpiryAlarm } from "../time/ExpiryAlarm.ts"
-import { Timers } from "../time/Timers.ts"
 import type { Kind } from "./Kind.ts"
 
-export class Hub {
+export class HostContext {
   readonly clock: Clock.Clock
   private readonly time: MonotonicClock
   readonly config: SessionsConfig["Service"]
   readonly expiry: Expiry["Service"]
-  readonly timers: Timers
+  readonly deadlines: Deadlines
   readonly expiryAlarm: ExpiryAlarm
   readonly wakeUps: WakeUps
   readonly events: SessionEvents["Service"]
@@ -53,8 +53,8 @@ export class Hub {
     this.time = new MonotonicClock(services.clock)
     this.config = services.config
     this.expiry = services.expiry
-    this.timers = new Timers(this.time, services.clock, services.context)
-    this.expiryAlarm = new ExpiryAlarm(services.expiry, this.timers)
+    this.deadlines = new Deadlines(this.time, services.clock, services.context)
+    this.expiryAlarm = new ExpiryAlarm(services.expiry, this.deadlines)
     this.wakeUps = services.wakeUps
     this.events = services.events
     this.letters = services.letters

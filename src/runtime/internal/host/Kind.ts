@@ -23,7 +23,7 @@ import { makeMailbox } from "../messages/mailbox.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Persistence, type PersistenceOptions } from "../snapshots/Persistence.ts"
 import { Hibernation } from "../time/Hibernation.ts"
-import type { Hub } from "./HostContext.ts"
+import type { HostContext } from "./HostContext.ts"
 
 /** Plain numbers, read when somebody asks. */
 export class Counters {
@@ -51,7 +51,7 @@ export class Counters {
 export type Behavior = Session.Behavior<any, any, any, any, any>
 
 export class Kind {
-  readonly hub: Hub
+  readonly host: HostContext
   readonly definition: Session.Any
   readonly name: string
   readonly behavior: Behavior
@@ -85,14 +85,14 @@ export class Kind {
   closed = false
 
   private constructor(
-    hub: Hub,
+    host: HostContext,
     definition: Session.Any,
     behavior: Behavior,
     context: Context.Context<never>,
     settings: Effect.Success<ReturnType<typeof checkOptions>>,
     overflow: KindOptions["overflow"]
   ) {
-    this.hub = hub
+    this.host = host
     this.definition = definition
     this.name = definition.kind
     this.behavior = behavior
@@ -109,14 +109,14 @@ export class Kind {
     this.remember = settings.remember
     this.hibernation = settings.hibernateAfter === Infinity
       ? undefined
-      : new Hibernation(settings.hibernateAfter, settings.snapshots?.passivateAfter ?? Infinity, hub.timers)
+      : new Hibernation(settings.hibernateAfter, settings.snapshots?.passivateAfter ?? Infinity, host.deadlines)
     this.noMailbox = this.makeMailbox()
     // The span in which the Layer was built must not become the parent of everything its sessions do.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
     this.runFork = Effect.runForkWith(this.context)
     this.persistence = settings.snapshots === undefined ? undefined : new Persistence(
       definition,
-      hub,
+      host,
       settings.snapshots.store,
       this.runFork,
       (id) => this.activate(id),
@@ -136,22 +136,22 @@ export class Kind {
 
   /** Checks the options. Fails with `InvalidConfig` on the first that is not usable. */
   static make(
-    hub: Hub,
+    host: HostContext,
     definition: Session.Any,
     behavior: Behavior,
     options: KindOptions,
     context: Context.Context<never>
   ): Effect.Effect<Kind, InvalidConfig> {
     return Effect.map(
-      checkOptions(hub.config, definition.kind, options, new Set(definition.protocol.keys()), context),
-      (settings) => new Kind(hub, definition, behavior, context, settings, options.overflow)
+      checkOptions(host.config, definition.kind, options, new Set(definition.protocol.keys()), context),
+      (settings) => new Kind(host, definition, behavior, context, settings, options.overflow)
     )
   }
 
   /** Sessions that are not ended and have not expired. */
   get count(): number {
     let { size } = this.sessions
-    for (const { kind } of this.hub.expiry.expired) if (kind === this.name) size--
+    for (const { kind } of this.host.expiry.expired) if (kind === this.name) size--
     return size
   }
 

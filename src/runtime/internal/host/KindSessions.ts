@@ -31,7 +31,7 @@ import { LiveSession } from "../session/LiveSession.ts"
 import { launch, relaunch, restoreError } from "../session/starting.ts"
 import { ended, ending } from "../session/status.ts"
 import type { Persistence } from "../snapshots/Persistence.ts"
-import type { Loaded } from "../snapshots/Reader.ts"
+import type { Loaded } from "../snapshots/SnapshotLoader.ts"
 import type { Kind } from "./Kind.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
@@ -62,17 +62,17 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   /** Finds the session, waits for one that ends under the same id, or starts it if the limits allow. */
   private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
-    const { hub, sessions } = this.runtime
+    const { host, sessions } = this.runtime
     const found = sessions.get(id)
     if (found !== undefined) return this.rejoin(found, id, options)
-    if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+    if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
     const { idleTimeout } = options ?? {}
     if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
     if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
     const invalid = this.runtime.checkMetadata(id, options?.metadata)
     if (invalid !== undefined) return this.refused(id, StartFailed.of(this.kind, id, invalid))
-    if (hub.isFull()) {
-      return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
+    if (host.isFull()) {
+      return this.refused(id, SessionLimitReached.of(host.config.maxSessions))
     }
     const { persistence } = this.runtime
     if (persistence !== undefined) return this.startKept(id, options, persistence)
@@ -80,8 +80,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       // Something else may have happened while the limiter thought.
       const found = sessions.get(id)
       if (found !== undefined) return this.rejoin(found, id, options)
-      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
-      if (hub.isFull()) return this.refused(id, SessionLimitReached.of(hub.config.maxSessions))
+      if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (host.isFull()) return this.refused(id, SessionLimitReached.of(host.config.maxSessions))
       return this.open(id, options)
     })
   }
@@ -92,9 +92,9 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     loaded?: Loaded
   ): Effect.Effect<LocalRef, StartError> {
     const { runtime } = this
-    const session = new LiveSession(runtime, id, runtime.hub.now(), loaded)
+    const session = new LiveSession(runtime, id, runtime.host.now(), loaded)
     runtime.sessions.set(id, session)
-    runtime.hub.live++
+    runtime.host.live++
     if (loaded?.kept === undefined) launch(session, options?.args, options)
     else relaunch(session, loaded.kept)
     return session.whenStarted()
@@ -150,13 +150,13 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     start: { readonly options: Options | undefined } | undefined,
     persistence: Persistence
   ): Effect.Effect<Effect.Effect<LocalRef, StartError>, StartError> {
-    const { hub, name: kind } = this.runtime
-    const began = hub.now()
+    const { host, name: kind } = this.runtime
+    const began = host.now()
     const refused = (error: StartError) => start === undefined ? Effect.fail(error) : this.refused(id, error)
     return Effect.flatMap(Effect.catch(persistence.reader.load(id), refused), (loaded) => {
-      if (hub.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
       // Others may have started meanwhile.
-      if (hub.isFull()) return refused(SessionLimitReached.of(hub.config.maxSessions))
+      if (host.isFull()) return refused(SessionLimitReached.of(host.config.maxSessions))
       if (loaded.kept === undefined) {
         return Effect.succeed(
           start === undefined ? this.present(id) : this.open(id, start.options, loaded)
@@ -165,11 +165,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       const opened = this.open(id, undefined, loaded)
       // A start is activity; being looked at is not.
       const session = this.runtime.sessions.get(id)
-      if (start !== undefined && session !== undefined) hub.expiry.touch(session, hub.now())
+      if (start !== undefined && session !== undefined) host.expiry.touch(session, host.now())
       return Effect.succeed(Effect.tap(opened, () =>
         Effect.sync(() => {
-          if (!hub.events.active) return
-          hub.events.publish({ _tag: "Restore", kind, id, at: hub.date(), duration: hub.now() - began })
+          if (!host.events.active) return
+          host.events.publish({ _tag: "Restore", kind, id, at: host.date(), duration: host.now() - began })
         })))
     })
   }
@@ -185,12 +185,12 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   /** Loads the session if the store has it. The limit of starts is not for it. */
   private activate(id: string): Effect.Effect<boolean, LoadError> {
     return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
-      const { hub, name: kind, persistence, sessions } = this.runtime
+      const { host, name: kind, persistence, sessions } = this.runtime
       if (persistence === undefined || !SessionId.isValid(id)) return Effect.succeed(false)
       const closing = Effect.suspend(() => Effect.fail(StoreUnavailable.of(kind, id, "the server ends its sessions")))
       const found = sessions.get(id)
       if (found !== undefined) {
-        if (!found.isLive(hub.now())) {
+        if (!found.isLive(host.now())) {
           // What runs at its end cannot wait for that.
           if (found.isRunBy(Fiber.getCurrent())) return Effect.succeed(false)
           return Effect.andThen(found.awaitEnd(), this.activate(id))
@@ -200,7 +200,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
           onSuccess: () => Effect.succeed(true)
         })
       }
-      if (hub.closed || this.runtime.closed) return closing
+      if (host.closed || this.runtime.closed) return closing
       const noRoom = Effect.suspend(() =>
         Effect.fail(StoreUnavailable.of(kind, id, "there is no room for another session"))
       )
@@ -218,7 +218,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       if (this.loading.has(id)) return load
       return Effect.flatMap(
         persistence.reader.has(id),
-        (has) => !has ? Effect.succeed(false) : hub.isFull() ? noRoom : load
+        (has) => !has ? Effect.succeed(false) : host.isFull() ? noRoom : load
       )
     })
   }
@@ -229,10 +229,10 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     options: Options | undefined,
     isStart = true
   ): Effect.Effect<LocalRef, StartError> {
-    const { hub } = this.runtime
-    const now = hub.now()
+    const { host } = this.runtime
+    const now = host.now()
     if (found.isLive(now)) {
-      if (isStart) hub.expiry.touch(found, now)
+      if (isStart) host.expiry.touch(found, now)
       return found.whenStarted()
     }
     // What runs at its end cannot wait for that.
@@ -243,27 +243,27 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
-    const { hub, limitsStarts, name: kind } = this.runtime
+    const { host, limitsStarts, name: kind } = this.runtime
     if (!limitsStarts) return Effect.void
-    const check = hub.startLimiter.check({ kind, id, address: options?.address })
-    if (!hub.events.active) return check
+    const check = host.startLimiter.check({ kind, id, address: options?.address })
+    if (!host.events.active) return check
     return Effect.tapError(
       Effect.tap(
         check,
-        () => Effect.sync(() => hub.events.publish({ _tag: "RateLimitCheck", kind, id, at: hub.date() }))
+        () => Effect.sync(() => host.events.publish({ _tag: "RateLimitCheck", kind, id, at: host.date() }))
       ),
       (error) =>
         Effect.sync(() => {
           const { retryAfter } = error
-          hub.events.publish({ _tag: "RateLimitExceeded", kind, id, at: hub.date(), limit: "starts", retryAfter })
-          hub.events.publish({ _tag: "StartError", kind, id, at: hub.date(), error })
+          host.events.publish({ _tag: "RateLimitExceeded", kind, id, at: host.date(), limit: "starts", retryAfter })
+          host.events.publish({ _tag: "StartError", kind, id, at: host.date(), error })
         })
     )
   }
 
   private refused<E>(id: string, error: E): Effect.Effect<never, E> {
-    const { hub, name: kind } = this.runtime
-    if (hub.events.active) hub.events.publish({ _tag: "StartError", kind, id: String(id), at: hub.date(), error })
+    const { host, name: kind } = this.runtime
+    if (host.events.active) host.events.publish({ _tag: "StartError", kind, id: String(id), at: host.date(), error })
     return Effect.fail(error)
   }
 
@@ -284,11 +284,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   findUnsafe(id: string): LocalRef | undefined {
-    const { hub, sessions } = this.runtime
+    const { host, sessions } = this.runtime
     const session = sessions.get(id)
     if (session === undefined || session.status >= ending) return undefined
     // While nothing has expired there is no need to ask for the time.
-    return hub.expiry.expired.size === 0 || session.isLive(hub.now()) ? session.ref : undefined
+    return host.expiry.expired.size === 0 || session.isLive(host.now()) ? session.ref : undefined
   }
 
   find(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
@@ -302,15 +302,15 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   reach(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
     return Effect.suspend(() => {
-      const { hub, persistence, sessions } = this.runtime
+      const { host, persistence, sessions } = this.runtime
       const session = sessions.get(id)
       const touch = Effect.map(this.find(id), (found) => {
         const session = Option.isSome(found) ? sessions.get(id) : undefined
-        if (session !== undefined) hub.expiry.touch(session, hub.now())
+        if (session !== undefined) host.expiry.touch(session, host.now())
         return found
       })
       // What is loaded now is owned.
-      if (persistence === undefined || session === undefined || !session.isLive(hub.now())) return touch
+      if (persistence === undefined || session === undefined || !session.isLive(host.now())) return touch
       return Effect.flatMap(persistence.reader.owns(session), (owns) => {
         if (owns) return touch
         session.fenced()
@@ -341,7 +341,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   /** Those that can take messages now. */
   private live(): Array<LiveSession> {
-    const now = this.runtime.hub.now()
+    const now = this.runtime.host.now()
     return Array.from(this.runtime.sessions.values()).filter((session) => session.isLive(now))
   }
 
@@ -388,7 +388,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     options?: EndOptions
   ): Effect.Effect<{ readonly results: Map<string, boolean>; readonly stored: ReadonlyArray<string> }> {
     return Effect.gen({ self: this }, function*() {
-      const { hub, persistence, sessions } = this.runtime
+      const { host, persistence, sessions } = this.runtime
       const reason = options?.reason ?? EndReason.stopped()
       const results = new Map<string, boolean>()
       const stored: Array<string> = []
@@ -399,7 +399,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
         const session = sessions.get(id)
         // Who names it means also one that is in the store only.
         if (session === undefined && ids !== undefined && persistence !== undefined) stored.push(id)
-        results.set(id, session !== undefined && session.isLive(hub.now()))
+        results.set(id, session !== undefined && session.isLive(host.now()))
         if (session !== undefined) {
           session.end(reason, options?.drain ?? true)
           if (session.status < ended) waitFor.push(session)
@@ -413,19 +413,19 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   broadcast(tag: string, payload?: unknown): Effect.Effect<number> {
     return Effect.gen({ self: this }, function*() {
-      const { hub, name: kind } = this.runtime
+      const { host, name: kind } = this.runtime
       let count = 0
       let seen = 0
       for (const session of this.live()) {
         // A session whose mailbox is full must not hold up the others.
         if (session.ref.castUnsafe(tag, payload)) {
           count++
-          if (hub.events.active) note(session, { _tag: "BroadcastReceive", tag, from: "" })
+          if (host.events.active) note(session, { _tag: "BroadcastReceive", tag, from: "" })
         }
         if (++seen % stride === 0) yield* Effect.yieldNow
       }
-      if (hub.events.active) {
-        hub.events.publish({ _tag: "Broadcast", kind, id: "", at: hub.date(), tag, count })
+      if (host.events.active) {
+        host.events.publish({ _tag: "Broadcast", kind, id: "", at: host.date(), tag, count })
       }
       return count
     })

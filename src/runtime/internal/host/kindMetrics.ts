@@ -5,7 +5,7 @@ import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import * as EndReason from "../../../contract/EndReason.ts"
 import * as SessionMetrics from "../../SessionMetrics.ts"
-import type { Hub } from "./HostContext.ts"
+import type { HostContext } from "./HostContext.ts"
 import type { Kind } from "./Kind.ts"
 
 type Show = <Input, State>(
@@ -28,9 +28,9 @@ const registrar = (context: Context.Context<never>) => {
 }
 
 /** Shows what concerns all kinds; gives the function that takes it away. */
-export const showHub = (context: Context.Context<never>, hub: Hub): () => void => {
+export const showHub = (context: Context.Context<never>, host: HostContext): () => void => {
   const { remove, show } = registrar(context)
-  show(SessionMetrics.limit, {}, () => ({ value: hub.config.maxSessions }))
+  show(SessionMetrics.limit, {}, () => ({ value: host.config.maxSessions }))
   return remove
 }
 

@@ -1,5 +1,5 @@
 /**
- * Builds the host of sessions: what all share, the sweeper, the registration of kinds, and the service for what
+ * Builds the sessionHost of sessions: what all share, the sweeper, the registration of kinds, and the service for what
  * concerns sessions of any kind.
  */
 import * as Clock from "effect/Clock"
@@ -30,7 +30,7 @@ import type { LocalRef } from "../messages/LocalRef.ts"
 import { WakeUps } from "../messages/WakeUps.ts"
 import { monotonicMillis } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { Hub } from "./HostContext.ts"
+import { HostContext } from "./HostContext.ts"
 import { Kind } from "./Kind.ts"
 import { showHub, showKind } from "./kindMetrics.ts"
 import { KindSessions } from "./KindSessions.ts"
@@ -39,7 +39,7 @@ import { KindSessions } from "./KindSessions.ts"
 const stride = 512
 
 export const make: Effect.Effect<
-  { readonly host: SessionHost["Service"]; readonly sessions: Sessions["Service"] },
+  { readonly sessionHost: SessionHost["Service"]; readonly sessions: Sessions["Service"] },
   never,
   SessionsConfig | Expiry | StartLimiter | MessageLimiter | SessionEvents | DeadLetters | Scope.Scope
 > = Effect.gen(function*() {
@@ -47,7 +47,7 @@ export const make: Effect.Effect<
   const context = yield* Effect.context<never>()
   const memoryUsage = yield* MemoryUsage
   const heapBefore = memoryUsage()
-  const hub = new Hub({
+  const host = new HostContext({
     clock,
     config: yield* SessionsConfig,
     expiry: yield* Expiry,
@@ -60,31 +60,31 @@ export const make: Effect.Effect<
   })
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
-      hub.closed = true
-      hub.timers.close()
+      host.closed = true
+      host.deadlines.close()
     })
   )
 
-  yield* Effect.acquireRelease(Effect.sync(() => showHub(context, hub)), (remove) => Effect.sync(remove))
+  yield* Effect.acquireRelease(Effect.sync(() => showHub(context, host)), (remove) => Effect.sync(remove))
 
-  const sweep = makeSweep(hub)
+  const sweep = makeSweep(host)
   yield* Effect.forkScoped(
     Effect.schedule(
       Effect.catchCause(sweep, (cause) => Effect.as(Effect.logError("a sweep of expired sessions failed", cause), 0)),
-      hub.expiry.schedule
+      host.expiry.schedule
     )
   )
 
   const byKind = new Map<string, KindSessions>()
 
-  const host: SessionHost["Service"] = {
+  const sessionHost: SessionHost["Service"] = {
     register: (definition, behavior, options, context) =>
       Effect.gen(function*() {
-        const kind = yield* Kind.make(hub, definition, behavior, options, context)
+        const kind = yield* Kind.make(host, definition, behavior, options, context)
         const sessions = new KindSessions(kind)
         yield* Effect.acquireRelease(
           Effect.suspend(() => {
-            if (hub.kinds.has(kind.name)) {
+            if (host.kinds.has(kind.name)) {
               return Effect.fail(
                 new InvalidConfig({
                   setting: "kind",
@@ -92,7 +92,7 @@ export const make: Effect.Effect<
                 })
               )
             }
-            hub.kinds.set(kind.name, kind)
+            host.kinds.set(kind.name, kind)
             byKind.set(kind.name, sessions)
             return Effect.void
           }),
@@ -103,7 +103,7 @@ export const make: Effect.Effect<
             }).pipe(
               Effect.andThen(kind.persistence?.close ?? Effect.void),
               Effect.andThen(Effect.sync(() => {
-                hub.kinds.delete(kind.name)
+                host.kinds.delete(kind.name)
                 byKind.delete(kind.name)
               }))
             )
@@ -121,17 +121,17 @@ export const make: Effect.Effect<
     Effect.suspend(() => byKind.get(kind)?.get(id) ?? Effect.fail(SessionNotFound.of(kind, id)))
 
   const liveOfUser = (user: string): Array<LocalRef> => {
-    const now = hub.now()
-    return Array.from(hub.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
+    const now = host.now()
+    return Array.from(host.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
   }
 
   const ofKinds = (kind: string | undefined) =>
     Array.from(byKind.values()).filter((sessions) => kind === undefined || sessions.kind === kind)
 
   const countNow = () => {
-    const limit = hub.config.maxSessions
-    const { count } = hub
-    const kinds = Object.fromEntries(Array.from(hub.kinds.values(), (kind) => [kind.name, kind.count]))
+    const limit = host.config.maxSessions
+    const { count } = host
+    const kinds = Object.fromEntries(Array.from(host.kinds.values(), (kind) => [kind.name, kind.count]))
     return { count, limit, utilisation: 100 * count / limit, kinds }
   }
 
@@ -139,7 +139,7 @@ export const make: Effect.Effect<
     kinds: Effect.sync(() => Array.from(byKind.keys())),
     start: (id, options) =>
       Effect.gen(function*() {
-        const name = options?.kind ?? hub.config.defaultKind
+        const name = options?.kind ?? host.config.defaultKind
         const kind = byKind.get(name)
         if (kind === undefined) return yield* UnknownKind.of(name, byKind.keys())
         const args = yield* decodeArgs(kind, options?.args)
@@ -198,7 +198,7 @@ export const make: Effect.Effect<
       return {
         ...counted,
         totals: Object.fromEntries(
-          Array.from(hub.kinds.values(), (kind) => [
+          Array.from(host.kinds.values(), (kind) => [
             kind.name,
             { ...kind.counters, ended: { ...kind.counters.ended } }
           ])
@@ -211,15 +211,15 @@ export const make: Effect.Effect<
     }),
     health: Effect.sync(() => {
       let crashed = 0
-      for (const kind of hub.kinds.values()) {
+      for (const kind of host.kinds.values()) {
         for (const session of kind.sessions.values()) if (session.recovering) crashed++
       }
-      const { count: total } = hub
+      const { count: total } = host
       return { total, healthy: total - crashed, crashed }
     }),
     sweep
   }
-  return { host, sessions }
+  return { sessionHost, sessions }
 })
 
 /** Arguments from outside, for a kind that is known by its name only. */
@@ -235,19 +235,19 @@ const decodeArgs = ({ runtime: { definition, name } }: KindSessions, args: unkno
   )
 
 /** Ends those that have expired. Finding them costs as much as there are; ending them gives others turns. */
-const makeSweep = (hub: Hub): Effect.Effect<number> =>
+const makeSweep = (host: HostContext): Effect.Effect<number> =>
   Effect.gen(function*() {
-    const began = monotonicMillis(hub)
-    const now = hub.now()
-    const expired = hub.expiry.sweep(now) as Array<LiveSession>
+    const began = monotonicMillis(host)
+    const now = host.now()
+    const expired = host.expiry.sweep(now) as Array<LiveSession>
     let count = 0
     for (let i = 0; i < expired.length; i++) {
       if (expired[i]!.expire(now)) count++
       if (i % stride === stride - 1) yield* Effect.yieldNow
     }
-    if (hub.events.active) {
-      const duration = monotonicMillis(hub) - began
-      hub.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: hub.date(), count, duration })
+    if (host.events.active) {
+      const duration = monotonicMillis(host) - began
+      host.events.publish({ _tag: "AutoCleanup", kind: "", id: "", at: host.date(), count, duration })
     }
     if (count > 0) yield* Effect.logInfo(`swept ${count} expired ${count === 1 ? "session" : "sessions"}`)
     return count

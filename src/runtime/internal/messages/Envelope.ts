@@ -53,7 +53,7 @@ export class Envelope {
     this.trace = trace
   }
 
-  /** Answers the caller. The first answer counts. */
+  /** ReplyCache the caller. The first answer counts. */
   settle(exit: Exit.Exit<any, any>): void {
     if (this.status === settled) return
     this.status = settled

@@ -26,7 +26,7 @@ import type {
   OnceOptions,
   SessionInfo,
   SessionRef,
-  Snapshot,
+  VersionedState,
   Watcher
 } from "../../../contract/SessionRef.ts"
 import { observed } from "../../../store/internal/observed.ts"
@@ -87,7 +87,7 @@ export class LocalRef implements SessionRef<any, any> {
   /** The session once it has started. */
   private ready(): Effect.Effect<LiveSession, ReachError> {
     return Effect.suspend(() => {
-      const session = this.live(this.runtime.hub.now())
+      const session = this.live(this.runtime.host.now())
       if (session === undefined) return this.elsewhere(this.ready())
       if (session.status !== starting) return Effect.succeed(session)
       return Effect.mapBoth(session.whenStarted(), {
@@ -153,7 +153,7 @@ export class LocalRef implements SessionRef<any, any> {
     )
   }
 
-  watch(watcher: Watcher<any>): Effect.Effect<Snapshot<any>, ReachError, Scope.Scope> {
+  watch(watcher: Watcher<any>): Effect.Effect<VersionedState<any>, ReachError, Scope.Scope> {
     return Effect.flatMap(this.ready(), (session) =>
       Effect.map(
         Effect.acquireRelease(
@@ -177,7 +177,7 @@ export class LocalRef implements SessionRef<any, any> {
       const { persistence, sessions } = this.runtime
       const session = sessions.get(this.id)
       if (session === undefined) return persistence === undefined ? Effect.succeed(false) : this.endStored(options)
-      const was = session.isLive(this.runtime.hub.now())
+      const was = session.isLive(this.runtime.host.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
       // A handler that ends its own session cannot wait for it: the end waits for the handler.
       if (session.isRunBy(Fiber.getCurrent())) {
@@ -193,17 +193,17 @@ export class LocalRef implements SessionRef<any, any> {
 
   /** To end one that is in the store only, it must be there first: it is told. If it cannot be, it goes untold. */
   private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
-    const { hub, persistence } = this.runtime
+    const { host, persistence } = this.runtime
     const discard = Effect.suspend(() => persistence!.reader.discard(this.id))
     const load = Effect.matchEffect(this.runtime.activate(this.id), {
       onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
       onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)
     })
-    return Effect.suspend(() => hub.isFull() ? discard : load)
+    return Effect.suspend(() => host.isFull() ? discard : load)
   }
 
   get touch(): Effect.Effect<void, ReachError> {
-    return this.change((session, now) => session.hub.expiry.touch(session, now))
+    return this.change((session, now) => session.host.expiry.touch(session, now))
   }
 
   setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, ReachError> {
@@ -267,7 +267,7 @@ export class LocalRef implements SessionRef<any, any> {
 
   private change<A>(f: (session: LiveSession, now: number) => A): Effect.Effect<A, ReachError> {
     return Effect.suspend(() => {
-      const now = this.runtime.hub.now()
+      const now = this.runtime.host.now()
       const session = this.live(now)
       return session === undefined ? this.elsewhere(this.change(f)) : Effect.succeed(f(session, now))
     })
@@ -275,7 +275,7 @@ export class LocalRef implements SessionRef<any, any> {
 
   get isLive(): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() =>
-      this.live(this.runtime.hub.now()) !== undefined ? Effect.succeed(true) : this.runtime.activate(this.id)
+      this.live(this.runtime.host.now()) !== undefined ? Effect.succeed(true) : this.runtime.activate(this.id)
     )
   }
 
@@ -299,7 +299,7 @@ const watcher = (
   let last: unknown = none
   const changed = (state: unknown) => {
     try {
-      const { events } = session.hub
+      const { events } = session.host
       const value = events.active ? observed(select, state, (event) => note(session, event)) : select(state)
       if (last !== none && equivalence(last, value)) return
       last = value

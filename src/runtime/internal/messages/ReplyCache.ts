@@ -14,7 +14,7 @@ const endedWith = (exit: Exit.Exit<any, any>): SessionEnded | undefined => {
 }
 
 /** An action that the session has accepted, and its answer once there is one. */
-export class Action {
+export class Reply {
   readonly tag: string
   /** Whose it is, and its number. */
   owner: ClientActions | undefined = undefined
@@ -62,18 +62,18 @@ interface ClientActions {
   /** How many actions the session had accepted by then. */
   acceptedAt: number
   /** The last ones, by number. */
-  readonly actions: Map<number, Action>
+  readonly actions: Map<number, Reply>
 }
 
 /** How many clients' worth of answers are kept besides the last one of each client. */
 const fullClients = 16
 
-export class Answers {
+export class ReplyCache {
   private readonly limits: { readonly answers: number; readonly clients: number }
   /** The one that sent nothing for longest comes first. */
   private readonly clients = new Map<string, ClientActions>()
   /** Those that are not the last one of their clients, the oldest first. */
-  private readonly older = new Set<Action>()
+  private readonly older = new Set<Reply>()
 
   /** The epoch from which on no client was forgotten, through all incarnations since; `Infinity` once one was. */
   private complete: number
@@ -94,7 +94,7 @@ export class Answers {
   }
 
   /** The action if it was accepted before, `undefined` if it is the client's next, or why it is neither. */
-  find(once: OnceOptions, epoch: number): Action | OnceError | undefined {
+  find(once: OnceOptions, epoch: number): Reply | OnceError | undefined {
     const { client, sequence } = once
     const known = this.clients.get(client)
     if (known === undefined) return this.findNew(once, epoch)
@@ -124,14 +124,14 @@ export class Answers {
   }
 
   /** Notes the client's next action. Nothing is forgotten for it before it is accepted. */
-  add({ client, sequence }: OnceOptions, action: Action): void {
+  add({ client, sequence }: OnceOptions, action: Reply): void {
     let known = this.clients.get(client)
     if (known === undefined) this.clients.set(client, known = { last: 0, acceptedAt: 0, actions: new Map() })
     this.put(known, sequence, action)
     known.acceptedAt = ++this.accepted
   }
 
-  private put(known: ClientActions, sequence: number, action: Action): void {
+  private put(known: ClientActions, sequence: number, action: Reply): void {
     const before = known.actions.get(known.last)
     if (before !== undefined) this.older.add(before)
     known.last = sequence
@@ -169,7 +169,7 @@ export class Answers {
     }
   }
 
-  private drop(action: Action): void {
+  private drop(action: Reply): void {
     this.older.delete(action)
     action.owner!.actions.delete(action.sequence)
   }
@@ -199,7 +199,7 @@ export class Answers {
       for (const { exit, sequence, tag } of answers) {
         // It could not be read any more: that the action came is known.
         if (exit === undefined) continue
-        const action = new Action(tag)
+        const action = new Reply(tag)
         action.exit = action.decided = exit as Exit.Exit<any, any>
         this.put(known, sequence, action)
       }

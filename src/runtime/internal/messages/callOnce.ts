@@ -10,7 +10,7 @@ import { AnswerDeadline } from "../time/sessionDeadlines.ts"
 import { callCycle } from "./callCycle.ts"
 import { address, admit, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
 import type { LocalRef } from "./LocalRef.ts"
-import { Action } from "./ReplyCache.ts"
+import { Reply } from "./ReplyCache.ts"
 import { traceOf } from "./tracing.ts"
 
 /**
@@ -25,7 +25,7 @@ export const callOnce = (
   once: OnceOptions
 ): Effect.Effect<unknown, CallError | OnceError> =>
   Effect.withFiber((fiber) => {
-    const now = ref.runtime.hub.now()
+    const now = ref.runtime.host.now()
     const session = ref.live(now)
     if (session === undefined) {
       return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
@@ -34,13 +34,13 @@ export const callOnce = (
     if (cycle !== undefined) return Effect.die(cycle)
     const answers = session.answers
     const known = answers.find(checkOnce(once), session.epoch)
-    if (known instanceof Action) return answerOnce(session, tag, known, timeout, now + timeout)
+    if (known instanceof Reply) return answerOnce(session, tag, known, timeout, now + timeout)
     if (known !== undefined) return Effect.fail(known)
     const envelope = address(session, tag, payload, true, traceOf(fiber))
     envelope.caller = fiber
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
-    const action = new Action(tag)
+    const action = new Reply(tag)
     envelope.isRemembered = true
     envelope.resume = (exit) => action.settle(exit)
     envelope.decided = (exit) => {
@@ -71,14 +71,14 @@ const checkOnce = (once: OnceOptions): OnceOptions => {
 const answerOnce = (
   session: LiveSession,
   tag: string,
-  action: Action,
+  action: Reply,
   timeout: number,
   deadline: number
 ): Effect.Effect<unknown, any> =>
   action.exit ?? Effect.callback((resume) => {
-    const { timers } = session.hub
+    const { deadlines } = session.host
     const stop = () => {
-      timers.cancel(limit)
+      deadlines.cancel(limit)
       forget()
     }
     const limit = new AnswerDeadline(() => {
@@ -89,9 +89,9 @@ const answerOnce = (
       resume(Effect.fail(error))
     })
     const forget = action.await((exit) => {
-      timers.cancel(limit)
+      deadlines.cancel(limit)
       resume(exit)
     })
-    timers.set(limit, deadline)
+    deadlines.set(limit, deadline)
     return Effect.sync(stop)
   })

@@ -66,8 +66,8 @@ export class Call {
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<unknown, unknown> {
     const { ref, timeout } = this
-    const { hub } = ref.runtime
-    const now = hub.now()
+    const { host } = ref.runtime
+    const now = host.now()
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this, { tag: this.tag, timeout })
     const cycle = callCycle(session, fiber, this.tag)
@@ -117,7 +117,7 @@ export class Cast {
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, CastError> {
     const { ref } = this
-    const now = ref.runtime.hub.now()
+    const now = ref.runtime.host.now()
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this)
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
@@ -143,8 +143,8 @@ makeOperation(Cast)
 
 /** Sends a message from outside Effect; `false` when it is not accepted. */
 export const castUnsafe = (ref: LocalRef, tag: string, payload: unknown): boolean => {
-  const { hub } = ref.runtime
-  const now = hub.now()
+  const { host } = ref.runtime
+  const now = host.now()
   const session = ref.live(now)
   if (session === undefined) return false
   const envelope = address(session, tag, payload, false, undefined)
@@ -168,18 +168,18 @@ export const address = (
 
 /** Checks the rate of messages, notes the activity and the time. Gives why the message is refused, if it is. */
 export const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRateExceeded | undefined => {
-  const { hub, runtime } = session
+  const { host, runtime } = session
   const { messageRate } = runtime
   if (messageRate !== undefined) {
-    const wait = hub.messageLimiter.admit(session, messageRate, now)
+    const wait = host.messageLimiter.admit(session, messageRate, now)
     if (wait > 0) {
       runtime.counters.rejected++
       note(session, { _tag: "RateLimitExceeded", limit: "messages", retryAfter: wait })
       return MessageRateExceeded.of(session.kind, session.id, wait)
     }
   }
-  hub.expiry.touch(session, now)
-  stamp(hub, envelope)
+  host.expiry.touch(session, now)
+  stamp(host, envelope)
   return undefined
 }
 
@@ -248,7 +248,7 @@ const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, Se
     (accepted) => {
       if (accepted) {
         noteAccepted(session, envelope)
-        session.hub.wakeUps.later(session)
+        session.host.wakeUps.later(session)
         return Effect.void
       }
       return Effect.fail(SessionEnded.of(session.kind, session.id, session.reason!, false))
@@ -264,15 +264,15 @@ const answer = (
 ): Effect.Effect<unknown, CallError> =>
   Effect.callback((resume) => {
     if (envelope.exit !== undefined) return resume(envelope.exit)
-    const { timers } = session.hub
+    const { deadlines } = session.host
     const limit = new CallDeadline(session, envelope, timeout)
-    timers.set(limit, deadline)
+    deadlines.set(limit, deadline)
     envelope.resume = (exit) => {
-      timers.cancel(limit)
+      deadlines.cancel(limit)
       resume(exit)
     }
     return Effect.sync(() => {
-      timers.cancel(limit)
+      deadlines.cancel(limit)
       envelope.resume = envelope.caller = undefined
       if (envelope.status !== waiting) return
       envelope.status = settled

@@ -33,18 +33,17 @@ import { type InvalidMetadata, SessionNotFound } from "../../../contract/Session
 import type { Identity, SessionInfo, Watcher } from "../../../contract/SessionRef.ts"
 import { observe } from "../../../internal/guard.ts"
 import type * as Expiry from "../../Expiry.ts"
-import type { Hub } from "../host/HostContext.ts"
+import type { HostContext } from "../host/HostContext.ts"
 import type { Kind } from "../host/Kind.ts"
 import { whileHandling } from "../messages/callCycle.ts"
 import { begun, type Envelope, waiting } from "../messages/Envelope.ts"
 import { LocalRef } from "../messages/LocalRef.ts"
-import { Answers } from "../messages/ReplyCache.ts"
+import { ReplyCache } from "../messages/ReplyCache.ts"
 import { traced } from "../messages/tracing.ts"
 import type { Sleeper } from "../messages/WakeUps.ts"
 import { makeRoom, skipped } from "../messages/withdrawn.ts"
 import { answerKept } from "../snapshots/answering.ts"
-import type { Loaded } from "../snapshots/Reader.ts"
-import { Saved } from "../snapshots/Stored.ts"
+import type { Loaded } from "../snapshots/SnapshotLoader.ts"
 import type { Rest } from "../time/Hibernation.ts"
 import { noTimer, SelfTimers, type Setting } from "../time/SelfTimers.ts"
 import { nowhere } from "../time/TimingWheel.ts"
@@ -54,11 +53,12 @@ import { note, noteHandled } from "./events.ts"
 import { rouse } from "./hibernating.ts"
 import { changed, reverted } from "./identity.ts"
 import { leaveOwed } from "./owed.ts"
-import { Connections } from "./SessionConnections.ts"
-import { Extras, noMetadata } from "./SessionExtras.ts"
+import { SessionConnections } from "./SessionConnections.ts"
+import { noMetadata, SessionExtras } from "./SessionExtras.ts"
 import { SessionSelf } from "./SessionSelf.ts"
 import { startIsLate } from "./starting.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
+import { StoredFacts } from "./StoredFacts.ts"
 import { Watchers } from "./Watchers.ts"
 
 const finite = (time: number): number | undefined => time === Infinity ? undefined : time
@@ -84,7 +84,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   /** Is there something of it that is to be written to the store? */
   isDirty = false
   /** What the store has of it, if its kind is kept. */
-  readonly saved: Saved | undefined
+  readonly stored: StoredFacts | undefined
   /** How many messages it has begun to handle. */
   handled = 0
   mailbox: Queue.Queue<Envelope>
@@ -104,7 +104,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   hasStarted = false
   /** Does it go on with what a store has of it? */
   readonly restores: boolean
-  extras: Extras | undefined = undefined
+  extras: SessionExtras | undefined = undefined
   private ownRef: LocalRef | undefined = undefined
   private ownSelf: SessionSelf | undefined = undefined
 
@@ -116,15 +116,15 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   ) {
     this.runtime = runtime
     this.id = id
-    const date = runtime.hub.dateOf(now)
+    const date = runtime.host.dateOf(now)
     const kept = loaded?.kept
     this.startedAt = kept?.startedAt ?? date
     this.began = kept === undefined ? now : now - kept.age
     this.lastActiveAt = kept === undefined ? now : now - kept.idle
-    this.epoch = loaded?.epoch ?? runtime.hub.nextEpoch(date)
+    this.epoch = loaded?.epoch ?? runtime.host.nextEpoch(date)
     this.mailbox = runtime.makeMailbox()
     this.restores = loaded?.kept !== undefined
-    this.saved = runtime.persistence === undefined ? undefined : new Saved()
+    this.stored = runtime.persistence === undefined ? undefined : new StoredFacts()
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return absoluteTimeout === Infinity ? Infinity : this.began + absoluteTimeout
   }
 
-  get hub(): Hub {
-    return this.runtime.hub
+  get host(): HostContext {
+    return this.runtime.host
   }
 
   get ref(): LocalRef {
@@ -189,7 +189,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   /** Can it take messages? One that has expired cannot: it is ended here. */
   isLive(now: number): boolean {
     if (this.status >= ending) return false
-    if (!this.hub.expiry.isExpired(this, now)) return true
+    if (!this.host.expiry.isExpired(this, now)) return true
     return !this.expire(now)
   }
 
@@ -232,7 +232,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   private setIdentity(identity: Identity): void {
     if (this.status === ended) return
     const extras = this.more()
-    if (identity.user !== extras.user) this.hub.assign(this, extras.user, identity.user)
+    if (identity.user !== extras.user) this.host.assign(this, extras.user, identity.user)
     extras.user = identity.user
     extras.metadata = identity.metadata
     this.keepsChanged()
@@ -240,13 +240,13 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   setIdleTimeout(timeout: number, now: number): void {
-    this.hub.expiry.setIdleTimeout(this, timeout, now)
-    this.hub.expiryAlarm.arm()
+    this.host.expiry.setIdleTimeout(this, timeout, now)
+    this.host.expiryAlarm.arm()
     this.keepsChanged()
   }
 
   info(): SessionInfo {
-    const { hub } = this
+    const { host } = this
     return {
       kind: this.kind,
       id: this.id,
@@ -259,9 +259,9 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       epoch: this.epoch,
       version: this.version,
       startedAt: this.startedAt,
-      lastActiveAt: hub.dateOf(this.lastActiveAt),
-      expiresAt: finite(hub.dateOf(hub.expiry.expiresAt(this))),
-      endsAt: finite(hub.dateOf(this.absoluteDeadline)),
+      lastActiveAt: host.dateOf(this.lastActiveAt),
+      expiresAt: finite(host.dateOf(host.expiry.expiresAt(this))),
+      endsAt: finite(host.dateOf(this.absoluteDeadline)),
       mailbox: Queue.sizeUnsafe(this.mailbox) - (this.extras?.withdrawn ?? 0),
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,
@@ -274,17 +274,17 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   /** What it remembers of actions that have a number. */
-  get answers(): Answers {
-    return this.more().answers ??= new Answers(this.runtime.remember, this.remembersSince, this.epoch)
+  get answers(): ReplyCache {
+    return this.more().answers ??= new ReplyCache(this.runtime.remember, this.remembersSince, this.epoch)
   }
 
   /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */
   get remembersSince(): number {
-    return this.extras?.answers?.since ?? this.saved?.remembersSince ?? this.epoch
+    return this.extras?.answers?.since ?? this.stored?.remembersSince ?? this.epoch
   }
 
-  more(): Extras {
-    return this.extras ??= new Extras()
+  more(): SessionExtras {
+    return this.extras ??= new SessionExtras()
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -321,8 +321,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Notes a connected client and gives the function that notes its going. */
   attach(now: number): () => void {
-    this.hub.expiry.touch(this, now)
-    return (this.more().connections ??= new Connections(this)).add(now)
+    this.host.expiry.touch(this, now)
+    return (this.more().connections ??= new SessionConnections(this)).add(now)
   }
 
   /** The ref, once `init` is done; or what it failed with. */
@@ -383,7 +383,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (this.asleep) rouse(this)
     const { mailbox } = this
     if (this.doorbell === undefined) return this.enqueue(envelope)
-    const { wakeUps } = this.hub
+    const { wakeUps } = this.host
     // Messages that wait come first; and deep in a chain of sessions that message each other the stack ends.
     if (mailbox.messages.length > 0 || !wakeUps.enter()) {
       if (!this.enqueue(envelope)) return false
@@ -534,7 +534,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** It is idle from when it is done, not from when the message came. Its own timers do not count. */
   private touchAfter(envelope: Envelope): void {
-    if (envelope.timer === undefined) this.hub.expiry.touch(this, this.hub.now())
+    if (envelope.timer === undefined) this.host.expiry.touch(this, this.host.now())
   }
 
   private crashed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
@@ -640,7 +640,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
    * one that found something to do since its deadline was noticed is not expired any more.
    */
   expire(now: number): boolean {
-    const { expiry, expiryAlarm } = this.hub
+    const { expiry, expiryAlarm } = this.host
     const absolute = now >= this.absoluteDeadline
     if (!absolute && this.busy && this.status < ending) expiry.touch(this, now)
     if (!expiry.isExpired(this, now)) {

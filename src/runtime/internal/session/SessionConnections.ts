@@ -3,12 +3,12 @@
  * has gone and none comes back in time.
  */
 import * as EndReason from "../../../contract/EndReason.ts"
-import { Deadline } from "../time/Timers.ts"
+import { Deadline } from "../time/Deadlines.ts"
 import { nowhere } from "../time/TimingWheel.ts"
 import { note } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
-export class Connections {
+export class SessionConnections {
   private readonly session: LiveSession
   private readonly deadline: ReconnectDeadline
   count = 0
@@ -23,12 +23,12 @@ export class Connections {
   /** Gives the function that takes it away again. */
   add(now: number): () => void {
     const { session } = this
-    const { counters, hub } = session.runtime
+    const { counters, host } = session.runtime
     this.count++
     this.total++
     counters.connections++
     counters.connected++
-    hub.timers.cancel(this.deadline)
+    host.deadlines.cancel(this.deadline)
     note(session, { _tag: "Connect", connections: this.count })
     let connected = true
     return () => {
@@ -36,9 +36,9 @@ export class Connections {
       connected = false
       this.count--
       counters.connections--
-      note(session, { _tag: "Disconnect", connections: this.count, duration: hub.now() - now })
+      note(session, { _tag: "Disconnect", connections: this.count, duration: host.now() - now })
       if (this.count === 0 && session.isNotEnded) {
-        hub.timers.set(this.deadline, hub.now() + session.runtime.reconnectWindow)
+        host.deadlines.set(this.deadline, host.now() + session.runtime.reconnectWindow)
       }
     }
   }
@@ -50,7 +50,7 @@ export class Connections {
 
   /** The session is over. */
   close(): void {
-    this.session.hub.timers.cancel(this.deadline)
+    this.session.host.deadlines.cancel(this.deadline)
   }
 }
 

@@ -5,15 +5,15 @@ import type * as Context from "effect/Context"
 import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../../contract/EndReason.ts"
-import type { Answers } from "../messages/ReplyCache.ts"
+import type { ReplyCache } from "../messages/ReplyCache.ts"
 import type { SelfTimers } from "../time/SelfTimers.ts"
 import type { EndDeadline, StartDeadline } from "../time/sessionDeadlines.ts"
-import type { Connections } from "./SessionConnections.ts"
+import type { SessionConnections } from "./SessionConnections.ts"
 import type { Watchers } from "./Watchers.ts"
 
 export const noMetadata: Readonly<Record<string, unknown>> = Object.freeze({})
 
-export class Extras {
+export class SessionExtras {
   /** The arguments of the start, kept for a reset. */
   args: unknown = undefined
   /** Replaces the kind's, in milliseconds. */
@@ -25,8 +25,8 @@ export class Extras {
   /** The services that the Effects of its handlers get. */
   context: Context.Context<never> | undefined = undefined
   watchers: Watchers | undefined = undefined
-  connections: Connections | undefined = undefined
-  answers: Answers | undefined = undefined
+  connections: SessionConnections | undefined = undefined
+  answers: ReplyCache | undefined = undefined
   timers: SelfTimers | undefined = undefined
   /** Timers that the store has and this program cannot read. */
   quarantine: ReadonlyArray<unknown> | undefined = undefined

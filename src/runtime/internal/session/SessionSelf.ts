@@ -34,7 +34,7 @@ export class SessionSelf implements Self {
     return this.session.startedAt
   }
   get lastActiveAt(): number {
-    return this.session.hub.dateOf(this.session.lastActiveAt)
+    return this.session.host.dateOf(this.session.lastActiveAt)
   }
   get user(): string | undefined {
     return this.session.user
@@ -108,8 +108,8 @@ export class SessionSelf implements Self {
 
   get touch(): Effect.Effect<void> {
     return Effect.sync(() => {
-      const { hub } = this.session
-      hub.expiry.touch(this.session, hub.now())
+      const { host } = this.session
+      host.expiry.touch(this.session, host.now())
     })
   }
 

@@ -19,15 +19,15 @@ export const crashed = (
   envelope: Envelope,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<void> | undefined => {
-  const { hub, id, kind, runtime } = session
+  const { host, id, kind, runtime } = session
   const { payload, route: { tag } } = envelope
   const defect = Cause.squash(cause)
-  const now = hub.now()
+  const now = host.now()
   const extras = session.more()
   extras.crashes++
   runtime.counters.crashes++
   runtime.counters.deadLetters++
-  hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: hub.date() })
+  host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: host.date() })
   const decision = Supervision.decide(runtime.supervision, extras.recentCrashes ??= [], now)
   const pause = decision._tag === "stop" ? 0 : decision.pauseMillis
   noteHandled(session, envelope, "failure")

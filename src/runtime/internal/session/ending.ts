@@ -28,7 +28,7 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
   if (session.status < ending) {
     session.status = ending
     session.reason = reason
-    session.hub.expiry.remove(session)
+    session.host.expiry.remove(session)
     // There is neither a message nor a fiber to wait for.
     if (leaveSleep(session)) return fiberEnded(session, Exit.void)
     if (drain && !pausesIdly(session)) {
@@ -47,11 +47,11 @@ const pausesIdly = (session: LiveSession): boolean => session.recovering && Queu
 
 /** Gives the end, from here on, one grace period. */
 const limit = (session: LiveSession): void => {
-  const { hub } = session
+  const { host } = session
   const extras = session.more()
-  if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
+  if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
   extras.endDeadline = new EndDeadline(session)
-  hub.timers.set(extras.endDeadline, hub.now() + hub.config.shutdownGrace)
+  host.deadlines.set(extras.endDeadline, host.now() + host.config.shutdownGrace)
 }
 
 /** Interrupts what runs. Everyone who waits for an answer gets one, even if the handler cannot be interrupted. */
@@ -66,7 +66,7 @@ const kill = (session: LiveSession): void => {
 
 /** A grace period is over. */
 export const graceOver = (session: LiveSession): void => {
-  const { fiber, hub, killed } = session
+  const { fiber, host, killed } = session
   if (!killed) return kill(session)
   // A handler, the end hook or a release does not let itself be interrupted. It is left alone; what the session
   // has acquired is released when it is done.
@@ -74,7 +74,7 @@ export const graceOver = (session: LiveSession): void => {
   if (scope !== undefined && fiber !== undefined) {
     observe(session, fiber, ({ runtime }) => runtime.runFork(Scope.close(scope, Exit.void)))
   }
-  session.runtime.runFork(session.cleanupFailed(new Error(`it did not end within ${hub.config.shutdownGrace} ms`)))
+  session.runtime.runFork(session.cleanupFailed(new Error(`it did not end within ${host.config.shutdownGrace} ms`)))
   finish(session)
 }
 
@@ -94,7 +94,7 @@ const answerAll = (session: LiveSession): void => {
 /** A message that will not be handled (to the end) any more. */
 const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
   if (envelope.status === settled) return
-  const { hub, id, kind, runtime } = session
+  const { host, id, kind, runtime } = session
   const { isCall, payload, route: { tag } } = envelope
   const reason = session.reason!
   const error = SessionEnded.of(kind, id, reason, begun)
@@ -102,7 +102,7 @@ const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): vo
   else {
     envelope.status = settled
     runtime.counters.deadLetters++
-    hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: hub.date() })
+    host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: host.date() })
   }
   note(session, { _tag: "CommunicationError", tag, error })
 }
@@ -114,7 +114,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
     // Nobody asked for it: the fiber was interrupted from outside, or the runtime has a defect.
     session.status = ending
     session.reason = EndReason.crashed(Exit.isFailure(exit) ? Cause.squash(exit.cause) : new Error("its fiber ended"))
-    session.hub.expiry.remove(session)
+    session.host.expiry.remove(session)
   }
   if (!session.hasStarted && session.extras?.startFailure === undefined) {
     const defect = new Error(EndReason.format(session.reason!))
@@ -126,8 +126,8 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   const cleanup = makeCleanup(session, exit)
   if (cleanup === undefined) return finish(session)
   limit(session)
-  const { hub } = session
-  const began = hub.now()
+  const { host } = session
+  const began = host.now()
   session.more().cleansUp = true
   // It may have run already when `runFork` returns.
   const fiber = session.runtime.runFork(Effect.withFiber((fiber) => {
@@ -137,7 +137,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   observe(session, fiber, (_, exit) => {
     if (session.status === ended) return
     if (Exit.isFailure(exit)) session.runtime.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
-    else note(session, { _tag: "Cleanup", duration: hub.now() - began })
+    else note(session, { _tag: "Cleanup", duration: host.now() - began })
     finish(session)
   })
 }
@@ -177,17 +177,17 @@ const finish = (session: LiveSession): void => {
   if (session.status === ended) return
   tellStore(session)
   session.status = ended
-  const { extras, hub, id, runtime } = session
+  const { extras, host, id, runtime } = session
   const reason = session.reason!
   if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
-  hub.live--
+  host.live--
   if (session.hasStarted) {
     runtime.counters.ended[reason._tag]++
-    if (hub.events.active) {
+    if (host.events.active) {
       note(session, {
         _tag: "Stop",
         reason,
-        duration: hub.now() - session.began,
+        duration: host.now() - session.began,
         messages: session.handled,
         connections: extras?.connections?.total ?? 0,
         ...(extras?.user === undefined ? {} : { user: extras.user })
@@ -203,8 +203,8 @@ const finish = (session: LiveSession): void => {
   forget(session)
   if (extras === undefined) return
   session.cancelTimers(isKept(session) ? undefined : session.reason)
-  if (extras.user !== undefined) hub.assign(session, extras.user, undefined)
-  if (extras.endDeadline !== undefined) hub.timers.cancel(extras.endDeadline)
+  if (extras.user !== undefined) host.assign(session, extras.user, undefined)
+  if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
   extras.connections?.close()
   extras.watchers?.ended(reason)
   if (extras.endWaiters !== undefined) { for (const waiter of extras.endWaiters) waiter(reason) }

@@ -2,7 +2,7 @@
  * What a session tells the event bus. Each costs one check while nobody listens.
  */
 import type { SessionEvent } from "../../../contract/SessionEvent.ts"
-import type { Hub } from "../host/HostContext.ts"
+import type { HostContext } from "../host/HostContext.ts"
 import type { Envelope } from "../messages/Envelope.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
@@ -10,29 +10,29 @@ type Body = SessionEvent extends infer E ? E extends SessionEvent ? Omit<E, "kin
 
 /** Publishes an event about this session, now. */
 export const note = (session: LiveSession, body: Body): void => {
-  const { hub } = session
-  if (hub.events.active) {
-    hub.events.publish({ ...body, kind: session.kind, id: session.id, at: hub.date() } as SessionEvent)
+  const { host } = session
+  if (host.events.active) {
+    host.events.publish({ ...body, kind: session.kind, id: session.id, at: host.date() } as SessionEvent)
   }
 }
 
 /** Milliseconds of a clock that never goes back, for durations. */
-export const monotonicMillis = (hub: Hub): number => Number(hub.clock.monotonicTimeNanosUnsafe()) / 1e6
+export const monotonicMillis = (host: HostContext): number => Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Notes when a message was sent, for its duration. */
-export const stamp = (hub: Hub, envelope: Envelope): void => {
-  if (hub.events.active) envelope.sentAt = monotonicMillis(hub)
+export const stamp = (host: HostContext, envelope: Envelope): void => {
+  if (host.events.active) envelope.sentAt = monotonicMillis(host)
 }
 
 /** A message was handled to the end, or its handler failed or died. */
 export const noteHandled = (session: LiveSession, envelope: Envelope, outcome: "success" | "failure"): void => {
-  const { hub } = session
-  if (!hub.events.active) return
+  const { host } = session
+  if (!host.events.active) return
   note(session, {
     _tag: envelope.isCall ? "Call" : "Cast",
     tag: envelope.route.tag,
     outcome,
     // A message that was sent before anyone listened has no duration.
-    duration: envelope.sentAt < 0 ? 0 : monotonicMillis(hub) - envelope.sentAt
+    duration: envelope.sentAt < 0 ? 0 : monotonicMillis(host) - envelope.sentAt
   })
 }

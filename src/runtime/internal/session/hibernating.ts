@@ -10,7 +10,7 @@ import { ended } from "./status.ts"
 
 /** It is awake until it has had nothing to do for a while. */
 export const stayAwake = (session: LiveSession): void => {
-  session.rest = session.runtime.hibernation?.add(session, session.hub.now())
+  session.rest = session.runtime.hibernation?.add(session, session.host.now())
 }
 
 /** It is not looked at any more. */
@@ -81,19 +81,19 @@ const isFree = ({ extras, watched }: LiveSession): boolean => {
 
 /** Leaves memory without having ended: it is in the store. */
 const leave = (session: LiveSession): void => {
-  const { hub, id, runtime } = session
+  const { host, id, runtime } = session
   note(session, { _tag: "Passivate" })
   session.status = ended
   session.reason = EndReason.moved
-  const alarmAt = hub.dateOf(session.extras?.timers?.next ?? Infinity)
+  const alarmAt = host.dateOf(session.extras?.timers?.next ?? Infinity)
   leaveSleep(session)
   neverRest(session)
-  hub.expiry.remove(session)
+  host.expiry.remove(session)
   runtime.persistence!.forget(session)
   session.cancelTimers()
-  if (session.user !== undefined) hub.assign(session, session.user, undefined)
+  if (session.user !== undefined) host.assign(session, session.user, undefined)
   if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
-  hub.live--
+  host.live--
   session.extras = undefined
   session.state = undefined
   if (alarmAt < Infinity) runtime.persistence!.hasLeft(alarmAt)

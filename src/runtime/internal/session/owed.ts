@@ -9,10 +9,10 @@ import { note } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
 export const leaveOwed = (session: LiveSession, timer: SelfTimer, end: EndReason): void => {
-  const { hub, id, kind, runtime } = session
+  const { host, id, kind, runtime } = session
   const { payload, route: { tag } } = timer
   if (runtime.behavior.owed?.has(tag) !== true) return
   runtime.counters.deadLetters++
-  hub.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end }, at: hub.date() })
+  host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end }, at: host.date() })
   note(session, { _tag: "CommunicationError", tag, error: SessionEnded.of(kind, id, end, false) })
 }

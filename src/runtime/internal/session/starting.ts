@@ -30,25 +30,25 @@ export const launch = (session: LiveSession, args: unknown, options: StartOption
   if (options?.metadata !== undefined) session.more().metadata = options.metadata
   if (options?.user !== undefined) session.setUser(options.user)
   if (options?.idleTimeout !== undefined) session.idleTimeout = Duration.toMillis(options.idleTimeout)
-  session.hub.expiry.add(session)
-  session.hub.expiryAlarm.arm()
+  session.host.expiry.add(session)
+  session.host.expiryAlarm.arm()
   session.follow(session.runtime.runFork(Effect.suspend(() => boot(session, args))))
 }
 
 /** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
 export const relaunch = (session: LiveSession, kept: Kept): void => {
   const { args, clients, idleTimeout, metadata, quarantine, remembersSince, timers, user } = kept
-  const { hub, runtime } = session
+  const { host, runtime } = session
   if (args !== undefined) session.more().args = args
   if (quarantine.length > 0) session.more().quarantine = quarantine
   if (Object.keys(metadata).length > 0) session.more().metadata = metadata
   if (user !== null) session.setUser(user)
   if (idleTimeout !== null) session.idleTimeout = idleTimeout
-  session.saved!.remembersSince = remembersSince ?? Infinity
+  session.stored!.remembersSince = remembersSince ?? Infinity
   if (clients.length > 0) session.answers.recall(clients)
-  hub.expiry.add(session)
-  hub.expiryAlarm.arm()
-  session.saved!.expiry = hub.dateOf(hub.expiry.expiresAt(session))
+  host.expiry.add(session)
+  host.expiryAlarm.arm()
+  session.stored!.expiry = host.dateOf(host.expiry.expiresAt(session))
   // Before the hook runs, which may set them anew.
   if (timers.length > 0) {
     session.timers.restore(
@@ -66,16 +66,16 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
 
 /** From here on, the start may take so long. */
 const limitStart = (session: LiveSession): void => {
-  const { hub, startTimeout } = session.runtime
+  const { host, startTimeout } = session.runtime
   if (startTimeout === Infinity) return
   const deadline = session.more().startDeadline = new StartDeadline(session)
-  hub.timers.set(deadline, hub.now() + startTimeout)
+  host.deadlines.set(deadline, host.now() + startTimeout)
 }
 
 /** The start is done, or there will be none. */
-export const freeStart = ({ extras, hub }: LiveSession): void => {
+export const freeStart = ({ extras, host }: LiveSession): void => {
   if (extras?.startDeadline === undefined) return
-  hub.timers.cancel(extras.startDeadline)
+  host.deadlines.cancel(extras.startDeadline)
   extras.startDeadline = undefined
 }
 
@@ -130,7 +130,7 @@ const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
 }
 
 const booted = (session: LiveSession, state: unknown, restored = false): Effect.Effect<void> => {
-  const { behavior, counters, hub } = session.runtime
+  const { behavior, counters, host } = session.runtime
   freeStart(session)
   session.state = state
   session.version = 0
@@ -143,7 +143,7 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
     // One from the store has started before.
     if (!restored) {
       counters.started++
-      if (hub.events.active) note(session, { _tag: "Start", duration: hub.now() - session.began })
+      if (host.events.active) note(session, { _tag: "Start", duration: host.now() - session.began })
     }
     tellStarted(session, Exit.succeed(session.ref))
   }
@@ -223,7 +223,7 @@ const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown }
 export const restoreError = ({ id, kind }: { readonly kind: string; readonly id: string }, error: unknown): LoadError =>
   isLoadError(error) ? error : RestoreFailed.of(kind, id, error instanceof StartFailed ? error.defect : error)
 
-/** Answers those who wait for the start. The first answer counts. */
+/** ReplyCache those who wait for the start. The first answer counts. */
 export const tellStarted = (session: LiveSession, exit: Exit.Exit<any, unknown>): void => {
   if (Exit.isFailure(exit)) session.more().startFailure ??= exit
   const waiters = session.extras?.startWaiters
@@ -244,7 +244,7 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
       extras.claimed ??= session.epoch
       extras.versionsBefore += session.version + 1
     }
-    session.epoch = session.hub.nextEpoch(session.hub.date())
+    session.epoch = session.host.nextEpoch(session.host.date())
     // Until there is a new state, the one that there is belongs to the incarnation before.
     session.version = -1
     const again = Effect.suspend(() => {

@@ -19,13 +19,13 @@ import { type LoadError, StoreUnavailable } from "../../../contract/SessionError
 import { type Snapshot, type SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
 import { pauseAfter } from "../../../internal/backoff.ts"
 import { observe } from "../../../internal/guard.ts"
-import type { Hub } from "../host/HostContext.ts"
+import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { Deadline } from "../time/Timers.ts"
+import { Deadline } from "../time/Deadlines.ts"
 import { Alarms } from "./Alarms.ts"
 import { threshold } from "./Breaker.ts"
-import { Reader, readLimit } from "./Reader.ts"
 import { leftOutOf, SnapshotCodec } from "./SnapshotCodec.ts"
+import { readLimit, SnapshotLoader } from "./SnapshotLoader.ts"
 import { SweepDate } from "./SweepDate.ts"
 
 /** How many are written at a time. */
@@ -74,7 +74,7 @@ export class Persistence extends Deadline {
   private readonly debounce: number
   /** Whether changes are a reason to write: each of them, or after so many. */
   private readonly changesPerSave: number
-  private readonly hub: Hub
+  private readonly host: HostContext
   private readonly kind: string
   private readonly store: SnapshotStore["Service"]
   private readonly codec: SnapshotCodec
@@ -104,11 +104,11 @@ export class Persistence extends Deadline {
   private size = batchSize
   private closed = false
   readonly alarms: Alarms
-  readonly reader: Reader
+  readonly reader: SnapshotLoader
 
   constructor(
     definition: Session.Any,
-    hub: Hub,
+    host: HostContext,
     store: SnapshotStore["Service"],
     run: Persistence["run"],
     activate: (id: string) => Effect.Effect<unknown, LoadError>,
@@ -117,7 +117,7 @@ export class Persistence extends Deadline {
   ) {
     super()
     this.kind = definition.kind
-    this.hub = hub
+    this.host = host
     this.store = store
     this.run = run
     this.sessions = sessions
@@ -131,9 +131,9 @@ export class Persistence extends Deadline {
       ? Infinity
       : 1
     this.codec = new SnapshotCodec(definition, options.migrations)
-    this.reader = new Reader({
+    this.reader = new SnapshotLoader({
       kind: this.kind,
-      hub,
+      host,
       store,
       codec: this.codec,
       settled: (id) => this.settled(id),
@@ -142,8 +142,8 @@ export class Persistence extends Deadline {
     this.alarms = new Alarms({
       kind: this.kind,
       store,
-      date: () => hub.date(),
-      now: () => hub.now(),
+      date: () => host.date(),
+      now: () => host.now(),
       isAway: (id) => !sessions.has(id) && !this.lasts.has(id),
       activate,
       failed: (error, retryIn) => this.tell("", error, retryIn)
@@ -151,12 +151,12 @@ export class Persistence extends Deadline {
   }
 
   private now(): number {
-    return this.hub.now()
+    return this.host.now()
   }
 
   private tell(id: string, error: unknown, retryIn: number): void {
-    const { hub, kind } = this
-    if (hub.events.active) hub.events.publish({ _tag: "SnapshotError", kind, id, at: hub.date(), error, retryIn })
+    const { host, kind } = this
+    if (host.events.active) host.events.publish({ _tag: "SnapshotError", kind, id, at: host.date(), error, retryIn })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ export class Persistence extends Deadline {
     if (session.isDirty && debounce > 0) return
     if (changesPerSave > 1) {
       // After a reset it counts from 0 again.
-      const last = Math.max(0, session.saved!.version)
+      const last = Math.max(0, session.stored!.version)
       if (changesPerSave === Infinity || (session.version - last < changesPerSave && session.version >= last)) return
     }
     this.mark(session, debounce)
@@ -287,7 +287,7 @@ export class Persistence extends Deadline {
     this.alarms.note(alarmAt)
   }
 
-  /** Answers those who wait for it to be written. */
+  /** ReplyCache those who wait for it to be written. */
   private answer(session: LiveSession, written: boolean): void {
     const waiters = this.waiters.get(session)
     if (waiters === undefined) return
@@ -303,7 +303,7 @@ export class Persistence extends Deadline {
   private writeLater(): void {
     if (this.writer !== undefined || this.closed || this.dueAt < Infinity) return
     this.dueAt = Math.max(this.now() + this.debounce, this.restsUntil)
-    this.hub.timers.set(this, this.dueAt)
+    this.host.deadlines.set(this, this.dueAt)
   }
 
   /** Whatever is debounced is to be written now. */
@@ -343,9 +343,9 @@ export class Persistence extends Deadline {
   }
 
   private retryLater(): void {
-    this.hub.timers.cancel(this)
+    this.host.deadlines.cancel(this)
     this.dueAt = this.now() + pauseAfter(this.failures)
-    this.hub.timers.set(this, this.dueAt)
+    this.host.deadlines.set(this, this.dueAt)
   }
 
   /** Writes all that there is now, unless the store fails. What comes meanwhile has its own time. */
@@ -430,8 +430,8 @@ export class Persistence extends Deadline {
             this.underWay.delete(session)
             const isWritten = accepted[i] === true
             if (isWritten) {
-              session.saved!.version = snapshot.version - session.versionsBefore
-              session.saved!.expiry = snapshot.expiresAt ?? Infinity
+              session.stored!.version = snapshot.version - session.versionsBefore
+              session.stored!.expiry = snapshot.expiresAt ?? Infinity
             } else session.fenced()
             for (const resume of waiters) resume(isWritten)
           })
@@ -482,10 +482,10 @@ export class Persistence extends Deadline {
 
   private recovered(written: ReadonlyArray<LiveSession>): void {
     if (this.failures === 0) return
-    const { hub, kind } = this
+    const { host, kind } = this
     this.failures = 0
     const count = this.lasts.size + new Set([...this.dirty, ...this.debounced, ...written]).size
-    if (hub.events.active) hub.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: hub.date(), count })
+    if (host.events.active) host.events.publish({ _tag: "SnapshotRecovery", kind, id: "", at: host.date(), count })
   }
 
   private encode(session: LiveSession): Snapshot | undefined {
@@ -501,9 +501,9 @@ export class Persistence extends Deadline {
 
   /** Each is told once for a session: it is left out of each snapshot from here on. */
   private leftOut(session: LiveSession, part: string, defect: unknown): void {
-    const { saved } = session
-    if (saved === undefined || saved.leftOut?.has(part) === true) return
-    saved.leftOut = (saved.leftOut ?? new Set()).add(part)
+    const { stored } = session
+    if (stored === undefined || stored.leftOut?.has(part) === true) return
+    stored.leftOut = (stored.leftOut ?? new Set()).add(part)
     this.tell(session.id, leftOutOf(this.kind, session.id, part, defect), 0)
   }
 
@@ -594,19 +594,19 @@ export class Persistence extends Deadline {
       Effect.andThen(
         Effect.sleep(interval),
         Effect.suspend(() => {
-          const { hub } = this
-          const soon = hub.date() + 2 * interval
+          const { host } = this
+          const soon = host.date() + 2 * interval
           if (this.options.save !== "atEnd") {
             for (const session of this.sessions.values()) {
-              const { expiry } = session.saved!
+              const { expiry } = session.stored!
               // Dates made of the monotonic clock differ a little from one reading to the next.
-              if (expiry < soon && hub.dateOf(hub.expiry.expiresAt(session)) > expiry + tolerance) {
+              if (expiry < soon && host.dateOf(host.expiry.expiresAt(session)) > expiry + tolerance) {
                 this.mark(session, 0)
               }
             }
           }
           return Effect.catchCause(
-            this.store.sweep(this.sweepDate.next(hub.now(), hub.date())),
+            this.store.sweep(this.sweepDate.next(host.now(), host.date())),
             (cause) => Effect.sync(() => this.tell("", Cause.squash(cause), interval))
           )
         })
@@ -618,11 +618,11 @@ export class Persistence extends Deadline {
   get close(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       yield* Effect.timeoutOrElse(this.writeAll, {
-        duration: this.hub.config.shutdownGrace,
+        duration: this.host.config.shutdownGrace,
         orElse: () => Effect.void
       })
       this.closed = true
-      this.hub.timers.cancel(this)
+      this.host.deadlines.cancel(this)
       this.writer?.interruptUnsafe()
       const { left } = this
       for (const session of Array.from(this.waiters.keys())) this.answer(session, false)

@@ -181,8 +181,8 @@ export class SnapshotCodec {
   /** The session as it is now. Throws when its state does not fit its schema; any other part is left out then. */
   encode(session: LiveSession, leftOut: LeftOut): Snapshot {
     // The dates of what is kept of it are by the clock as it is now.
-    const savedAt = session.hub.dateOf(session.hub.now())
-    const { claimed: epoch, extras, hub, id, kind, version, versionsBefore } = session
+    const savedAt = session.host.dateOf(session.host.now())
+    const { claimed: epoch, extras, host, id, kind, version, versionsBefore } = session
     const timers = parts(
       extras?.timers ?? [],
       leftOut,
@@ -191,7 +191,7 @@ export class SnapshotCodec {
         key: typeof timer.key === "string" ? timer.key : null,
         tag: timer.route.tag,
         payload: this.messages.get(timer.route.tag)!.encodePayload(timer.payload),
-        at: hub.dateOf(timer.next),
+        at: host.dateOf(timer.next),
         every: timer.every
       })
     )
@@ -204,7 +204,7 @@ export class SnapshotCodec {
     const body: Text = {
       state: this.encodeState(session.state),
       startedAt: session.startedAt,
-      lastActiveAt: hub.dateOf(session.lastActiveAt),
+      lastActiveAt: host.dateOf(session.lastActiveAt),
       idleTimeout: extras?.idleTimeout === undefined ? null : finite(extras.idleTimeout) ?? never,
       user: session.user ?? null,
       metadata: session.metadata,
@@ -222,9 +222,9 @@ export class SnapshotCodec {
       format: this.format,
       body: JSON.stringify(body),
       savedAt: Math.floor(savedAt),
-      expiresAt: toDate(hub.dateOf(hub.expiry.expiresAt(session))),
+      expiresAt: toDate(host.dateOf(host.expiry.expiresAt(session))),
       user: session.user ?? null,
-      alarmAt: toDate(hub.dateOf(extras?.timers?.next ?? Infinity))
+      alarmAt: toDate(host.dateOf(extras?.timers?.next ?? Infinity))
     }
   }
 

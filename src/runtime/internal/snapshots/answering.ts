@@ -8,7 +8,7 @@ import type { LiveSession } from "../session/LiveSession.ts"
 import type { Persistence } from "./Persistence.ts"
 
 /**
- * Answers at once; or, under write-ahead, when what the answer tells of is written. What revokes rights (another user,
+ * ReplyCache at once; or, under write-ahead, when what the answer tells of is written. What revokes rights (another user,
  * other metadata, the end) is always written first.
  */
 export const answerKept = (

@@ -3,26 +3,26 @@
  */
 import type { Expiry } from "../../Expiry.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { Deadline, type Timers } from "./Timers.ts"
+import { Deadline, type Deadlines } from "./Deadlines.ts"
 
 export class ExpiryAlarm extends Deadline {
   private readonly expiry: Expiry["Service"]
-  private readonly timers: Timers
+  private readonly deadlines: Deadlines
   private setFor = Infinity
 
-  constructor(expiry: Expiry["Service"], timers: Timers) {
+  constructor(expiry: Expiry["Service"], deadlines: Deadlines) {
     super()
     this.expiry = expiry
-    this.timers = timers
+    this.deadlines = deadlines
   }
 
   /** Makes sure that the next deadline is not missed. */
   arm(): void {
     const next = this.expiry.next()
     if (next >= this.setFor) return
-    this.timers.cancel(this)
+    this.deadlines.cancel(this)
     this.setFor = next
-    this.timers.set(this, next)
+    this.deadlines.set(this, next)
   }
 
   /**

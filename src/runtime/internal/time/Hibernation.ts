@@ -4,7 +4,7 @@
  */
 import { hibernate, neverRest, passivate } from "../session/hibernating.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { Deadline, type Timers } from "./Timers.ts"
+import { Deadline, type Deadlines } from "./Deadlines.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
 /** When a session is to be looked at. */
@@ -22,18 +22,18 @@ export class Hibernation extends Deadline {
   private readonly after: number
   /** How long one sleeps before it leaves memory; `Infinity`: it does not. */
   private readonly leaveAfter: number
-  private readonly timers: Timers
+  private readonly deadlines: Deadlines
   private readonly wheel = new TimingWheel<Rest>(100)
   /** When it is due; `Infinity` when it is not. */
   private dueAt = Infinity
   /** How many are asleep. */
   count = 0
 
-  constructor(after: number, leaveAfter: number, timers: Timers) {
+  constructor(after: number, leaveAfter: number, deadlines: Deadlines) {
     super()
     this.after = after
     this.leaveAfter = leaveAfter
-    this.timers = timers
+    this.deadlines = deadlines
   }
 
   /** Looks after a session that is awake from now on, whatever woke it. */
@@ -52,9 +52,9 @@ export class Hibernation extends Deadline {
   private arm(): void {
     const next = this.wheel.next()
     if (next >= this.dueAt) return
-    this.timers.cancel(this)
+    this.deadlines.cancel(this)
     this.dueAt = next
-    this.timers.set(this, next)
+    this.deadlines.set(this, next)
   }
 
   due(now: number): void {

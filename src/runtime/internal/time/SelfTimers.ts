@@ -17,7 +17,7 @@ import { Envelope, type Route, settled, waiting } from "../messages/Envelope.ts"
 import { withdrawn } from "../messages/withdrawn.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ending } from "../session/status.ts"
-import { Deadline } from "./Timers.ts"
+import { Deadline } from "./Deadlines.ts"
 
 /** How soon a timer tries again when the mailbox is full. */
 const retryMillis = 10
@@ -54,34 +54,34 @@ export class SelfTimer extends Deadline implements Timer {
     this.payload = payload
     this.every = every
     this.key = key ?? this
-    this.next = session.hub.now() + delay
+    this.next = session.host.now() + delay
     this.wind()
   }
 
   /** A session that ends gets no more of its messages; what it sets is for the snapshot. */
   private wind(): void {
-    if (this.session.status < ending) this.session.hub.timers.set(this, this.next)
+    if (this.session.status < ending) this.session.host.deadlines.set(this, this.next)
   }
 
   /** Does what is set now, and rings no later for it than it would have. */
   takeOver({ delay, every, payload }: Setting): void {
-    const { hub } = this.session
+    const { host } = this.session
     this.payload = payload
     this.every = every
-    const next = Math.min(this.next, hub.now() + delay)
+    const next = Math.min(this.next, host.now() + delay)
     if (next === this.next) return
     this.next = next
-    hub.timers.cancel(this)
+    host.deadlines.cancel(this)
     this.wind()
   }
 
   due(now: number): void {
     const { session } = this
-    const { timers } = session.hub
+    const { deadlines } = session.host
     if (this.over || session.status >= ending) return
     if (this.every > 0) {
       if (now >= this.next) this.moveOn(now)
-      timers.set(this, this.next)
+      deadlines.set(this, this.next)
       if (this.sent?.status === waiting) return
     }
     const envelope = new Envelope(this.route, this.payload, false, undefined)
@@ -92,8 +92,8 @@ export class SelfTimer extends Deadline implements Timer {
       return
     }
     this.sent = undefined
-    timers.cancel(this)
-    timers.set(this, now + retryMillis)
+    deadlines.cancel(this)
+    deadlines.set(this, now + retryMillis)
   }
 
   /** To the first of its times that is still to come: those that were missed are not made up for. */
@@ -115,7 +115,7 @@ export class SelfTimer extends Deadline implements Timer {
   stop(): boolean {
     if (this.over) return false
     this.over = true
-    this.session.hub.timers.cancel(this)
+    this.session.host.deadlines.cancel(this)
     const { sent } = this
     if (sent === undefined) return true
     if (sent.status !== waiting) return this.every > 0
@@ -190,7 +190,7 @@ export class SelfTimers {
         return same
       }
       // The one that is set is another. What was due comes all the same.
-      if (same.next <= this.session.hub.now()) {
+      if (same.next <= this.session.host.now()) {
         this.byKey.delete(key)
         same.key = same
         this.byKey.set(same, same)

@@ -7,7 +7,7 @@ import { begun, type Envelope, settled } from "../messages/Envelope.ts"
 import { withdrawn } from "../messages/withdrawn.ts"
 import { note } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { Deadline } from "./Timers.ts"
+import { Deadline } from "./Deadlines.ts"
 
 /** A caller has waited long enough. A message that has not begun is skipped. */
 export class CallDeadline extends Deadline {

@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
 import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
-import type { Hub } from "../host/HostContext.ts"
+import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Breaker } from "./Breaker.ts"
 import { type Kept, leftOutOf, type SnapshotCodec } from "./SnapshotCodec.ts"
@@ -26,7 +26,7 @@ export interface Loaded {
 
 export interface ReaderOptions {
   readonly kind: string
-  readonly hub: Hub
+  readonly host: HostContext
   readonly store: SnapshotStore["Service"]
   readonly codec: SnapshotCodec
   /** Waits until nothing is left to be written for a session that is gone. */
@@ -41,13 +41,13 @@ const givenUp = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     (fiber) => Effect.onInterrupt(Fiber.join(fiber), () => Effect.sync(() => fiber.interruptUnsafe()))
   )
 
-export class Reader {
+export class SnapshotLoader {
   private readonly options: ReaderOptions
   private readonly breaker: Breaker
 
   constructor(options: ReaderOptions) {
     this.options = options
-    this.breaker = new Breaker(() => options.hub.now())
+    this.breaker = new Breaker(() => options.host.now())
   }
 
   private key(id: string) {
@@ -55,7 +55,7 @@ export class Reader {
   }
 
   private hasExpired({ expiresAt }: Head): boolean {
-    return expiresAt !== null && expiresAt <= this.options.hub.date()
+    return expiresAt !== null && expiresAt <= this.options.host.date()
   }
 
   /** Is the session in the store, and has not expired? */
@@ -76,16 +76,16 @@ export class Reader {
   /** Makes this process the owner of a session, and reads what there is of it. */
   load(id: string): Effect.Effect<Loaded, LoadError> {
     return Effect.gen({ self: this }, function*() {
-      const { codec, hub, kind, settled, store, tell } = this.options
+      const { codec, host, kind, settled, store, tell } = this.options
       const { epoch, snapshot } = yield* this.ask(
         id,
-        Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), hub.nextEpoch(hub.date()))))
+        Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), host.nextEpoch(host.date()))))
       )
-      hub.noteEpoch(epoch)
+      host.noteEpoch(epoch)
       if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, kept: undefined }
       const read = yield* Effect.result(Effect.try({
         try: () =>
-          codec.decode(snapshot.value, hub.date(), (part, defect) => tell(id, leftOutOf(kind, id, part, defect))),
+          codec.decode(snapshot.value, host.date(), (part, defect) => tell(id, leftOutOf(kind, id, part, defect))),
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
       if (read._tag === "Success") return { epoch, kept: read.success }
@@ -104,7 +104,7 @@ export class Reader {
         this.options.store.stat(this.key(session.id)),
         Option.match({
           // Its epoch is forgotten a while after it was removed; and after it was claimed, if it was never written.
-          onNone: () => session.saved!.version < 0,
+          onNone: () => session.stored!.version < 0,
           onSome: ({ epoch }) => epoch <= session.claimed
         })
       )
@@ -113,7 +113,7 @@ export class Reader {
 
   /** Removes a session that is in the store only, without loading it. `false` when there was none. */
   discard(id: string): Effect.Effect<boolean, StoreUnavailable> {
-    const { hub, settled, store } = this.options
+    const { host, settled, store } = this.options
     const key = this.key(id)
     return this.ask(
       id,
@@ -123,8 +123,8 @@ export class Reader {
           const stat = yield* store.stat(key)
           if (Option.isNone(stat) || Option.isNone(stat.value.head)) return false
           // It is nobody's from then on, whoever had it.
-          hub.noteEpoch(stat.value.epoch)
-          const [gone] = yield* store.remove([{ ...key, epoch: hub.nextEpoch(hub.date()) }])
+          host.noteEpoch(stat.value.epoch)
+          const [gone] = yield* store.remove([{ ...key, epoch: host.nextEpoch(host.date()) }])
           if (gone === true) return !this.hasExpired(stat.value.head.value)
         }
       })

@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import { nobody, observe } from "../../internal/guard.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 
-export class Timers {
+export class Scheduler {
   private readonly clock: Clock.Clock
   private readonly time: MonotonicClock
   private readonly fork: (effect: Effect.Effect<unknown, unknown>) => Fiber.Fiber<unknown, unknown>

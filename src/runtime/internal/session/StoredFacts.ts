@@ -1,5 +1,5 @@
 /** What is known of a session that is kept, besides its state. */
-export class Saved {
+export class StoredFacts {
   /** The version that was written last; -1: none of this incarnation. */
   version = -1
   /** When it expires, as far as the store knows, in milliseconds since 1970; `Infinity`: never, or it is not there. */

@@ -18,7 +18,7 @@ export abstract class Deadline implements Entry {
   abstract due(now: number): void
 }
 
-export class Timers {
+export class Deadlines {
   private readonly wheel = new TimingWheel<Deadline>(1)
   private readonly time: MonotonicClock
   private readonly clock: Clock.Clock
