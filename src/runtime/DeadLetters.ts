@@ -2,7 +2,7 @@
  * Messages that no session handled to the end.
  *
  * A message whose handler died (a poison message, which is not replayed), and one that was accepted but left over when its
- * session ended (a cast, a debounced action of a store), come here with the reason. The latest are kept, a stream gives those to come;
+ * session ended (a cast, a debounced action of a store), come here with the reason. The latest are stored, a stream gives those to come;
  * replace the Layer to keep them elsewhere.
  *
  * @since 0.1.0
@@ -73,19 +73,19 @@ export class DeadLetters extends Context.Service<DeadLetters, {
       if (!Number.isSafeInteger(capacity) || capacity < 1) {
         throw new RangeError(`the capacity of the dead letters must be a whole number of at least 1, got ${capacity}`)
       }
-      const kept: Array<DeadLetter> = []
+      const latest: Array<DeadLetter> = []
       const listeners = new Set<(letter: DeadLetter) => void>()
       let count = 0
       return {
         publish(letter) {
           // A ring: once full, the newest takes the place of the oldest.
-          kept[count % capacity] = letter
+          latest[count % capacity] = letter
           count++
           for (const listener of listeners) listener(letter)
         },
         recent: Effect.sync(() => {
           const start = count <= capacity ? 0 : count % capacity
-          return [...kept.slice(start), ...kept.slice(0, start)]
+          return [...latest.slice(start), ...latest.slice(0, start)]
         }),
         count: Effect.sync(() => count),
         stream: Stream.callback<DeadLetter>((queue) =>

@@ -24,7 +24,7 @@ import * as TimingWheel from "./internal/time/TimingWheel.ts"
  * @category models
  */
 export interface Entry extends TimingWheel.Entry {
-  readonly kind: string
+  readonly kind: { readonly name: string }
   readonly id: string
   lastActiveAt: number
   /** Milliseconds; `Infinity`: it does not expire for being idle. */

@@ -54,21 +54,21 @@ export const layer = <R = never>(options?: {
           new RangeError(`nearLimit must be a part of the limit, above 0 and up to 1, got ${nearLimit}`)
         )
       }
-      const tell = (alert: Alert) => run<void, never>((options?.onAlert ?? logAlert)(alert))
+      const notify = (alert: Alert) => run<void, never>((options?.onAlert ?? logAlert)(alert))
       let near = false
       yield* events.listen((event) => {
         switch (event._tag) {
           case "Call":
             if (event.duration >= slowCall) {
               const { duration, id, kind, tag } = event
-              tell({ _tag: "SlowCall", kind, id, tag, duration })
+              notify({ _tag: "SlowCall", kind, id, tag, duration })
             }
             return
           case "Start":
           case "Stop": {
             const { count, limit, utilisation } = Effect.runSync(sessions.count)
             const isNear = count >= nearLimit * limit
-            if (isNear && !near) tell({ _tag: "NearLimit", count, limit, utilisation })
+            if (isNear && !near) notify({ _tag: "NearLimit", count, limit, utilisation })
             near = isNear
           }
         }

@@ -194,10 +194,10 @@ export const layer = (options: Options = {}): Layer.Layer<never, InvalidConfig, 
     const outbox = new SummaryOutbox({ ...batches, record, lost: (count) => lost.updateUnsafe(count, context) })
 
     // An event within an event would come to some listeners before it.
-    let untold: Array<SessionSummary> = []
-    const tell = () => {
-      const summaries = untold
-      untold = []
+    let unsent: Array<SessionSummary> = []
+    const send = () => {
+      const summaries = unsent
+      unsent = []
       for (const summary of summaries) {
         events.publish({ _tag: "Summary", at: clock.currentTimeMillisUnsafe(), ...summary })
       }
@@ -207,13 +207,13 @@ export const layer = (options: Options = {}): Layer.Layer<never, InvalidConfig, 
       Effect.sync(() => run(outbox.work)),
       (worker) => outbox.close(worker, grace)
     )
-    yield* Effect.addFinalizer(() => Effect.sync(tell))
+    yield* Effect.addFinalizer(() => Effect.sync(send))
     yield* events.listen((event) => {
       if (kinds?.has(event.kind) === false) return
       const summary = lives.note(event, time.now())
       if (summary === undefined) return
       measure(summary)
       outbox.add(summary)
-      if (untold.push(summary) === 1) run(Effect.andThen(Effect.yieldNow, Effect.sync(tell)))
+      if (unsent.push(summary) === 1) run(Effect.andThen(Effect.yieldNow, Effect.sync(send)))
     })
   }))

@@ -21,7 +21,7 @@ const entry = (
   idleTimeout: number,
   absoluteDeadline = Infinity
 ): ExpiryEntry & { idleTimeout: number } => ({
-  kind: "Kind",
+  kind: { name: "Kind" },
   id,
   lastActiveAt: now,
   idleTimeout,

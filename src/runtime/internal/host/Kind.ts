@@ -151,7 +151,7 @@ export class Kind {
   /** Sessions that are not ended and have not expired. */
   get count(): number {
     let { size } = this.sessions
-    for (const { kind } of this.host.expiry.expired) if (kind === this.name) size--
+    for (const { kind } of this.host.expiry.expired) if (kind === this) size--
     return size
   }
 
@@ -249,8 +249,8 @@ const checkSnapshots = (
       new InvalidConfig({ setting: name(option), message: `${name(option)} ${message}` })
     const { migrations = [], passivateAfter = Infinity, save = { debounce: "1 second" } } = snapshots
     if (Option.isNone(store)) return yield* invalid("snapshots", "needs a SnapshotStore: provide one to its Layer")
-    const sleepless = hibernateAfter === undefined || hibernateAfter === Infinity || hibernateAfter === "Infinity"
-    if (passivateAfter !== Infinity && sleepless) {
+    const neverHibernates = hibernateAfter === undefined || hibernateAfter === Infinity || hibernateAfter === "Infinity"
+    if (passivateAfter !== Infinity && neverHibernates) {
       return yield* invalid(
         "snapshots.passivateAfter",
         "needs hibernateAfter: only sessions that hibernate leave memory"
@@ -261,7 +261,7 @@ const checkSnapshots = (
     if (!isTimed && !policies.includes(save)) {
       return yield* invalid("snapshots.save", `must be one of ${policies.join(", ")}, { every } or { debounce }`)
     }
-    if (save === "atHibernation" && sleepless) {
+    if (save === "atHibernation" && neverHibernates) {
       return yield* invalid("snapshots.save", "needs hibernateAfter: sessions that never hibernate are not saved then")
     }
     if (typeof save === "object" && "every" in save) {

@@ -25,10 +25,10 @@ import * as SessionId from "../../../contract/SessionId.ts"
 import type { EndOptions } from "../../../contract/SessionRef.ts"
 import { observe } from "../../../internal/guard.ts"
 import { LocalRef } from "../messages/LocalRef.ts"
-import { note } from "../session/events.ts"
+import { emit } from "../session/events.ts"
 import { checkIdleTimeout } from "../session/idleTimeout.ts"
 import { LiveSession } from "../session/LiveSession.ts"
-import { launch, relaunch, restoreError } from "../session/starting.ts"
+import { launch, restore, restoreError } from "../session/starting.ts"
 import { ended, ending } from "../session/status.ts"
 import type { Persistence } from "../snapshots/Persistence.ts"
 import type { Loaded } from "../snapshots/SnapshotLoader.ts"
@@ -43,17 +43,17 @@ const batchConcurrency = 64
 const stride = 512
 
 export class KindSessions implements SessionKind<any, any, any, any> {
-  readonly runtime: Kind
+  readonly home: Kind
   /** Sessions that are being loaded, by id. */
   private readonly loading = new Map<string, Deferred.Deferred<void, StartError>>()
 
-  constructor(runtime: Kind) {
-    this.runtime = runtime
-    runtime.activate = (id) => this.activate(id)
+  constructor(home: Kind) {
+    this.home = home
+    home.activate = (id) => this.activate(id)
   }
 
   get kind(): string {
-    return this.runtime.name
+    return this.home.name
   }
 
   start(id: string, options?: Options): Effect.Effect<LocalRef, any> {
@@ -62,25 +62,25 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   /** Finds the session, waits for one that ends under the same id, or starts it if the limits allow. */
   private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
-    const { host, sessions } = this.runtime
+    const { host, sessions } = this.home
     const found = sessions.get(id)
     if (found !== undefined) return this.rejoin(found, id, options)
-    if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+    if (host.closed || this.home.closed) return Effect.fail(SessionsClosed.of())
     const { idleTimeout } = options ?? {}
     if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
     if (!SessionId.isValid(id)) return this.refused(id, InvalidSessionId.of(id))
-    const invalid = this.runtime.checkMetadata(id, options?.metadata)
+    const invalid = this.home.checkMetadata(id, options?.metadata)
     if (invalid !== undefined) return this.refused(id, StartFailed.of(this.kind, id, invalid))
     if (host.isFull()) {
       return this.refused(id, SessionLimitReached.of(host.config.maxSessions))
     }
-    const { persistence } = this.runtime
-    if (persistence !== undefined) return this.startKept(id, options, persistence)
+    const { persistence } = this.home
+    if (persistence !== undefined) return this.startStored(id, options, persistence)
     return Effect.flatMap(this.checkRate(id, options), () => {
       // Something else may have happened while the limiter thought.
       const found = sessions.get(id)
       if (found !== undefined) return this.rejoin(found, id, options)
-      if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (host.closed || this.home.closed) return Effect.fail(SessionsClosed.of())
       if (host.isFull()) return this.refused(id, SessionLimitReached.of(host.config.maxSessions))
       return this.open(id, options)
     })
@@ -91,17 +91,17 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     options: Options | undefined,
     loaded?: Loaded
   ): Effect.Effect<LocalRef, StartError> {
-    const { runtime } = this
-    const session = new LiveSession(runtime, id, runtime.host.now(), loaded)
-    runtime.sessions.set(id, session)
-    runtime.host.live++
-    if (loaded?.kept === undefined) launch(session, options?.args, options)
-    else relaunch(session, loaded.kept)
+    const { home } = this
+    const session = new LiveSession(home, id, home.host.now(), loaded)
+    home.sessions.set(id, session)
+    home.host.live++
+    if (loaded?.stored === undefined) launch(session, options?.args, options)
+    else restore(session, loaded.stored)
     return session.whenStarted()
   }
 
   /** Loads the session, or starts it if the store does not have it; only then the rate of starts counts. */
-  private startKept(
+  private startStored(
     id: string,
     options: Options | undefined,
     persistence: Persistence
@@ -123,7 +123,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     persistence: Persistence
   ): Effect.Effect<LocalRef, StartError> {
     return Effect.suspend(() => {
-      const { loading, runtime: { sessions } } = this
+      const { loading, home: { sessions } } = this
       const found = sessions.get(id)
       if (found !== undefined) return this.rejoin(found, id, start?.options, start !== undefined)
       const underWay = loading.get(id)
@@ -135,8 +135,8 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       }
       const done = Deferred.makeUnsafe<void, StartError>()
       loading.set(id, done)
-      const fiber = this.runtime.runFork(this.loadNow(id, start, persistence))
-      observe(this.runtime, fiber, (_, exit) => {
+      const fiber = this.home.runFork(this.loadNow(id, start, persistence))
+      observe(this.home, fiber, (_, exit) => {
         loading.delete(id)
         Deferred.doneUnsafe(done, Exit.asVoid(exit))
       })
@@ -150,21 +150,21 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     start: { readonly options: Options | undefined } | undefined,
     persistence: Persistence
   ): Effect.Effect<Effect.Effect<LocalRef, StartError>, StartError> {
-    const { host, name: kind } = this.runtime
+    const { host, name: kind } = this.home
     const began = host.now()
     const refused = (error: StartError) => start === undefined ? Effect.fail(error) : this.refused(id, error)
     return Effect.flatMap(Effect.catch(persistence.reader.load(id), refused), (loaded) => {
-      if (host.closed || this.runtime.closed) return Effect.fail(SessionsClosed.of())
+      if (host.closed || this.home.closed) return Effect.fail(SessionsClosed.of())
       // Others may have started meanwhile.
       if (host.isFull()) return refused(SessionLimitReached.of(host.config.maxSessions))
-      if (loaded.kept === undefined) {
+      if (loaded.stored === undefined) {
         return Effect.succeed(
           start === undefined ? this.present(id) : this.open(id, start.options, loaded)
         )
       }
       const opened = this.open(id, undefined, loaded)
       // A start is activity; being looked at is not.
-      const session = this.runtime.sessions.get(id)
+      const session = this.home.sessions.get(id)
       if (start !== undefined && session !== undefined) host.expiry.touch(session, host.now())
       return Effect.succeed(Effect.tap(opened, () =>
         Effect.sync(() => {
@@ -185,7 +185,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   /** Loads the session if the store has it. The limit of starts is not for it. */
   private activate(id: string): Effect.Effect<boolean, LoadError> {
     return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
-      const { host, name: kind, persistence, sessions } = this.runtime
+      const { host, name: kind, persistence, sessions } = this.home
       if (persistence === undefined || !SessionId.isValid(id)) return Effect.succeed(false)
       const closing = Effect.suspend(() => Effect.fail(StoreUnavailable.of(kind, id, "the server ends its sessions")))
       const found = sessions.get(id)
@@ -196,11 +196,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
           return Effect.andThen(found.awaitEnd(), this.activate(id))
         }
         return Effect.matchEffect(found.whenStarted(), {
-          onFailure: (error) => found.restores ? Effect.fail(restoreError(found, error)) : Effect.succeed(false),
+          onFailure: (error) => found.restores ? Effect.fail(restoreError({ kind, id }, error)) : Effect.succeed(false),
           onSuccess: () => Effect.succeed(true)
         })
       }
-      if (host.closed || this.runtime.closed) return closing
+      if (host.closed || this.home.closed) return closing
       const noRoom = Effect.suspend(() =>
         Effect.fail(StoreUnavailable.of(kind, id, "there is no room for another session"))
       )
@@ -229,7 +229,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     options: Options | undefined,
     isStart = true
   ): Effect.Effect<LocalRef, StartError> {
-    const { host } = this.runtime
+    const { host } = this.home
     const now = host.now()
     if (found.isLive(now)) {
       if (isStart) host.expiry.touch(found, now)
@@ -243,7 +243,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
-    const { host, limitsStarts, name: kind } = this.runtime
+    const { host, limitsStarts, name: kind } = this.home
     if (!limitsStarts) return Effect.void
     const check = host.startLimiter.check({ kind, id, address: options?.address })
     if (!host.events.active) return check
@@ -262,7 +262,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   private refused<E>(id: string, error: E): Effect.Effect<never, E> {
-    const { host, name: kind } = this.runtime
+    const { host, name: kind } = this.home
     if (host.events.active) host.events.publish({ _tag: "StartError", kind, id: String(id), at: host.date(), error })
     return Effect.fail(error)
   }
@@ -284,7 +284,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   findUnsafe(id: string): LocalRef | undefined {
-    const { host, sessions } = this.runtime
+    const { host, sessions } = this.home
     const session = sessions.get(id)
     if (session === undefined || session.status >= ending) return undefined
     // While nothing has expired there is no need to ask for the time.
@@ -294,7 +294,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   find(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
     return Effect.suspend(() => {
       const found = this.findUnsafe(id)
-      return found !== undefined || this.runtime.persistence === undefined
+      return found !== undefined || this.home.persistence === undefined
         ? Effect.succeed(Option.fromUndefinedOr(found))
         : Effect.map(this.activate(id), () => Option.fromUndefinedOr(this.findUnsafe(id)))
     })
@@ -302,7 +302,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   reach(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
     return Effect.suspend(() => {
-      const { host, persistence, sessions } = this.runtime
+      const { host, persistence, sessions } = this.home
       const session = sessions.get(id)
       const touch = Effect.map(this.find(id), (found) => {
         const session = Option.isSome(found) ? sessions.get(id) : undefined
@@ -327,7 +327,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   ref(id: string): LocalRef {
-    return new LocalRef(this.runtime, id, undefined)
+    return new LocalRef(this.home, id, undefined)
   }
 
   has(id: string): Effect.Effect<boolean, LoadError> {
@@ -336,13 +336,13 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   /** The ids of a user's sessions that are in the store, whether they are in memory or not. */
   storedOfUser(user: string): Effect.Effect<ReadonlyArray<string>, LoadError> {
-    return this.runtime.persistence?.ofUser(user) ?? Effect.succeed([])
+    return this.home.persistence?.ofUser(user) ?? Effect.succeed([])
   }
 
   /** Those that can take messages now. */
   private live(): Array<LiveSession> {
-    const now = this.runtime.host.now()
-    return Array.from(this.runtime.sessions.values()).filter((session) => session.isLive(now))
+    const now = this.home.host.now()
+    return Array.from(this.home.sessions.values()).filter((session) => session.isLive(now))
   }
 
   get list(): Effect.Effect<Array<LocalRef>> {
@@ -350,7 +350,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   get count(): Effect.Effect<number> {
-    return Effect.sync(() => this.runtime.count)
+    return Effect.sync(() => this.home.count)
   }
 
   match(pattern: string | RegExp): Effect.Effect<Array<string>> {
@@ -367,7 +367,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>, LoadError> {
-    const { persistence } = this.runtime
+    const { persistence } = this.home
     if (persistence === undefined) return Effect.map(this.stopAll(ids, options), ({ results }) => results)
     return Effect.gen({ self: this }, function*() {
       const { results, stored } = yield* this.stopAll(ids, options)
@@ -388,7 +388,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     options?: EndOptions
   ): Effect.Effect<{ readonly results: Map<string, boolean>; readonly stored: ReadonlyArray<string> }> {
     return Effect.gen({ self: this }, function*() {
-      const { host, persistence, sessions } = this.runtime
+      const { host, persistence, sessions } = this.home
       const reason = options?.reason ?? EndReason.stopped()
       const results = new Map<string, boolean>()
       const stored: Array<string> = []
@@ -413,14 +413,14 @@ export class KindSessions implements SessionKind<any, any, any, any> {
 
   broadcast(tag: string, payload?: unknown): Effect.Effect<number> {
     return Effect.gen({ self: this }, function*() {
-      const { host, name: kind } = this.runtime
+      const { host, name: kind } = this.home
       let count = 0
       let seen = 0
       for (const session of this.live()) {
         // A session whose mailbox is full must not hold up the others.
         if (session.ref.castUnsafe(tag, payload)) {
           count++
-          if (host.events.active) note(session, { _tag: "BroadcastReceive", tag, from: "" })
+          if (host.events.active) emit(session, { _tag: "BroadcastReceive", tag, from: "" })
         }
         if (++seen % stride === 0) yield* Effect.yieldNow
       }

@@ -168,7 +168,7 @@ export const make: Effect.Effect<
         const refs = liveOfUser(user)
         // Of one that is in memory, that knows best.
         for (const { ids, sessions } of stored) {
-          for (const id of ids) if (!sessions.runtime.sessions.has(id)) refs.push(sessions.ref(id))
+          for (const id of ids) if (!sessions.home.sessions.has(id)) refs.push(sessions.ref(id))
         }
         return refs
       }),
@@ -184,7 +184,7 @@ export const make: Effect.Effect<
     broadcast: (tag, payload) =>
       Effect.map(
         Effect.forEach(ofKinds(undefined), (sessions) => {
-          const message = sessions.runtime.definition.protocol.get(tag) as Rpc.AnyWithProps | undefined
+          const message = sessions.home.definition.protocol.get(tag) as Rpc.AnyWithProps | undefined
           return message !== undefined && Schema.is(message.payloadSchema)(payload)
             ? sessions.broadcast(tag, payload)
             : Effect.succeed(0)
@@ -223,7 +223,7 @@ export const make: Effect.Effect<
 })
 
 /** Arguments from outside, for a kind that is known by its name only. */
-const decodeArgs = ({ runtime: { definition, name } }: KindSessions, args: unknown) =>
+const decodeArgs = ({ home: { definition, name } }: KindSessions, args: unknown) =>
   Effect.mapError(
     Schema.decodeUnknownEffect(Schema.toType(definition.args))(args) as Effect.Effect<unknown, Error>,
     (error) =>

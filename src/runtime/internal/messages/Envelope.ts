@@ -53,7 +53,7 @@ export class Envelope {
     this.trace = trace
   }
 
-  /** ReplyCache the caller. The first answer counts. */
+  /** Settles with an answer. The first one counts. */
   settle(exit: Exit.Exit<any, any>): void {
     if (this.status === settled) return
     this.status = settled

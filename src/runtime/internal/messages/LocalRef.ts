@@ -31,7 +31,7 @@ import type {
 } from "../../../contract/SessionRef.ts"
 import { observed } from "../../../store/internal/observed.ts"
 import type { Kind } from "../host/Kind.ts"
-import { note } from "../session/events.ts"
+import { emit } from "../session/events.ts"
 import { checkIdleTimeout } from "../session/idleTimeout.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { restoreError } from "../session/starting.ts"
@@ -40,26 +40,26 @@ import { callOnce } from "./callOnce.ts"
 import { Call, Cast, castUnsafe } from "./deliver.ts"
 
 export class LocalRef implements SessionRef<any, any> {
-  readonly runtime: Kind
+  readonly home: Kind
   readonly id: string
   /** The session that was live here last; looked up again when that has ended. */
   private session: LiveSession | undefined
 
-  constructor(runtime: Kind, id: string, session: LiveSession | undefined) {
-    this.runtime = runtime
+  constructor(home: Kind, id: string, session: LiveSession | undefined) {
+    this.home = home
     this.id = id
     this.session = session
   }
 
   get kind(): string {
-    return this.runtime.name
+    return this.home.name
   }
 
   /** The session that is live under this address now. */
   live(now: number): LiveSession | undefined {
     let { session } = this
     if (session === undefined || session.status >= ending) {
-      session = this.session = this.runtime.sessions.get(this.id)
+      session = this.session = this.home.sessions.get(this.id)
       if (session === undefined) return undefined
     }
     return session.isLive(now) ? session : undefined
@@ -67,12 +67,12 @@ export class LocalRef implements SessionRef<any, any> {
 
   call(tag: string, payload?: unknown, options?: CallOptions): Effect.Effect<any, any> {
     const timeout = options?.timeout
-    return new Call(this, tag, payload, timeout === undefined ? this.runtime.callTimeout : Duration.toMillis(timeout))
+    return new Call(this, tag, payload, timeout === undefined ? this.home.callTimeout : Duration.toMillis(timeout))
   }
 
   callOnce(tag: string, payload: unknown, options: OnceOptions): Effect.Effect<any, any> {
     const { timeout } = options
-    const millis = timeout === undefined ? this.runtime.callTimeout : Duration.toMillis(timeout)
+    const millis = timeout === undefined ? this.home.callTimeout : Duration.toMillis(timeout)
     return callOnce(this, tag, payload, millis, options)
   }
 
@@ -87,11 +87,11 @@ export class LocalRef implements SessionRef<any, any> {
   /** The session once it has started. */
   private ready(): Effect.Effect<LiveSession, ReachError> {
     return Effect.suspend(() => {
-      const session = this.live(this.runtime.host.now())
+      const session = this.live(this.home.host.now())
       if (session === undefined) return this.elsewhere(this.ready())
       if (session.status !== starting) return Effect.succeed(session)
       return Effect.mapBoth(session.whenStarted(), {
-        onFailure: (error) => session.restores ? restoreError(session, error) : this.notFound(),
+        onFailure: (error) => session.restores ? restoreError(this, error) : this.notFound(),
         onSuccess: () => session
       })
     })
@@ -111,16 +111,16 @@ export class LocalRef implements SessionRef<any, any> {
     then: Effect.Effect<A, E>,
     call?: { readonly tag: string; readonly timeout: number }
   ): Effect.Effect<A, E | ReachError | CallTimeout> {
-    const { id, kind, runtime } = this
+    const { home, id, kind } = this
     // What runs at the end of a session cannot wait for that, and a limit of time has another fiber wait.
-    const isOwnEnd = runtime.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
-    if (runtime.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
+    const isOwnEnd = home.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
+    if (home.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
     const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
-      ? runtime.activate(id)
-      : Effect.timeoutOrElse(runtime.activate(id), {
+      ? home.activate(id)
+      : Effect.timeoutOrElse(home.activate(id), {
         duration: call.timeout,
         orElse: () => {
-          runtime.counters.timeouts++
+          home.counters.timeouts++
           return Effect.fail(CallTimeout.of(kind, id, call.tag, call.timeout, false))
         }
       })
@@ -174,10 +174,10 @@ export class LocalRef implements SessionRef<any, any> {
 
   end(options?: EndOptions): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() => {
-      const { persistence, sessions } = this.runtime
+      const { persistence, sessions } = this.home
       const session = sessions.get(this.id)
       if (session === undefined) return persistence === undefined ? Effect.succeed(false) : this.endStored(options)
-      const was = session.isLive(this.runtime.host.now())
+      const was = session.isLive(this.home.host.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
       // A handler that ends its own session cannot wait for it: the end waits for the handler.
       if (session.isRunBy(Fiber.getCurrent())) {
@@ -193,9 +193,9 @@ export class LocalRef implements SessionRef<any, any> {
 
   /** To end one that is in the store only, it must be there first: it is told. If it cannot be, it goes untold. */
   private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
-    const { host, persistence } = this.runtime
+    const { host, persistence } = this.home
     const discard = Effect.suspend(() => persistence!.reader.discard(this.id))
-    const load = Effect.matchEffect(this.runtime.activate(this.id), {
+    const load = Effect.matchEffect(this.home.activate(this.id), {
       onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
       onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)
     })
@@ -221,7 +221,7 @@ export class LocalRef implements SessionRef<any, any> {
   ): Effect.Effect<void, ReachError | InvalidMetadata> {
     if (options?.durable !== false) return Effect.asVoid(this.identify({ metadata }))
     return Effect.suspend((): Effect.Effect<void, ReachError | InvalidMetadata> => {
-      const invalid = this.runtime.checkMetadata(this.id, metadata)
+      const invalid = this.home.checkMetadata(this.id, metadata)
       return invalid === undefined ? this.change((session) => session.setMetadata(metadata)) : Effect.fail(invalid)
     })
   }
@@ -239,11 +239,11 @@ export class LocalRef implements SessionRef<any, any> {
     expected: Readonly<Record<string, unknown>> = {}
   ): Effect.Effect<boolean, ReachError | InvalidMetadata> {
     return Effect.suspend((): Effect.Effect<boolean, ReachError | InvalidMetadata> => {
-      const { persistence } = this.runtime
+      const { persistence } = this.home
       if (persistence === undefined) {
         return this.change((session) => session.hasMetadata(expected) && (session.identify(change), true))
       }
-      const invalid = this.runtime.checkMetadata(this.id, change.metadata)
+      const invalid = this.home.checkMetadata(this.id, change.metadata)
       if (invalid !== undefined) return Effect.fail(invalid)
       return Effect.flatMap(this.ready(), (session) => {
         if (!session.hasMetadata(expected)) return Effect.succeed(false)
@@ -267,7 +267,7 @@ export class LocalRef implements SessionRef<any, any> {
 
   private change<A>(f: (session: LiveSession, now: number) => A): Effect.Effect<A, ReachError> {
     return Effect.suspend(() => {
-      const now = this.runtime.host.now()
+      const now = this.home.host.now()
       const session = this.live(now)
       return session === undefined ? this.elsewhere(this.change(f)) : Effect.succeed(f(session, now))
     })
@@ -275,7 +275,7 @@ export class LocalRef implements SessionRef<any, any> {
 
   get isLive(): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() =>
-      this.live(this.runtime.host.now()) !== undefined ? Effect.succeed(true) : this.runtime.activate(this.id)
+      this.live(this.home.host.now()) !== undefined ? Effect.succeed(true) : this.home.activate(this.id)
     )
   }
 
@@ -300,7 +300,7 @@ const watcher = (
   const changed = (state: unknown) => {
     try {
       const { events } = session.host
-      const value = events.active ? observed(select, state, (event) => note(session, event)) : select(state)
+      const value = events.active ? observed(select, state, (event) => emit(session, event)) : select(state)
       if (last !== none && equivalence(last, value)) return
       last = value
       Queue.offerUnsafe(queue, value)
@@ -312,7 +312,7 @@ const watcher = (
   return {
     changed,
     ended: (reason: EndReason.EndReason) =>
-      Queue.failCauseUnsafe(queue, Cause.fail(SessionEnded.of(session.kind, session.id, reason, false)))
+      Queue.failCauseUnsafe(queue, Cause.fail(SessionEnded.of(session.kind.name, session.id, reason, false)))
   }
 }
 
@@ -321,7 +321,7 @@ const none = Symbol()
 /** A callback that throws is a bug of whoever watches, and must not become the session's. */
 const guarded = (session: LiveSession, watcher: Watcher<any>): Watcher<any> => {
   const failed = (defect: unknown) => {
-    session.runtime.runFork(Effect.logError(`a watcher of session ${session.kind}/${session.id} threw`, defect))
+    session.kind.runFork(Effect.logError(`a watcher of session ${session.kind.name}/${session.id} threw`, defect))
   }
   return {
     ...(watcher.changed !== undefined && {

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { ActionForgotten, ActionOutOfOrder, type OnceError, SessionEnded } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
-import type { KeptClient } from "../snapshots/SnapshotCodec.ts"
+import type { StoredClient } from "../snapshots/SnapshotCodec.ts"
 
 /** The end of the session that left an action without its answer. */
 const endedWith = (exit: Exit.Exit<any, any>): SessionEnded | undefined => {
@@ -24,8 +24,8 @@ export class Reply {
   decided: Exit.Exit<any, any> | undefined = undefined
   private readonly waiters = new Set<(exit: Exit.Exit<any, any>) => void>()
   /** What is kept of the answer, and of which one that was made. */
-  private kept: unknown = undefined
-  private keptOf: Exit.Exit<any, any> | undefined = undefined
+  private stored: unknown = undefined
+  private storedOf: Exit.Exit<any, any> | undefined = undefined
 
   constructor(tag: string) {
     this.tag = tag
@@ -40,11 +40,11 @@ export class Reply {
 
   /** The answer as it is kept: made once, however often the session is saved. */
   encoded(answer: Exit.Exit<any, any>, encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): unknown {
-    if (this.keptOf !== answer) {
-      this.keptOf = answer
-      this.kept = encode(this.tag, answer)
+    if (this.storedOf !== answer) {
+      this.storedOf = answer
+      this.stored = encode(this.tag, answer)
     }
-    return this.kept
+    return this.stored
   }
 
   /** Calls back with the answer, unless that is cancelled with the function that it gives. */
@@ -178,9 +178,9 @@ export class ReplyCache {
    * What is kept in a snapshot. What has no answer yet, or never began, is no part of the state there: it can be sent
    * again. What was begun and did not come to its end is known to have come, without an answer.
    */
-  kept(encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): Array<KeptClient> {
+  encode(encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): Array<StoredClient> {
     return Array.from(this.clients, ([client, { actions, last }]) => {
-      const answers: Array<KeptClient["answers"][number]> = []
+      const answers: Array<StoredClient["answers"][number]> = []
       for (const [sequence, action] of actions) {
         const { decided, tag } = action
         const ended = decided === undefined ? undefined : endedWith(decided)
@@ -193,7 +193,7 @@ export class ReplyCache {
   }
 
   /** Remembers what a snapshot has kept. */
-  recall(clients: ReadonlyArray<KeptClient>): void {
+  restore(clients: ReadonlyArray<StoredClient>): void {
     for (const { answers, client, last } of clients) {
       const known: ClientActions = { last: 0, acceptedAt: 0, actions: new Map() }
       for (const { exit, sequence, tag } of answers) {

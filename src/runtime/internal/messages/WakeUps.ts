@@ -8,7 +8,7 @@
 import type * as Scheduler from "effect/Scheduler"
 
 /** Something that can be woken. */
-export interface Sleeper {
+export interface Wakeable {
   /** `true` while it stands in the list of those to be woken. */
   listed: boolean
   /** Goes on with what waits; nothing when it is awake already or nothing waits. Must not throw. */
@@ -19,7 +19,7 @@ const maxDepth = 24
 
 export class WakeUps {
   private readonly dispatcher: Scheduler.SchedulerDispatcher
-  private listed: Array<Sleeper> = []
+  private listed: Array<Wakeable> = []
   private depth = 0
 
   constructor(scheduler: Scheduler.Scheduler) {
@@ -37,19 +37,19 @@ export class WakeUps {
     this.depth--
   }
 
-  /** Wakes the sleeper soon, through the scheduler. */
-  later(sleeper: Sleeper): void {
-    if (sleeper.listed) return
-    sleeper.listed = true
-    if (this.listed.push(sleeper) === 1) this.dispatcher.scheduleTask(this.wakeAll, 0)
+  /** Wakes it soon, through the scheduler. */
+  later(wakeable: Wakeable): void {
+    if (wakeable.listed) return
+    wakeable.listed = true
+    if (this.listed.push(wakeable) === 1) this.dispatcher.scheduleTask(this.wakeAll, 0)
   }
 
   private readonly wakeAll = (): void => {
     const { listed } = this
     this.listed = []
-    for (const sleeper of listed) {
-      sleeper.listed = false
-      sleeper.wake()
+    for (const wakeable of listed) {
+      wakeable.listed = false
+      wakeable.wake()
     }
   }
 }

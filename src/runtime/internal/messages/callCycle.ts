@@ -61,4 +61,4 @@ const circle = (path: ReadonlyArray<LiveSession>, tag: string): TypeError => {
     )
 }
 
-const nameOf = ({ id, kind }: LiveSession): string => `${kind}/${id}`
+const nameOf = ({ id, kind }: LiveSession): string => `${kind.name}/${id}`

@@ -4,11 +4,11 @@
 import * as Effect from "effect/Effect"
 import { type CallError, CallTimeout, type OnceError } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
-import { note } from "../session/events.ts"
+import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { AnswerDeadline } from "../time/sessionDeadlines.ts"
 import { callCycle } from "./callCycle.ts"
-import { address, admit, noteAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
+import { address, admit, countAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
 import type { LocalRef } from "./LocalRef.ts"
 import { Reply } from "./ReplyCache.ts"
 import { traceOf } from "./tracing.ts"
@@ -25,15 +25,15 @@ export const callOnce = (
   once: OnceOptions
 ): Effect.Effect<unknown, CallError | OnceError> =>
   Effect.withFiber((fiber) => {
-    const now = ref.runtime.host.now()
+    const now = ref.home.host.now()
     const session = ref.live(now)
     if (session === undefined) {
       return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
     }
     const cycle = callCycle(session, fiber, tag)
     if (cycle !== undefined) return Effect.die(cycle)
-    const answers = session.answers
-    const known = answers.find(checkOnce(once), session.epoch)
+    const replies = session.replies
+    const known = replies.find(checkOnce(once), session.epoch)
     if (known instanceof Reply) return answerOnce(session, tag, known, timeout, now + timeout)
     if (known !== undefined) return Effect.fail(known)
     const envelope = address(session, tag, payload, true, traceOf(fiber))
@@ -47,16 +47,16 @@ export const callOnce = (
       action.decided = exit
     }
     // Before it is handled, which may be right now: whoever learns of it from its handler finds it.
-    answers.add(once, action)
-    if (session.take(envelope)) noteAccepted(session, envelope)
+    replies.add(once, action)
+    if (session.take(envelope)) countAccepted(session, envelope)
     else {
       const full = overflow(session, envelope)
       if (full !== undefined) {
-        answers.withdraw(once)
+        replies.withdraw(once)
         return Effect.fail(full === waitForRoom ? refuse(session, envelope) : full)
       }
     }
-    answers.forget(once)
+    replies.forget(once)
     return answerOnce(session, tag, action, timeout, now + timeout)
   })
 
@@ -83,9 +83,9 @@ const answerOnce = (
     }
     const limit = new AnswerDeadline(() => {
       stop()
-      session.runtime.counters.timeouts++
-      const error = CallTimeout.of(session.kind, session.id, tag, timeout, true)
-      note(session, { _tag: "CommunicationError", tag, error })
+      session.kind.counters.timeouts++
+      const error = CallTimeout.of(session.kind.name, session.id, tag, timeout, true)
+      emit(session, { _tag: "CommunicationError", tag, error })
       resume(Effect.fail(error))
     })
     const forget = action.await((exit) => {

@@ -18,7 +18,7 @@ import {
   MessageRateExceeded,
   SessionEnded
 } from "../../../contract/SessionError.ts"
-import { note, stamp } from "../session/events.ts"
+import { emit, markSent } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { CallDeadline } from "../time/sessionDeadlines.ts"
 import { callCycle } from "./callCycle.ts"
@@ -66,7 +66,7 @@ export class Call {
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<unknown, unknown> {
     const { ref, timeout } = this
-    const { host } = ref.runtime
+    const { host } = ref.home
     const now = host.now()
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this, { tag: this.tag, timeout })
@@ -77,7 +77,7 @@ export class Call {
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
     if (session.take(envelope)) {
-      noteAccepted(session, envelope)
+      countAccepted(session, envelope)
       return envelope.exit ?? answer(session, envelope, timeout, now + timeout)
     }
     const full = overflow(session, envelope)
@@ -88,8 +88,8 @@ export class Call {
         duration: timeout,
         orElse: () => {
           const error = CallTimeout.of(ref.kind, ref.id, this.tag, timeout, false)
-          ref.runtime.counters.timeouts++
-          note(session, { _tag: "CommunicationError", tag: this.tag, error })
+          ref.home.counters.timeouts++
+          emit(session, { _tag: "CommunicationError", tag: this.tag, error })
           return Effect.fail(error)
         }
       }),
@@ -117,14 +117,14 @@ export class Cast {
 
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<void, CastError> {
     const { ref } = this
-    const now = ref.runtime.host.now()
+    const now = ref.home.host.now()
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this)
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
     const refused = admit(session, envelope, now)
     if (refused !== undefined) return Effect.fail(refused)
     if (session.take(envelope)) {
-      noteAccepted(session, envelope)
+      countAccepted(session, envelope)
       return Effect.void
     }
     const full = overflow(session, envelope)
@@ -143,14 +143,14 @@ makeOperation(Cast)
 
 /** Sends a message from outside Effect; `false` when it is not accepted. */
 export const castUnsafe = (ref: LocalRef, tag: string, payload: unknown): boolean => {
-  const { host } = ref.runtime
+  const { host } = ref.home
   const now = host.now()
   const session = ref.live(now)
   if (session === undefined) return false
   const envelope = address(session, tag, payload, false, undefined)
   if (admit(session, envelope, now) !== undefined) return false
   if (session.take(envelope)) {
-    noteAccepted(session, envelope)
+    countAccepted(session, envelope)
     return true
   }
   const full = overflow(session, envelope)
@@ -164,26 +164,26 @@ export const address = (
   payload: unknown,
   isCall: boolean,
   trace: Trace | undefined
-): Envelope => new Envelope(session.runtime.route(tag), payload, isCall, trace)
+): Envelope => new Envelope(session.kind.route(tag), payload, isCall, trace)
 
 /** Checks the rate of messages, notes the activity and the time. Gives why the message is refused, if it is. */
 export const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRateExceeded | undefined => {
-  const { host, runtime } = session
-  const { messageRate } = runtime
+  const { host, kind } = session
+  const { messageRate } = kind
   if (messageRate !== undefined) {
     const wait = host.messageLimiter.admit(session, messageRate, now)
     if (wait > 0) {
-      runtime.counters.rejected++
-      note(session, { _tag: "RateLimitExceeded", limit: "messages", retryAfter: wait })
-      return MessageRateExceeded.of(session.kind, session.id, wait)
+      kind.counters.rejected++
+      emit(session, { _tag: "RateLimitExceeded", limit: "messages", retryAfter: wait })
+      return MessageRateExceeded.of(session.kind.name, session.id, wait)
     }
   }
   host.expiry.touch(session, now)
-  stamp(host, envelope)
+  markSent(host, envelope)
   return undefined
 }
 
-export const noteAccepted = ({ runtime: { counters } }: LiveSession, { isCall }: Envelope): void => {
+export const countAccepted = ({ kind: { counters } }: LiveSession, { isCall }: Envelope): void => {
   if (isCall) counters.calls++
   else counters.casts++
 }
@@ -203,16 +203,16 @@ export const overflow = (session: LiveSession, envelope: Envelope): MailboxFull 
     case "dropOldest": {
       const oldest = takeOldest(session, envelope)
       if (oldest === undefined) return refuse(session, envelope)
-      session.runtime.counters.dropped++
+      session.kind.counters.dropped++
       const error = mailboxFull(session, oldest)
       if (oldest.isCall) oldest.settle(Exit.fail(error))
       else {
         oldest.status = settled
         oldest.timer?.done()
       }
-      note(session, { _tag: "CommunicationError", tag: oldest.route.tag, error })
+      emit(session, { _tag: "CommunicationError", tag: oldest.route.tag, error })
       session.take(envelope)
-      noteAccepted(session, envelope)
+      countAccepted(session, envelope)
       return undefined
     }
   }
@@ -232,12 +232,12 @@ const takeOldest = (session: LiveSession, envelope: Envelope): Envelope | undefi
 }
 
 const mailboxFull = (session: LiveSession, envelope: Envelope): MailboxFull =>
-  MailboxFull.of(session.kind, session.id, envelope.route.tag, session.runtime.mailboxCapacity)
+  MailboxFull.of(session.kind.name, session.id, envelope.route.tag, session.kind.mailboxCapacity)
 
 export const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
   const error = mailboxFull(session, envelope)
-  session.runtime.counters.rejected++
-  note(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
+  session.kind.counters.rejected++
+  emit(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
   return error
 }
 
@@ -247,11 +247,11 @@ const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, Se
     Queue.offer(session.mailbox, envelope),
     (accepted) => {
       if (accepted) {
-        noteAccepted(session, envelope)
+        countAccepted(session, envelope)
         session.host.wakeUps.later(session)
         return Effect.void
       }
-      return Effect.fail(SessionEnded.of(session.kind, session.id, session.reason!, false))
+      return Effect.fail(SessionEnded.of(session.kind.name, session.id, session.reason!, false))
     }
   )
 

@@ -19,10 +19,10 @@ export const traced = (session: LiveSession, envelope: Envelope, trace: Trace): 
     const out = envelope.route.handler({ state: session.state, payload: envelope.payload, self: session.self })
     return Effect.isEffect(out) ? out as Effect.Effect<unknown, unknown> : Effect.succeed(out)
   }).pipe(
-    Effect.withSpan(`${session.kind}.${envelope.route.tag}`, {
+    Effect.withSpan(`${session.kind.name}.${envelope.route.tag}`, {
       ...(trace.parent === undefined ? { root: true } : { parent: trace.parent }),
       kind: envelope.isCall ? "server" : "consumer",
-      attributes: { "session.kind": session.kind, "session.id": session.id, "session.version": session.version }
+      attributes: { "session.kind": session.kind.name, "session.id": session.id, "session.version": session.version }
     }, { captureStackTrace: false }),
     Effect.withTracer(trace.tracer)
   )

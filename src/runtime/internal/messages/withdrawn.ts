@@ -10,7 +10,7 @@ import { type Envelope, settled } from "./Envelope.ts"
 /** Notes that a message in the mailbox was settled before it began. */
 export const withdrawn = (session: LiveSession): void => {
   if (session.mailbox.state._tag !== "Open") return
-  session.more().withdrawn++
+  session.ensureExtras().withdrawn++
   // Whoever waits for room need not wait any longer.
   if (session.mailbox.state.offers.size > 0) makeRoom(session)
 }

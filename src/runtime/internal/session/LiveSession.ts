@@ -40,17 +40,17 @@ import { begun, type Envelope, waiting } from "../messages/Envelope.ts"
 import { LocalRef } from "../messages/LocalRef.ts"
 import { ReplyCache } from "../messages/ReplyCache.ts"
 import { traced } from "../messages/tracing.ts"
-import type { Sleeper } from "../messages/WakeUps.ts"
+import type { Wakeable } from "../messages/WakeUps.ts"
 import { makeRoom, skipped } from "../messages/withdrawn.ts"
-import { answerKept } from "../snapshots/answering.ts"
+import { replyWhenStored } from "../snapshots/answering.ts"
 import type { Loaded } from "../snapshots/SnapshotLoader.ts"
-import type { Rest } from "../time/Hibernation.ts"
+import type { IdleCheck } from "../time/Hibernation.ts"
 import { noTimer, SelfTimers, type Setting } from "../time/SelfTimers.ts"
 import { nowhere } from "../time/TimingWheel.ts"
 import { crashed } from "./crashing.ts"
 import * as Ending from "./ending.ts"
-import { note, noteHandled } from "./events.ts"
-import { rouse } from "./hibernating.ts"
+import { emit, emitHandled } from "./events.ts"
+import { wake } from "./hibernating.ts"
 import { changed, reverted } from "./identity.ts"
 import { leaveOwed } from "./owed.ts"
 import { SessionConnections } from "./SessionConnections.ts"
@@ -63,15 +63,15 @@ import { Watchers } from "./Watchers.ts"
 
 const finite = (time: number): number | undefined => time === Infinity ? undefined : time
 
-export class LiveSession implements Expiry.Entry, Sleeper {
+export class LiveSession implements Expiry.Entry, Wakeable {
   // Expiry.Entry
   wheelTick = nowhere
   wheelIndex = 0
   lastActiveAt: number
-  // Sleeper
+  // Wakeable
   listed = false
 
-  readonly runtime: Kind
+  readonly kind: Kind
   readonly id: string
   /** Milliseconds since 1970. */
   readonly startedAt: number
@@ -83,7 +83,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   version = 0
   /** Is there something of it that is to be written to the store? */
   isDirty = false
-  /** What the store has of it, if its kind is kept. */
+  /** What the store has of it, if its kind is stored. */
   readonly stored: StoredFacts | undefined
   /** How many messages it has begun to handle. */
   handled = 0
@@ -93,9 +93,9 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
   ownTurn: Turn | undefined = undefined
   /** When it is to be looked at whether it can hibernate, while it is awake and may. */
-  rest: Rest | undefined = undefined
+  idleCheck: IdleCheck | undefined = undefined
   /** Has it given up fiber and mailbox until the next message comes? */
-  asleep = false
+  hibernating = false
   /** The message that is being handled. */
   current: Envelope | undefined = undefined
   /** Why it ends, from when it does. */
@@ -109,51 +109,47 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   private ownSelf: SessionSelf | undefined = undefined
 
   constructor(
-    runtime: Kind,
+    kind: Kind,
     id: string,
     now: number,
     loaded?: Loaded
   ) {
-    this.runtime = runtime
+    this.kind = kind
     this.id = id
-    const date = runtime.host.dateOf(now)
-    const kept = loaded?.kept
-    this.startedAt = kept?.startedAt ?? date
-    this.began = kept === undefined ? now : now - kept.age
-    this.lastActiveAt = kept === undefined ? now : now - kept.idle
-    this.epoch = loaded?.epoch ?? runtime.host.nextEpoch(date)
-    this.mailbox = runtime.makeMailbox()
-    this.restores = loaded?.kept !== undefined
-    this.stored = runtime.persistence === undefined ? undefined : new StoredFacts()
+    const date = kind.host.dateOf(now)
+    const stored = loaded?.stored
+    this.startedAt = stored?.startedAt ?? date
+    this.began = stored === undefined ? now : now - stored.age
+    this.lastActiveAt = stored === undefined ? now : now - stored.idle
+    this.epoch = loaded?.epoch ?? kind.host.nextEpoch(date)
+    this.mailbox = kind.makeMailbox()
+    this.restores = loaded?.stored !== undefined
+    this.stored = kind.persistence === undefined ? undefined : new StoredFacts()
   }
 
   // -------------------------------------------------------------------------------------------------------
   // what others see
   // -------------------------------------------------------------------------------------------------------
 
-  get kind(): string {
-    return this.runtime.name
-  }
-
   get idleTimeout(): number {
-    return this.extras?.idleTimeout ?? this.runtime.idleTimeout
+    return this.extras?.idleTimeout ?? this.kind.idleTimeout
   }
 
   set idleTimeout(millis: number) {
-    this.more().idleTimeout = millis
+    this.ensureExtras().idleTimeout = millis
   }
 
   get absoluteDeadline(): number {
-    const { absoluteTimeout } = this.runtime
+    const { absoluteTimeout } = this.kind
     return absoluteTimeout === Infinity ? Infinity : this.began + absoluteTimeout
   }
 
   get host(): HostContext {
-    return this.runtime.host
+    return this.kind.host
   }
 
   get ref(): LocalRef {
-    return this.ownRef ??= new LocalRef(this.runtime, this.id, this)
+    return this.ownRef ??= new LocalRef(this.kind, this.id, this)
   }
 
   /** The Effect with which the fiber goes on. */
@@ -179,7 +175,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   get notFound(): Effect.Effect<never, SessionNotFound> {
-    return Effect.suspend(() => Effect.fail(SessionNotFound.of(this.kind, this.id)))
+    return Effect.suspend(() => Effect.fail(SessionNotFound.of(this.kind.name, this.id)))
   }
 
   get recovering(): boolean {
@@ -199,13 +195,13 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Why this is no metadata for it, if it is not. */
   checkMetadata(metadata: Readonly<Record<string, unknown>>): InvalidMetadata | undefined {
-    return this.runtime.checkMetadata(this.id, metadata)
+    return this.kind.checkMetadata(this.id, metadata)
   }
 
   /** What it has of the present turn is to be written before the turn is answered. */
   writeAhead(): void {
-    if (this.runtime.persistence === undefined) return
-    this.more().writesAhead = true
+    if (this.kind.persistence === undefined) return
+    this.ensureExtras().writesAhead = true
   }
 
   setUser(user: string | undefined): void {
@@ -231,28 +227,28 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   private setIdentity(identity: Identity): void {
     if (this.status === ended) return
-    const extras = this.more()
+    const extras = this.ensureExtras()
     if (identity.user !== extras.user) this.host.assign(this, extras.user, identity.user)
     extras.user = identity.user
     extras.metadata = identity.metadata
-    this.keepsChanged()
+    this.metaChanged()
     extras.watchers?.identified(identity)
   }
 
   setIdleTimeout(timeout: number, now: number): void {
     this.host.expiry.setIdleTimeout(this, timeout, now)
     this.host.expiryAlarm.arm()
-    this.keepsChanged()
+    this.metaChanged()
   }
 
   info(): SessionInfo {
     const { host } = this
     return {
-      kind: this.kind,
+      kind: this.kind.name,
       id: this.id,
       status: this.status === starting ? "starting" : this.status >= ending ? "ending" : this.recovering
         ? "recovering"
-        : this.asleep
+        : this.hibernating
         ? "hibernating"
         : "running",
       state: this.state,
@@ -266,24 +262,24 @@ export class LiveSession implements Expiry.Entry, Sleeper {
       crashes: this.extras?.crashes ?? 0,
       watchers: this.extras?.watchers?.count ?? 0,
       connections: this.extras?.connections?.count ?? 0,
-      remembers: this.runtime.remember.answers,
-      accepted: this.extras?.answers?.accepted ?? 0,
+      remembers: this.kind.remember.answers,
+      accepted: this.extras?.replies?.accepted ?? 0,
       user: this.user,
       metadata: this.metadata
     }
   }
 
   /** What it remembers of actions that have a number. */
-  get answers(): ReplyCache {
-    return this.more().answers ??= new ReplyCache(this.runtime.remember, this.remembersSince, this.epoch)
+  get replies(): ReplyCache {
+    return this.ensureExtras().replies ??= new ReplyCache(this.kind.remember, this.remembersSince, this.epoch)
   }
 
   /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */
   get remembersSince(): number {
-    return this.extras?.answers?.since ?? this.stored?.remembersSince ?? this.epoch
+    return this.extras?.replies?.since ?? this.stored?.remembersSince ?? this.epoch
   }
 
-  more(): SessionExtras {
+  ensureExtras(): SessionExtras {
     return this.extras ??= new SessionExtras()
   }
 
@@ -305,9 +301,9 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     }
     const watchers = this.watchers()
     watchers.add(watcher)
-    note(this, { _tag: "Subscribe", watchers: watchers.count })
+    emit(this, { _tag: "Subscribe", watchers: watchers.count })
     return () => {
-      if (watchers.remove(watcher)) note(this, { _tag: "Unsubscribe", watchers: watchers.count })
+      if (watchers.remove(watcher)) emit(this, { _tag: "Unsubscribe", watchers: watchers.count })
     }
   }
 
@@ -316,13 +312,13 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   }
 
   private watchers(): Watchers {
-    return this.more().watchers ??= new Watchers()
+    return this.ensureExtras().watchers ??= new Watchers()
   }
 
   /** Notes a connected client and gives the function that notes its going. */
   attach(now: number): () => void {
     this.host.expiry.touch(this, now)
-    return (this.more().connections ??= new SessionConnections(this)).add(now)
+    return (this.ensureExtras().connections ??= new SessionConnections(this)).add(now)
   }
 
   /** The ref, once `init` is done; or what it failed with. */
@@ -330,7 +326,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (this.hasStarted) return Effect.succeed(this.ref)
     if (this.extras?.startFailure !== undefined) return this.extras.startFailure
     return Effect.callback((resume) => {
-      const waiters = this.more().startWaiters ??= new Set()
+      const waiters = this.ensureExtras().startWaiters ??= new Set()
       waiters.add(resume)
       return Effect.sync(() => waiters.delete(resume))
     })
@@ -341,7 +337,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     return Effect.suspend(() => {
       if (this.status === ended) return Effect.succeed(this.reason!)
       return Effect.callback<EndReason.EndReason>((resume) => {
-        const waiters = this.more().endWaiters ??= new Set()
+        const waiters = this.ensureExtras().endWaiters ??= new Set()
         const waiter = (reason: EndReason.EndReason) => resume(Effect.succeed(reason))
         waiters.add(waiter)
         return Effect.sync(() => waiters.delete(waiter))
@@ -355,7 +351,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Its timers, made when it needs them. */
   get timers(): SelfTimers {
-    const extras = this.more()
+    const extras = this.ensureExtras()
     return extras.timers ??= new SelfTimers(this)
   }
 
@@ -380,7 +376,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
    * mailbox is full.
    */
   take(envelope: Envelope): boolean {
-    if (this.asleep) rouse(this)
+    if (this.hibernating) wake(this)
     const { mailbox } = this
     if (this.doorbell === undefined) return this.enqueue(envelope)
     const { wakeUps } = this.host
@@ -451,7 +447,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
    * turn.
    */
   private step(): Effect.Effect<void> | undefined {
-    for (let budget = this.runtime.batch; budget > 0; budget--) {
+    for (let budget = this.kind.batch; budget > 0; budget--) {
       const taken = Queue.takeUnsafe(this.mailbox)
       if (taken === undefined) return this.status >= ending ? Effect.void : undefined
       if (taken._tag === "Failure") return Effect.void
@@ -478,12 +474,12 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** The services that the Effects of its handlers and hooks get. Only the first Effect of a session pays for them. */
   private get context(): Context.Context<never> {
-    return this.more().context ??= this.runtime.context.pipe(
+    return this.ensureExtras().context ??= this.kind.context.pipe(
       Context.add(CurrentSession, this.self),
       Context.add(Scope.Scope, this.scope()),
       Context.add(References.CurrentLogAnnotations, {
-        ...Context.get(this.runtime.context, References.CurrentLogAnnotations),
-        session: `${this.kind}/${this.id}`
+        ...Context.get(this.kind.context, References.CurrentLogAnnotations),
+        session: `${this.kind.name}/${this.id}`
       }),
       // Flat, since an Effect of a message adds that to it.
       (context) => Context.makeUnsafe<never>(context.mapUnsafe)
@@ -492,7 +488,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** What is acquired here is released when the session ends or is reset. */
   scope(): Scope.Closeable {
-    return this.more().scope ??= Scope.makeUnsafe()
+    return this.ensureExtras().scope ??= Scope.makeUnsafe()
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -550,10 +546,10 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     this.current = undefined
     this.commit(out[0])
     envelope.timer?.done()
-    noteHandled(this, envelope, "success")
-    const { persistence } = this.runtime
+    emitHandled(this, envelope, "success")
+    const { persistence } = this.kind
     if (persistence === undefined) envelope.succeed(out[1])
-    else answerKept(this, envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
+    else replyWhenStored(this, envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
     return undefined
   }
 
@@ -562,14 +558,14 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (this.killed) return Effect.void
     if (!Cause.hasFails(cause) || Cause.hasDies(cause)) return this.crashed(envelope, cause)
     this.current = undefined
-    noteHandled(this, envelope, "failure")
+    emitHandled(this, envelope, "failure")
     if (!envelope.isCall) {
-      note(this, { _tag: "CommunicationError", tag: envelope.route.tag, error: Cause.squash(cause) })
+      emit(this, { _tag: "CommunicationError", tag: envelope.route.tag, error: Cause.squash(cause) })
     }
     envelope.timer?.done()
-    const { persistence } = this.runtime
+    const { persistence } = this.kind
     if (persistence === undefined) envelope.settle(Exit.failCause(cause))
-    else answerKept(this, envelope, Exit.failCause(cause), persistence)
+    else replyWhenStored(this, envelope, Exit.failCause(cause), persistence)
     return undefined
   }
 
@@ -578,17 +574,17 @@ export class LiveSession implements Expiry.Entry, Sleeper {
     if (state === this.state) return
     this.state = state
     this.version++
-    this.runtime.persistence?.changed(this)
-    if (this.extras?.watchers !== undefined) this.tell(this.extras.watchers)
+    this.kind.persistence?.changed(this)
+    if (this.extras?.watchers !== undefined) this.notify(this.extras.watchers)
   }
 
   /** Tells of the state as it is now: at once, or under write-ahead when it is written, before what did it is answered. */
-  tell(watchers: Watchers): void {
-    const { epoch, runtime: { persistence }, state, version } = this
+  notify(watchers: Watchers): void {
+    const { epoch, kind: { persistence }, state, version } = this
     if (persistence?.isWriteAhead !== true || !persistence.pends(this)) return watchers.changed(state, version, epoch)
-    watchers.untold++
+    watchers.pending++
     persistence.whenSaved(this, (written) => {
-      watchers.untold--
+      watchers.pending--
       if (written) watchers.changed(state, version, epoch)
     })
   }
@@ -598,8 +594,8 @@ export class LiveSession implements Expiry.Entry, Sleeper {
   // -------------------------------------------------------------------------------------------------------
 
   /** What is kept of it besides its state has changed. */
-  keepsChanged(): void {
-    const { extras, runtime: { persistence } } = this
+  metaChanged(): void {
+    const { extras, kind: { persistence } } = this
     if (persistence === undefined || !this.hasStarted) return
     if (extras !== undefined) extras.leaving = undefined
     persistence.changed(this)
@@ -607,7 +603,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Does the store know of its end already, or need not to? */
   get isOver(): boolean {
-    return this.status === ended || this.extras?.kept === true
+    return this.status === ended || this.extras?.storeNotified === true
   }
 
   /** The epoch under which it is written, which a reset does not change: who claimed it last owns it. */
@@ -632,7 +628,7 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** Does it handle a message, or wait to do so? */
   get busy(): boolean {
-    return this.doorbell === undefined && !this.asleep
+    return this.doorbell === undefined && !this.hibernating
   }
 
   /**
@@ -673,23 +669,25 @@ export class LiveSession implements Expiry.Entry, Sleeper {
 
   /** A callback of it has thrown. */
   threw(defect: unknown): void {
-    this.runtime.runFork(Effect.logError(`something in session ${this.kind}/${this.id} has failed`, defect))
+    this.kind.runFork(Effect.logError(`something in session ${this.kind.name}/${this.id} has failed`, defect))
   }
 
   /** Something went wrong while the session released what it held. */
   cleanupFailed(error: unknown): Effect.Effect<void> {
-    note(this, { _tag: "CleanupError", error })
-    return Effect.logError(`session ${this.kind}/${this.id} could not release what it held`, error)
+    emit(this, { _tag: "CleanupError", error })
+    return Effect.logError(`session ${this.kind.name}/${this.id} could not release what it held`, error)
   }
 }
 
 const fiberOver = (session: LiveSession, exit: Exit.Exit<void>, fiber: Fiber.Fiber<void>): void => {
   // One that the session gave up has nothing to tell.
-  if (session.fiber === fiber && !session.asleep) Ending.fiberEnded(session, exit)
+  if (session.fiber === fiber && !session.hibernating) Ending.fiberEnded(session, exit)
 }
 
 const notAPair = (session: LiveSession, envelope: Envelope): TypeError =>
-  new TypeError(`the handler of ${session.kind}.${envelope.route.tag} gave neither [state, reply] nor an Effect of it`)
+  new TypeError(
+    `the handler of ${session.kind.name}.${envelope.route.tag} gave neither [state, reply] nor an Effect of it`
+  )
 
 /** The Effect with which the fiber goes on. */
 class Turn extends Effectable.Class<void> {

@@ -5,7 +5,7 @@
 import * as EndReason from "../../../contract/EndReason.ts"
 import { Deadline } from "../time/Deadlines.ts"
 import { nowhere } from "../time/TimingWheel.ts"
-import { note } from "./events.ts"
+import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
 export class SessionConnections {
@@ -23,22 +23,22 @@ export class SessionConnections {
   /** Gives the function that takes it away again. */
   add(now: number): () => void {
     const { session } = this
-    const { counters, host } = session.runtime
+    const { counters, host } = session.kind
     this.count++
     this.total++
     counters.connections++
     counters.connected++
     host.deadlines.cancel(this.deadline)
-    note(session, { _tag: "Connect", connections: this.count })
+    emit(session, { _tag: "Connect", connections: this.count })
     let connected = true
     return () => {
       if (!connected) return
       connected = false
       this.count--
       counters.connections--
-      note(session, { _tag: "Disconnect", connections: this.count, duration: host.now() - now })
+      emit(session, { _tag: "Disconnect", connections: this.count, duration: host.now() - now })
       if (this.count === 0 && session.isNotEnded) {
-        host.deadlines.set(this.deadline, host.now() + session.runtime.reconnectWindow)
+        host.deadlines.set(this.deadline, host.now() + session.kind.reconnectWindow)
       }
     }
   }

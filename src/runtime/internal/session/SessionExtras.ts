@@ -26,7 +26,7 @@ export class SessionExtras {
   context: Context.Context<never> | undefined = undefined
   watchers: Watchers | undefined = undefined
   connections: SessionConnections | undefined = undefined
-  answers: ReplyCache | undefined = undefined
+  replies: ReplyCache | undefined = undefined
   timers: SelfTimers | undefined = undefined
   /** Timers that the store has and this program cannot read. */
   quarantine: ReadonlyArray<unknown> | undefined = undefined
@@ -52,7 +52,7 @@ export class SessionExtras {
   /** Does the answer to the message that is handled wait until it is written, whatever the policy? */
   writesAhead = false
   /** `true` once the store was told of its end. */
-  kept = false
+  storeNotified = false
   /** `true` once its messages are over: the end hook may run, and what it has acquired is released. */
   cleansUp = false
   /** How many messages in the mailbox are settled already. */

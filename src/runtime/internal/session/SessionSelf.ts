@@ -11,7 +11,7 @@ import * as EndReason from "../../../contract/EndReason.ts"
 import type { Self, Timer } from "../../../contract/Session.ts"
 import type { CastError } from "../../../contract/SessionError.ts"
 import { CurrentMessage } from "../messages/callCycle.ts"
-import { note } from "./events.ts"
+import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
 export class SessionSelf implements Self {
@@ -22,7 +22,7 @@ export class SessionSelf implements Self {
   }
 
   get kind(): string {
-    return this.session.kind
+    return this.session.kind.name
   }
   get id(): string {
     return this.session.id
@@ -54,7 +54,7 @@ export class SessionSelf implements Self {
   fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> {
     const { session } = this
     return Effect.suspend(() => {
-      note(session, { _tag: "WorkerStart" })
+      emit(session, { _tag: "WorkerStart" })
       const work = Effect.onExit(effect, (exit) => workerEnded(session, exit))
       // It goes on beside the handler, which does not wait for it.
       return Effect.forkIn(Effect.provideService(work, CurrentMessage, undefined), session.scope())
@@ -92,7 +92,7 @@ export class SessionSelf implements Self {
     key: string | undefined
   ): Effect.Effect<Timer> {
     const { session } = this
-    return Effect.sync(() => session.setTimer({ route: session.runtime.route(tag), payload, delay, every, key }))
+    return Effect.sync(() => session.setTimer({ route: session.kind.route(tag), payload, delay, every, key }))
   }
 
   cancelTimer(key: string): Effect.Effect<boolean> {
@@ -134,11 +134,11 @@ export class SessionSelf implements Self {
 /** A failure of forked work is nobody's to see, so it is told and logged. */
 const workerEnded = (session: LiveSession, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
   if (Exit.isSuccess(exit)) {
-    note(session, { _tag: "WorkerTerminate", outcome: "success", error: undefined })
+    emit(session, { _tag: "WorkerTerminate", outcome: "success", error: undefined })
     return Effect.void
   }
   const interrupted = Cause.hasInterruptsOnly(exit.cause)
-  note(session, {
+  emit(session, {
     _tag: "WorkerTerminate",
     outcome: interrupted ? "interrupted" : "failure",
     error: interrupted ? undefined : Cause.squash(exit.cause)

@@ -14,7 +14,7 @@ export class Watchers {
   private readonly set = new Set<Watcher<any>>()
   private ref: SubscriptionRef.SubscriptionRef<unknown> | undefined
   /** How many changes are told when they are written. */
-  untold = 0
+  pending = 0
 
   get count(): number {
     return this.set.size

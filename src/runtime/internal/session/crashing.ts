@@ -9,7 +9,7 @@ import * as EndReason from "../../../contract/EndReason.ts"
 import { SessionCrashed } from "../../../contract/SessionError.ts"
 import * as Supervision from "../../../policy/Supervision.ts"
 import type { Envelope } from "../messages/Envelope.ts"
-import { note, noteHandled } from "./events.ts"
+import { emit, emitHandled } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { reset } from "./starting.ts"
 
@@ -19,22 +19,22 @@ export const crashed = (
   envelope: Envelope,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<void> | undefined => {
-  const { host, id, kind, runtime } = session
+  const { host, id, kind } = session
   const { payload, route: { tag } } = envelope
   const defect = Cause.squash(cause)
   const now = host.now()
-  const extras = session.more()
+  const extras = session.ensureExtras()
   extras.crashes++
-  runtime.counters.crashes++
-  runtime.counters.deadLetters++
-  host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Crashed", cause }, at: host.date() })
-  const decision = Supervision.decide(runtime.supervision, extras.recentCrashes ??= [], now)
+  kind.counters.crashes++
+  kind.counters.deadLetters++
+  host.letters.publish({ kind: kind.name, id, tag, payload, reason: { _tag: "Crashed", cause }, at: host.date() })
+  const decision = Supervision.decide(kind.supervision, extras.recentCrashes ??= [], now)
   const pause = decision._tag === "stop" ? 0 : decision.pauseMillis
-  noteHandled(session, envelope, "failure")
-  note(session, { _tag: "Crash", tag, defect, action: decision._tag, pause })
+  emitHandled(session, envelope, "failure")
+  emit(session, { _tag: "Crash", tag, defect, action: decision._tag, pause })
   const next = proceed(session, decision, defect)
   // Last, so that whoever waits for the answer finds the session as it goes on.
-  envelope.settle(Exit.fail(SessionCrashed.of(kind, id, tag, defect)))
+  envelope.settle(Exit.fail(SessionCrashed.of(kind.name, id, tag, defect)))
   return next
 }
 
@@ -58,7 +58,7 @@ const proceed = (
 
 const afterPause = (session: LiveSession, pause: number, next: Effect.Effect<void>): Effect.Effect<void> => {
   if (pause === 0) return next
-  const extras = session.more()
+  const extras = session.ensureExtras()
   extras.recovering = true
   return Effect.andThen(
     Effect.sleep(pause),

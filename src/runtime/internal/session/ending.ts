@@ -16,10 +16,10 @@ import { SessionEnded, StartFailed } from "../../../contract/SessionError.ts"
 import { observe } from "../../../internal/guard.ts"
 import { type Envelope, settled } from "../messages/Envelope.ts"
 import { EndDeadline } from "../time/sessionDeadlines.ts"
-import { note } from "./events.ts"
-import { leaveSleep, neverRest } from "./hibernating.ts"
+import { emit } from "./events.ts"
+import { cancelHibernation, leaveHibernation } from "./hibernating.ts"
 import type { LiveSession } from "./LiveSession.ts"
-import { freeStart, tellStarted } from "./starting.ts"
+import { freeStart, settleStart } from "./starting.ts"
 import { ended, ending } from "./status.ts"
 
 /** Begins the end, or hurries one that drains. */
@@ -30,7 +30,7 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
     session.reason = reason
     session.host.expiry.remove(session)
     // There is neither a message nor a fiber to wait for.
-    if (leaveSleep(session)) return fiberEnded(session, Exit.void)
+    if (leaveHibernation(session)) return fiberEnded(session, Exit.void)
     if (drain && !pausesIdly(session)) {
       session.wake()
       // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
@@ -48,7 +48,7 @@ const pausesIdly = (session: LiveSession): boolean => session.recovering && Queu
 /** Gives the end, from here on, one grace period. */
 const limit = (session: LiveSession): void => {
   const { host } = session
-  const extras = session.more()
+  const extras = session.ensureExtras()
   if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
   extras.endDeadline = new EndDeadline(session)
   host.deadlines.set(extras.endDeadline, host.now() + host.config.shutdownGrace)
@@ -56,7 +56,7 @@ const limit = (session: LiveSession): void => {
 
 /** Interrupts what runs. Everyone who waits for an answer gets one, even if the handler cannot be interrupted. */
 const kill = (session: LiveSession): void => {
-  const extras = session.more()
+  const extras = session.ensureExtras()
   if (extras.killed) return
   extras.killed = true
   answerAll(session)
@@ -72,15 +72,15 @@ export const graceOver = (session: LiveSession): void => {
   // has acquired is released when it is done.
   const scope = session.extras?.scope
   if (scope !== undefined && fiber !== undefined) {
-    observe(session, fiber, ({ runtime }) => runtime.runFork(Scope.close(scope, Exit.void)))
+    observe(session, fiber, ({ kind }) => kind.runFork(Scope.close(scope, Exit.void)))
   }
-  session.runtime.runFork(session.cleanupFailed(new Error(`it did not end within ${host.config.shutdownGrace} ms`)))
+  session.kind.runFork(session.cleanupFailed(new Error(`it did not end within ${host.config.shutdownGrace} ms`)))
   finish(session)
 }
 
 const answerAll = (session: LiveSession): void => {
   // It was asleep.
-  if (session.mailbox === session.runtime.noMailbox) return
+  if (session.mailbox === session.kind.noMailbox) return
   if (session.current !== undefined) leaveOver(session, session.current, true)
   // Taking makes room for senders that wait for it, so it goes on until none is left.
   for (;;) {
@@ -94,17 +94,24 @@ const answerAll = (session: LiveSession): void => {
 /** A message that will not be handled (to the end) any more. */
 const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
   if (envelope.status === settled) return
-  const { host, id, kind, runtime } = session
+  const { host, id, kind } = session
   const { isCall, payload, route: { tag } } = envelope
   const reason = session.reason!
-  const error = SessionEnded.of(kind, id, reason, begun)
+  const error = SessionEnded.of(kind.name, id, reason, begun)
   if (isCall) envelope.settle(Exit.fail(error))
   else {
     envelope.status = settled
-    runtime.counters.deadLetters++
-    host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end: reason }, at: host.date() })
+    kind.counters.deadLetters++
+    host.letters.publish({
+      kind: kind.name,
+      id,
+      tag,
+      payload,
+      reason: { _tag: "Undelivered", end: reason },
+      at: host.date()
+    })
   }
-  note(session, { _tag: "CommunicationError", tag, error })
+  emit(session, { _tag: "CommunicationError", tag, error })
 }
 
 /** The fiber has ended, as asked for or not. */
@@ -118,33 +125,33 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   }
   if (!session.hasStarted && session.extras?.startFailure === undefined) {
     const defect = new Error(EndReason.format(session.reason!))
-    tellStarted(session, Exit.fail(StartFailed.of(session.kind, session.id, defect)))
+    settleStart(session, Exit.fail(StartFailed.of(session.kind.name, session.id, defect)))
   }
   answerAll(session)
-  tellStore(session)
-  session.cancelTimers(isKept(session) ? undefined : session.reason)
+  notifyStore(session)
+  session.cancelTimers(staysStored(session) ? undefined : session.reason)
   const cleanup = makeCleanup(session, exit)
   if (cleanup === undefined) return finish(session)
   limit(session)
   const { host } = session
   const began = host.now()
-  session.more().cleansUp = true
+  session.ensureExtras().cleansUp = true
   // It may have run already when `runFork` returns.
-  const fiber = session.runtime.runFork(Effect.withFiber((fiber) => {
+  const fiber = session.kind.runFork(Effect.withFiber((fiber) => {
     session.fiber = fiber as Fiber.Fiber<void>
     return cleanup
   }))
   observe(session, fiber, (_, exit) => {
     if (session.status === ended) return
-    if (Exit.isFailure(exit)) session.runtime.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
-    else note(session, { _tag: "Cleanup", duration: host.now() - began })
+    if (Exit.isFailure(exit)) session.kind.runFork(session.cleanupFailed(Cause.squash(exit.cause)))
+    else emit(session, { _tag: "Cleanup", duration: host.now() - began })
     finish(session)
   })
 }
 
 /** The end hook, then the release of what the session has acquired; nothing when there is neither. */
 const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect<void> | undefined => {
-  const { end } = session.runtime.behavior
+  const { end } = session.kind.behavior
   const hook = session.hasStarted && end !== undefined
     ? session.provided(
       Effect.suspend(() => end({ state: session.state, reason: session.reason!, self: session.self }))
@@ -158,33 +165,33 @@ const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect
 }
 
 /** Which ends leave a session in the store. */
-const keeping: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
+const storedAfter: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
 
 /** Will it be there again, with its timers? */
-const isKept = ({ hasStarted, reason, runtime: { persistence } }: LiveSession): boolean =>
-  persistence !== undefined && hasStarted && (reason!._tag === "Moved" || keeping.has(reason!._tag))
+const staysStored = ({ hasStarted, reason, kind: { persistence } }: LiveSession): boolean =>
+  persistence !== undefined && hasStarted && (reason!._tag === "Moved" || storedAfter.has(reason!._tag))
 
 /** Once, while all that is to be kept is there. */
-const tellStore = (session: LiveSession): void => {
-  const { extras, hasStarted, reason, runtime: { persistence } } = session
-  if (persistence === undefined || !hasStarted || extras?.kept === true) return
-  session.more().kept = true
+const notifyStore = (session: LiveSession): void => {
+  const { extras, hasStarted, reason, kind: { persistence } } = session
+  if (persistence === undefined || !hasStarted || extras?.storeNotified === true) return
+  session.ensureExtras().storeNotified = true
   if (reason!._tag === "Moved") persistence.forget(session)
-  else persistence.ended(session, keeping.has(reason!._tag))
+  else persistence.ended(session, storedAfter.has(reason!._tag))
 }
 
 const finish = (session: LiveSession): void => {
   if (session.status === ended) return
-  tellStore(session)
+  notifyStore(session)
   session.status = ended
-  const { extras, host, id, runtime } = session
+  const { extras, host, id, kind } = session
   const reason = session.reason!
-  if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
+  if (kind.sessions.get(id) === session) kind.sessions.delete(id)
   host.live--
   if (session.hasStarted) {
-    runtime.counters.ended[reason._tag]++
+    kind.counters.ended[reason._tag]++
     if (host.events.active) {
-      note(session, {
+      emit(session, {
         _tag: "Stop",
         reason,
         duration: host.now() - session.began,
@@ -195,14 +202,14 @@ const finish = (session: LiveSession): void => {
     }
   }
   // What is not kept need not be written to be seen.
-  if ((extras?.watchers?.untold ?? 0) > 0 && !isKept(session)) {
+  if ((extras?.watchers?.pending ?? 0) > 0 && !staysStored(session)) {
     extras!.watchers!.changed(session.state, session.version, session.epoch)
   }
-  neverRest(session)
+  cancelHibernation(session)
   freeStart(session)
   forget(session)
   if (extras === undefined) return
-  session.cancelTimers(isKept(session) ? undefined : session.reason)
+  session.cancelTimers(staysStored(session) ? undefined : session.reason)
   if (extras.user !== undefined) host.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
   extras.connections?.close()
@@ -210,13 +217,13 @@ const finish = (session: LiveSession): void => {
   if (extras.endWaiters !== undefined) { for (const waiter of extras.endWaiters) waiter(reason) }
   session.extras = undefined
   // Whoever asks late gets the same answer.
-  if (extras.startFailure !== undefined) session.more().startFailure = extras.startFailure
+  if (extras.startFailure !== undefined) session.ensureExtras().startFailure = extras.startFailure
 }
 
 /** Refs may outlive it for long: they keep nothing of what it held. */
 const forget = (session: LiveSession): void => {
   session.fiber = undefined
   session.state = undefined
-  session.mailbox = session.runtime.noMailbox
+  session.mailbox = session.kind.noMailbox
   session.ownTurn = undefined
 }

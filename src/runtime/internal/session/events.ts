@@ -9,10 +9,10 @@ import type { LiveSession } from "./LiveSession.ts"
 type Body = SessionEvent extends infer E ? E extends SessionEvent ? Omit<E, "kind" | "id" | "at"> : never : never
 
 /** Publishes an event about this session, now. */
-export const note = (session: LiveSession, body: Body): void => {
+export const emit = (session: LiveSession, body: Body): void => {
   const { host } = session
   if (host.events.active) {
-    host.events.publish({ ...body, kind: session.kind, id: session.id, at: host.date() } as SessionEvent)
+    host.events.publish({ ...body, kind: session.kind.name, id: session.id, at: host.date() } as SessionEvent)
   }
 }
 
@@ -20,15 +20,15 @@ export const note = (session: LiveSession, body: Body): void => {
 export const monotonicMillis = (host: HostContext): number => Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Notes when a message was sent, for its duration. */
-export const stamp = (host: HostContext, envelope: Envelope): void => {
+export const markSent = (host: HostContext, envelope: Envelope): void => {
   if (host.events.active) envelope.sentAt = monotonicMillis(host)
 }
 
 /** A message was handled to the end, or its handler failed or died. */
-export const noteHandled = (session: LiveSession, envelope: Envelope, outcome: "success" | "failure"): void => {
+export const emitHandled = (session: LiveSession, envelope: Envelope, outcome: "success" | "failure"): void => {
   const { host } = session
   if (!host.events.active) return
-  note(session, {
+  emit(session, {
     _tag: envelope.isCall ? "Call" : "Cast",
     tag: envelope.route.tag,
     outcome,

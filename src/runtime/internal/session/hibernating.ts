@@ -4,70 +4,70 @@
  */
 import * as Effect from "effect/Effect"
 import * as EndReason from "../../../contract/EndReason.ts"
-import { note } from "./events.ts"
+import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { ended } from "./status.ts"
 
 /** It is awake until it has had nothing to do for a while. */
-export const stayAwake = (session: LiveSession): void => {
-  session.rest = session.runtime.hibernation?.add(session, session.host.now())
+export const scheduleHibernation = (session: LiveSession): void => {
+  session.idleCheck = session.kind.hibernation?.add(session, session.host.now())
 }
 
 /** It is not looked at any more. */
-export const neverRest = (session: LiveSession): void => {
-  if (session.rest === undefined) return
-  session.runtime.hibernation!.remove(session.rest)
-  session.rest = undefined
+export const cancelHibernation = (session: LiveSession): void => {
+  if (session.idleCheck === undefined) return
+  session.kind.hibernation!.remove(session.idleCheck)
+  session.idleCheck = undefined
 }
 
 /** Gives up fiber and mailbox until there is something to do. `false` when there is. */
 export const hibernate = (session: LiveSession): boolean => {
-  const { doorbell, extras, runtime } = session
-  if (doorbell === undefined || session.hasWork || session.asleep) return false
-  session.asleep = true
+  const { doorbell, extras, kind } = session
+  if (doorbell === undefined || session.hasWork || session.hibernating) return false
+  session.hibernating = true
   session.doorbell = undefined
   doorbell(Effect.void)
   session.fiber = undefined
-  session.mailbox = runtime.noMailbox
+  session.mailbox = kind.noMailbox
   session.ownTurn = undefined
   if (extras !== undefined) extras.context = undefined
-  runtime.hibernation!.count++
-  note(session, { _tag: "Hibernate" })
-  runtime.persistence?.rests(session)
+  kind.hibernation!.count++
+  emit(session, { _tag: "Hibernate" })
+  kind.persistence?.rests(session)
   return true
 }
 
 /** It sleeps no longer. `false` when it did not sleep. */
-export const leaveSleep = (session: LiveSession): boolean => {
-  if (!session.asleep) return false
-  session.asleep = false
-  session.runtime.hibernation!.count--
+export const leaveHibernation = (session: LiveSession): boolean => {
+  if (!session.hibernating) return false
+  session.hibernating = false
+  session.kind.hibernation!.count--
   return true
 }
 
 /** Gets a fiber and a mailbox again. */
-export const rouse = (session: LiveSession): void => {
-  const { extras, runtime } = session
-  leaveSleep(session)
-  neverRest(session)
+export const wake = (session: LiveSession): void => {
+  const { extras, kind } = session
+  leaveHibernation(session)
+  cancelHibernation(session)
   if (extras !== undefined) extras.leaving = undefined
-  session.mailbox = runtime.makeMailbox()
-  session.follow(runtime.runFork(session.turn))
-  stayAwake(session)
-  note(session, { _tag: "Wake" })
+  session.mailbox = kind.makeMailbox()
+  session.follow(kind.runFork(session.turn))
+  scheduleHibernation(session)
+  emit(session, { _tag: "Wake" })
 }
 
 /** Leaves memory for the store, if nobody has to do with it and it holds nothing. */
 export const passivate = (session: LiveSession): void => {
-  const { lastActiveAt, runtime: { persistence } } = session
+  const { lastActiveAt, kind: { persistence } } = session
   if (persistence === undefined || !isFree(session)) return
-  const leaving = session.more().leaving = {}
+  const leaving = session.ensureExtras().leaving = {}
   persistence.saveNow(session, (saved) => {
     if (session.extras?.leaving !== leaving) return
     session.extras.leaving = undefined
     // Whatever it did meanwhile, and whoever came, has it stay.
     if (!saved || session.lastActiveAt !== lastActiveAt || persistence.pends(session)) return
-    if (session.asleep && isFree(session)) leave(session)
+    if (session.hibernating && isFree(session)) leave(session)
   })
 }
 
@@ -81,20 +81,20 @@ const isFree = ({ extras, watched }: LiveSession): boolean => {
 
 /** Leaves memory without having ended: it is in the store. */
 const leave = (session: LiveSession): void => {
-  const { host, id, runtime } = session
-  note(session, { _tag: "Passivate" })
+  const { host, id, kind } = session
+  emit(session, { _tag: "Passivate" })
   session.status = ended
   session.reason = EndReason.moved
   const alarmAt = host.dateOf(session.extras?.timers?.next ?? Infinity)
-  leaveSleep(session)
-  neverRest(session)
+  leaveHibernation(session)
+  cancelHibernation(session)
   host.expiry.remove(session)
-  runtime.persistence!.forget(session)
+  kind.persistence!.forget(session)
   session.cancelTimers()
   if (session.user !== undefined) host.assign(session, session.user, undefined)
-  if (runtime.sessions.get(id) === session) runtime.sessions.delete(id)
+  if (kind.sessions.get(id) === session) kind.sessions.delete(id)
   host.live--
   session.extras = undefined
   session.state = undefined
-  if (alarmAt < Infinity) runtime.persistence!.hasLeft(alarmAt)
+  if (alarmAt < Infinity) kind.persistence!.hasLeft(alarmAt)
 }

@@ -5,14 +5,14 @@
 import type { EndReason } from "../../../contract/EndReason.ts"
 import { SessionEnded } from "../../../contract/SessionError.ts"
 import type { SelfTimer } from "../time/SelfTimers.ts"
-import { note } from "./events.ts"
+import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
 export const leaveOwed = (session: LiveSession, timer: SelfTimer, end: EndReason): void => {
-  const { host, id, kind, runtime } = session
+  const { host, id, kind } = session
   const { payload, route: { tag } } = timer
-  if (runtime.behavior.owed?.has(tag) !== true) return
-  runtime.counters.deadLetters++
-  host.letters.publish({ kind, id, tag, payload, reason: { _tag: "Undelivered", end }, at: host.date() })
-  note(session, { _tag: "CommunicationError", tag, error: SessionEnded.of(kind, id, end, false) })
+  if (kind.behavior.owed?.has(tag) !== true) return
+  kind.counters.deadLetters++
+  host.letters.publish({ kind: kind.name, id, tag, payload, reason: { _tag: "Undelivered", end }, at: host.date() })
+  emit(session, { _tag: "CommunicationError", tag, error: SessionEnded.of(kind.name, id, end, false) })
 }

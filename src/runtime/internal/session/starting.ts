@@ -17,35 +17,35 @@ import {
   StartTimeout
 } from "../../../contract/SessionError.ts"
 import type { Kind } from "../host/Kind.ts"
-import type { Kept } from "../snapshots/SnapshotCodec.ts"
+import type { StoredSession } from "../snapshots/SnapshotCodec.ts"
 import { StartDeadline } from "../time/sessionDeadlines.ts"
-import { note } from "./events.ts"
-import { stayAwake } from "./hibernating.ts"
+import { emit } from "./events.ts"
+import { scheduleHibernation } from "./hibernating.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { ending, running, starting } from "./status.ts"
 
 /** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
 export const launch = (session: LiveSession, args: unknown, options: StartOptions | undefined): void => {
-  if (args !== undefined && session.runtime.supervision.onCrash === "reset") session.more().args = args
-  if (options?.metadata !== undefined) session.more().metadata = options.metadata
+  if (args !== undefined && session.kind.supervision.onCrash === "reset") session.ensureExtras().args = args
+  if (options?.metadata !== undefined) session.ensureExtras().metadata = options.metadata
   if (options?.user !== undefined) session.setUser(options.user)
   if (options?.idleTimeout !== undefined) session.idleTimeout = Duration.toMillis(options.idleTimeout)
   session.host.expiry.add(session)
   session.host.expiryAlarm.arm()
-  session.follow(session.runtime.runFork(Effect.suspend(() => boot(session, args))))
+  session.follow(session.kind.runFork(Effect.suspend(() => boot(session, args))))
 }
 
 /** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
-export const relaunch = (session: LiveSession, kept: Kept): void => {
-  const { args, clients, idleTimeout, metadata, quarantine, remembersSince, timers, user } = kept
-  const { host, runtime } = session
-  if (args !== undefined) session.more().args = args
-  if (quarantine.length > 0) session.more().quarantine = quarantine
-  if (Object.keys(metadata).length > 0) session.more().metadata = metadata
+export const restore = (session: LiveSession, stored: StoredSession): void => {
+  const { args, clients, idleTimeout, metadata, quarantine, remembersSince, timers, user } = stored
+  const { host, kind } = session
+  if (args !== undefined) session.ensureExtras().args = args
+  if (quarantine.length > 0) session.ensureExtras().quarantine = quarantine
+  if (Object.keys(metadata).length > 0) session.ensureExtras().metadata = metadata
   if (user !== null) session.setUser(user)
   if (idleTimeout !== null) session.idleTimeout = idleTimeout
   session.stored!.remembersSince = remembersSince ?? Infinity
-  if (clients.length > 0) session.answers.recall(clients)
+  if (clients.length > 0) session.replies.restore(clients)
   host.expiry.add(session)
   host.expiryAlarm.arm()
   session.stored!.expiry = host.dateOf(host.expiry.expiresAt(session))
@@ -53,7 +53,7 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
   if (timers.length > 0) {
     session.timers.restore(
       timers.map(({ delay, every, key, payload, tag }) => ({
-        route: runtime.route(tag),
+        route: kind.route(tag),
         payload,
         delay,
         every,
@@ -61,14 +61,14 @@ export const relaunch = (session: LiveSession, kept: Kept): void => {
       }))
     )
   }
-  session.follow(runtime.runFork(Effect.suspend(() => bootFrom(session, kept.state))))
+  session.follow(kind.runFork(Effect.suspend(() => bootFrom(session, stored.state))))
 }
 
 /** From here on, the start may take so long. */
 const limitStart = (session: LiveSession): void => {
-  const { host, startTimeout } = session.runtime
+  const { host, startTimeout } = session.kind
   if (startTimeout === Infinity) return
-  const deadline = session.more().startDeadline = new StartDeadline(session)
+  const deadline = session.ensureExtras().startDeadline = new StartDeadline(session)
   host.deadlines.set(deadline, host.now() + startTimeout)
 }
 
@@ -81,13 +81,13 @@ export const freeStart = ({ extras, host }: LiveSession): void => {
 
 /** It took too long: whoever waits for it is told, and what runs is interrupted. What the store has stays there. */
 export const startIsLate = (session: LiveSession): void => {
-  const { counters, startTimeout } = session.runtime
-  const error = StartTimeout.of(session.kind, session.id, startTimeout)
+  const { counters, startTimeout } = session.kind
+  const error = StartTimeout.of(session.kind.name, session.id, startTimeout)
   freeStart(session)
   if (!session.hasStarted) {
     counters.startFailures++
-    note(session, { _tag: "StartError", error })
-    tellStarted(session, Exit.fail(error))
+    emit(session, { _tag: "StartError", error })
+    settleStart(session, Exit.fail(error))
   }
   session.end(EndReason.crashed(error), false)
 }
@@ -97,7 +97,7 @@ const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
   const start = { id: session.id, args, self: session.self }
   let state: unknown
   try {
-    state = session.runtime.behavior.init(start)
+    state = session.kind.behavior.init(start)
   } catch (defect) {
     return bootFailed(session, Cause.die(defect))
   }
@@ -117,12 +117,12 @@ const bootWith = (
 }
 
 /** The first thing that the fiber of a session from the store does. */
-const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
-  const { restore } = session.runtime.behavior
-  if (restore === undefined) return booted(session, kept, true)
+const bootFrom = (session: LiveSession, stored: unknown): Effect.Effect<void> => {
+  const { restore } = session.kind.behavior
+  if (restore === undefined) return booted(session, stored, true)
   let state: unknown
   try {
-    state = restore({ id: session.id, state: kept, self: session.self })
+    state = restore({ id: session.id, state: stored, self: session.self })
   } catch (defect) {
     return bootFailed(session, Cause.die(defect))
   }
@@ -130,7 +130,7 @@ const bootFrom = (session: LiveSession, kept: unknown): Effect.Effect<void> => {
 }
 
 const booted = (session: LiveSession, state: unknown, restored = false): Effect.Effect<void> => {
-  const { behavior, counters, host } = session.runtime
+  const { behavior, counters, host } = session.kind
   freeStart(session)
   session.state = state
   session.version = 0
@@ -139,17 +139,17 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
     session.hasStarted = true
     // An end may have been asked for while init ran.
     if (session.status === starting) session.status = running
-    stayAwake(session)
+    scheduleHibernation(session)
     // One from the store has started before.
     if (!restored) {
       counters.started++
-      if (host.events.active) note(session, { _tag: "Start", duration: host.now() - session.began })
+      if (host.events.active) emit(session, { _tag: "Start", duration: host.now() - session.began })
     }
-    tellStarted(session, Exit.succeed(session.ref))
+    settleStart(session, Exit.succeed(session.ref))
   }
   // What the store has of it, if anything, is of another incarnation.
-  if (!restored) session.keepsChanged()
-  if (again && session.extras?.watchers !== undefined) session.tell(session.extras.watchers)
+  if (!restored) session.metaChanged()
+  if (again && session.extras?.watchers !== undefined) session.notify(session.extras.watchers)
   if (behavior.afterStart !== undefined && session.status < ending) return continued(session, behavior.afterStart)
   session.extras?.timers?.settle()
   return session.proceed()
@@ -178,8 +178,8 @@ const continued = (
           return session.turn
         }
         const defect = Cause.squash(cause)
-        session.runtime.counters.crashes++
-        note(session, { _tag: "Crash", tag: "afterStart", defect, action: "stop", pause: 0 })
+        session.kind.counters.crashes++
+        emit(session, { _tag: "Crash", tag: "afterStart", defect, action: "stop", pause: 0 })
         session.end(EndReason.crashed(defect), false)
         return Effect.void
       },
@@ -203,11 +203,11 @@ const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.E
   }
   const declared = declaredError(cause)
   const error = declared === undefined
-    ? (session.restores ? RestoreFailed : StartFailed).of(session.kind, session.id, defect)
+    ? (session.restores ? RestoreFailed : StartFailed).of(session.kind.name, session.id, defect)
     : declared.value
-  session.runtime.counters.startFailures++
-  note(session, { _tag: "StartError", error })
-  tellStarted(session, Exit.fail(error))
+  session.kind.counters.startFailures++
+  emit(session, { _tag: "StartError", error })
+  settleStart(session, Exit.fail(error))
   // Nothing has started, so there is nothing to drain.
   session.end(declared === undefined ? EndReason.crashed(defect) : EndReason.stopped(error), false)
   return Effect.void
@@ -223,9 +223,9 @@ const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown }
 export const restoreError = ({ id, kind }: { readonly kind: string; readonly id: string }, error: unknown): LoadError =>
   isLoadError(error) ? error : RestoreFailed.of(kind, id, error instanceof StartFailed ? error.defect : error)
 
-/** ReplyCache those who wait for the start. The first answer counts. */
-export const tellStarted = (session: LiveSession, exit: Exit.Exit<any, unknown>): void => {
-  if (Exit.isFailure(exit)) session.more().startFailure ??= exit
+/** Settles the start for everyone who waits for it. The first outcome counts. */
+export const settleStart = (session: LiveSession, exit: Exit.Exit<any, unknown>): void => {
+  if (Exit.isFailure(exit)) session.ensureExtras().startFailure ??= exit
   const waiters = session.extras?.startWaiters
   if (waiters === undefined) return
   session.extras!.startWaiters = undefined
@@ -235,12 +235,12 @@ export const tellStarted = (session: LiveSession, exit: Exit.Exit<any, unknown>)
 /** Releases what the session holds and starts a new incarnation with the same arguments. */
 export const reset = (session: LiveSession): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const extras = session.more()
+    const extras = session.ensureExtras()
     const { args, scope } = extras
     extras.scope = undefined
     extras.context = undefined
     session.cancelTimers(EndReason.crashed(new Error("the session was reset")))
-    if (session.runtime.persistence !== undefined) {
+    if (session.kind.persistence !== undefined) {
       extras.claimed ??= session.epoch
       extras.versionsBefore += session.version + 1
     }

@@ -25,7 +25,7 @@ interface KeptTimer {
 }
 
 /** What a client had done, as far as it was remembered. */
-export interface KeptClient {
+export interface StoredClient {
   readonly client: string
   readonly last: number
   readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
@@ -40,7 +40,7 @@ interface Text {
   readonly user: string | null
   readonly metadata: Readonly<Record<string, unknown>>
   readonly timers: ReadonlyArray<KeptTimer>
-  readonly clients: ReadonlyArray<KeptClient>
+  readonly clients: ReadonlyArray<StoredClient>
   /** The epoch since which no client was forgotten; `null`: one was. */
   readonly remembersSince?: number | null
   /** The arguments of its start, if a reset needs them. */
@@ -50,7 +50,7 @@ interface Text {
 }
 
 /** What a snapshot brings back, and how long ago that was, in milliseconds. */
-export interface Kept extends Omit<Text, "lastActiveAt" | "timers" | "quarantine"> {
+export interface StoredSession extends Omit<Text, "lastActiveAt" | "timers" | "quarantine"> {
   /** Since its start. */
   readonly age: number
   /** Since it was active. */
@@ -182,7 +182,7 @@ export class SnapshotCodec {
   encode(session: LiveSession, leftOut: LeftOut): Snapshot {
     // The dates of what is kept of it are by the clock as it is now.
     const savedAt = session.host.dateOf(session.host.now())
-    const { claimed: epoch, extras, host, id, kind, version, versionsBefore } = session
+    const { claimed: epoch, extras, host, id, kind: { name: kind }, version, versionsBefore } = session
     const timers = parts(
       extras?.timers ?? [],
       leftOut,
@@ -209,7 +209,7 @@ export class SnapshotCodec {
       user: session.user ?? null,
       metadata: session.metadata,
       timers,
-      clients: extras?.answers?.kept((tag, exit) => this.encodeExit(tag, exit)) ?? [],
+      clients: extras?.replies?.encode((tag, exit) => this.encodeExit(tag, exit)) ?? [],
       remembersSince: finite(session.remembersSince),
       ...args.length === 0 ? undefined : { args: args[0] },
       ...extras?.quarantine === undefined ? undefined : { quarantine: extras.quarantine }
@@ -232,7 +232,7 @@ export class SnapshotCodec {
    * What a snapshot says at this date. Throws when its state cannot be read; any other part is left out then. Timers that
    * are left out go on in quarantine, from snapshot to snapshot, until a program comes that can read them.
    */
-  decode({ body, format, savedAt }: Snapshot, date: number, leftOut: LeftOut): Kept {
+  decode({ body, format, savedAt }: Snapshot, date: number, leftOut: LeftOut): StoredSession {
     const { args, lastActiveAt, quarantine: unread = [], timers, ...kept } = this.decodeBody(JSON.parse(body))
     const quarantine: Array<unknown> = []
     const quarantined: LeftOut = (part, defect, text) => {

@@ -10,7 +10,7 @@ import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/
 import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Breaker } from "./Breaker.ts"
-import { type Kept, leftOutOf, type SnapshotCodec } from "./SnapshotCodec.ts"
+import { leftOutOf, type SnapshotCodec, type StoredSession } from "./SnapshotCodec.ts"
 
 /** How long the store may take before what it was asked for counts as failed, in milliseconds. */
 export const readLimit = 5_000
@@ -21,7 +21,7 @@ const page = 256
 /** What loading gives: the epoch under which the session writes, and what there was of it. */
 export interface Loaded {
   readonly epoch: number
-  readonly kept: Kept | undefined
+  readonly stored: StoredSession | undefined
 }
 
 export interface ReaderOptions {
@@ -82,13 +82,13 @@ export class SnapshotLoader {
         Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), host.nextEpoch(host.date()))))
       )
       host.noteEpoch(epoch)
-      if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, kept: undefined }
+      if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, stored: undefined }
       const read = yield* Effect.result(Effect.try({
         try: () =>
           codec.decode(snapshot.value, host.date(), (part, defect) => tell(id, leftOutOf(kind, id, part, defect))),
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
-      if (read._tag === "Success") return { epoch, kept: read.success }
+      if (read._tag === "Success") return { epoch, stored: read.success }
       yield* this.ask(id, store.setAside(snapshot.value, read.failure))
       const error = SnapshotUnreadable.of(kind, id, snapshot.value.format, read.failure)
       tell(id, error)

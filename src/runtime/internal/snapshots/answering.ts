@@ -11,14 +11,14 @@ import type { Persistence } from "./Persistence.ts"
  * ReplyCache at once; or, under write-ahead, when what the answer tells of is written. What revokes rights (another user,
  * other metadata, the end) is always written first.
  */
-export const answerKept = (
+export const replyWhenStored = (
   session: LiveSession,
   envelope: Envelope,
   exit: Exit.Exit<any, any>,
   persistence: Persistence
 ): void => {
   // What it remembers is to be kept, too.
-  if (envelope.isRemembered) session.keepsChanged()
+  if (envelope.isRemembered) session.metaChanged()
   const { extras } = session
   if (extras?.writesAhead === true) {
     extras.writesAhead = false
@@ -46,5 +46,5 @@ const unwritten = (
   { route: { tag } }: Envelope
 ): SessionEnded | SessionCrashed =>
   reason === undefined
-    ? SessionCrashed.of(kind, id, tag, new Error("its state could not be written"))
-    : SessionEnded.of(kind, id, reason, true)
+    ? SessionCrashed.of(kind.name, id, tag, new Error("its state could not be written"))
+    : SessionEnded.of(kind.name, id, reason, true)

@@ -2,13 +2,13 @@
  * Finds the sessions of a kind that had nothing to do for a while, so that they go to sleep, and those that have slept for
  * so long that they may leave memory. Activity costs nothing; looking costs as much as there is due.
  */
-import { hibernate, neverRest, passivate } from "../session/hibernating.ts"
+import { cancelHibernation, hibernate, passivate } from "../session/hibernating.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Deadline, type Deadlines } from "./Deadlines.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
 /** When a session is to be looked at. */
-export class Rest implements Entry {
+export class IdleCheck implements Entry {
   wheelTick = nowhere
   wheelIndex = 0
   readonly session: LiveSession
@@ -23,7 +23,7 @@ export class Hibernation extends Deadline {
   /** How long one sleeps before it leaves memory; `Infinity`: it does not. */
   private readonly leaveAfter: number
   private readonly deadlines: Deadlines
-  private readonly wheel = new TimingWheel<Rest>(100)
+  private readonly wheel = new TimingWheel<IdleCheck>(100)
   /** When it is due; `Infinity` when it is not. */
   private dueAt = Infinity
   /** How many are asleep. */
@@ -37,15 +37,15 @@ export class Hibernation extends Deadline {
   }
 
   /** Looks after a session that is awake from now on, whatever woke it. */
-  add(session: LiveSession, now: number): Rest {
-    const rest = new Rest(session)
+  add(session: LiveSession, now: number): IdleCheck {
+    const rest = new IdleCheck(session)
     this.wheel.insert(rest, now + this.after)
     this.arm()
     return rest
   }
 
   /** Looks after it no longer. */
-  remove(rest: Rest): void {
+  remove(rest: IdleCheck): void {
     this.wheel.remove(rest)
   }
 
@@ -62,13 +62,13 @@ export class Hibernation extends Deadline {
     this.wheel.advance(now, (rest) => {
       const { session } = rest
       const at = session.lastActiveAt + this.after
-      if (session.asleep) {
+      if (session.hibernating) {
         passivate(session)
         this.wheel.insert(rest, now + this.leaveAfter)
       } else if (at > now) this.wheel.insert(rest, at)
       // One that is busy without having been asked for anything is looked at again after as long.
       else if (!hibernate(session)) this.wheel.insert(rest, now + this.after)
-      else if (this.leaveAfter === Infinity) neverRest(session)
+      else if (this.leaveAfter === Infinity) cancelHibernation(session)
       else this.wheel.insert(rest, now + this.leaveAfter)
     })
     this.arm()

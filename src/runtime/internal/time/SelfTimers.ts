@@ -88,7 +88,7 @@ export class SelfTimer extends Deadline implements Timer {
     envelope.timer = this
     this.sent = envelope
     if (session.take(envelope)) {
-      session.runtime.counters.casts++
+      session.kind.counters.casts++
       return
     }
     this.sent = undefined
@@ -100,7 +100,7 @@ export class SelfTimer extends Deadline implements Timer {
   private moveOn(now: number): void {
     const missed = Math.floor((now - this.next) / this.every)
     this.next = Math.max(this.next + (missed + 1) * this.every, now + 1)
-    this.session.keepsChanged()
+    this.session.metaChanged()
   }
 
   /** Its message was handled, or will not be. */
@@ -108,7 +108,7 @@ export class SelfTimer extends Deadline implements Timer {
     if (this.every > 0 || this.over) return
     this.over = true
     this.timers.forget(this)
-    this.session.keepsChanged()
+    this.session.metaChanged()
   }
 
   /** Rings no more. `false` when there was nothing left to stop. */
@@ -129,7 +129,7 @@ export class SelfTimer extends Deadline implements Timer {
       const wasSet = this.stop()
       if (wasSet) {
         this.timers.forget(this)
-        this.session.keepsChanged()
+        this.session.metaChanged()
       }
       return wasSet
     })
@@ -143,7 +143,7 @@ export class SelfTimers {
   private readonly session: LiveSession
   private readonly byKey = new Map<unknown, SelfTimer>()
   /** Those from the store that no hook has set again, as long as one may. */
-  private kept: Set<SelfTimer> | undefined = undefined
+  private restored: Set<SelfTimer> | undefined = undefined
 
   constructor(session: LiveSession) {
     this.session = session
@@ -151,18 +151,18 @@ export class SelfTimers {
 
   /** Takes over what the store had, before the hooks run. */
   restore(settings: ReadonlyArray<Setting>): void {
-    this.kept = new Set()
-    for (const setting of settings) this.kept.add(this.add(setting))
+    this.restored = new Set()
+    for (const setting of settings) this.restored.add(this.add(setting))
   }
 
   /** The hooks are done: what is set from here on is another timer. */
   settle(): void {
-    this.kept = undefined
+    this.restored = undefined
   }
 
   set(setting: Setting): SelfTimer {
     const timer = this.again(setting) ?? this.add(setting)
-    this.session.keepsChanged()
+    this.session.metaChanged()
     return timer
   }
 
@@ -179,12 +179,12 @@ export class SelfTimers {
    * and were it to begin anew, one that wakes its session would never ring.
    */
   private again(setting: Setting): SelfTimer | undefined {
-    const { kept } = this
-    if (kept === undefined) return undefined
+    const { restored } = this
+    if (restored === undefined) return undefined
     const { every, key, route } = setting
     if (key !== undefined) {
       const same = this.byKey.get(key)
-      if (same === undefined || !kept.delete(same) || same.route !== route) return undefined
+      if (same === undefined || !restored.delete(same) || same.route !== route) return undefined
       if (every > 0 && same.every > 0) {
         same.takeOver(setting)
         return same
@@ -197,17 +197,17 @@ export class SelfTimers {
       }
       return undefined
     }
-    const same = this.mostAlike(kept, setting)
+    const same = this.mostAlike(restored, setting)
     if (same === undefined) return undefined
-    kept.delete(same)
+    restored.delete(same)
     same.takeOver(setting)
     return same
   }
 
-  private mostAlike(kept: Iterable<SelfTimer>, { every, payload, route }: Setting): SelfTimer | undefined {
+  private mostAlike(restored: Iterable<SelfTimer>, { every, payload, route }: Setting): SelfTimer | undefined {
     let found: SelfTimer | undefined
     let likeness = 0
-    for (const timer of kept) {
+    for (const timer of restored) {
       if (timer.key !== timer || timer.route !== route || (timer.every > 0) !== (every > 0)) continue
       const samePayload = Equal.equals(timer.payload, payload)
       // Messages that come once and say different things are different messages.
@@ -227,14 +227,14 @@ export class SelfTimers {
 
   forget(timer: SelfTimer): void {
     if (this.byKey.get(timer.key) === timer) this.byKey.delete(timer.key)
-    this.kept?.delete(timer)
+    this.restored?.delete(timer)
   }
 
   /** `lost` is told of those that were still to ring. */
   cancelAll(lost?: (timer: SelfTimer) => void): void {
     for (const timer of this.byKey.values()) if (timer.stop()) lost?.(timer)
     this.byKey.clear()
-    this.kept = undefined
+    this.restored = undefined
   }
 
   /** Those that will ring. */

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import { CallTimeout } from "../../../contract/SessionError.ts"
 import { begun, type Envelope, settled } from "../messages/Envelope.ts"
 import { withdrawn } from "../messages/withdrawn.ts"
-import { note } from "../session/events.ts"
+import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Deadline } from "./Deadlines.ts"
 
@@ -25,9 +25,9 @@ export class CallDeadline extends Deadline {
   due(): void {
     const { envelope, session, timeout } = this
     if (envelope.status === settled) return
-    const error = CallTimeout.of(session.kind, session.id, envelope.route.tag, timeout, envelope.status === begun)
-    session.runtime.counters.timeouts++
-    note(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
+    const error = CallTimeout.of(session.kind.name, session.id, envelope.route.tag, timeout, envelope.status === begun)
+    session.kind.counters.timeouts++
+    emit(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
     const hasBegun = envelope.status === begun
     envelope.settle(Exit.fail(error))
     if (!hasBegun) withdrawn(session)
