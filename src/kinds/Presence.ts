@@ -49,12 +49,12 @@ import type {
 } from "../contract/SessionError.ts"
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import type { InvalidPresence } from "./internal/presence/error.ts"
-import { makeLayer } from "./internal/presence/layer.ts"
+import { makeKind } from "./internal/presence/definition.ts"
 import * as Lists from "./internal/presence/lists.ts"
-import { makeKind } from "./internal/presence/protocol.ts"
+import { makeLayer } from "./internal/presence/service.ts"
+import type { InvalidPresence } from "./PresenceError.ts"
 
-export { InvalidPresence } from "./internal/presence/error.ts"
+export { InvalidPresence } from "./PresenceError.ts"
 
 // ---------------------------------------------------------------------------------------------------------
 // who is present

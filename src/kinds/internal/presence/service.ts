@@ -16,9 +16,9 @@ import * as SessionId from "../../../contract/SessionId.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import type { Options, Protocol, State, Tracker } from "../../Presence.ts"
 import { type Guard, guard } from "../valueCheck.ts"
+import { makeBehavior } from "./behavior.ts"
 import type { TopicKind } from "./PresenceHold.ts"
 import { PresenceTracker } from "./PresenceTracker.ts"
-import { makeBehavior } from "./topic.ts"
 
 type AnyKind = Session.Definition<any, string, Schema.Codec<State<any>>, Protocol, Schema.Void, Schema.Never>
 

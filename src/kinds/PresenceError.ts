@@ -2,8 +2,8 @@
  * The error of presence.
  */
 import * as Schema from "effect/Schema"
-import { taggedError } from "../../../contract/internal/taggedError.ts"
-import { withoutStack } from "../../../internal/withoutStack.ts"
+import { taggedError } from "../contract/internal/taggedError.ts"
+import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
  * A key or a device is not usable as one, or what is known of the device does not fit its schema, or is not what JSON has.

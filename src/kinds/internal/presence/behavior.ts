@@ -8,7 +8,7 @@ import type * as Session from "../../../contract/Session.ts"
 import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 import type { Protocol, State } from "../../Presence.ts"
 import { emptyState, PresenceDraft } from "./PresenceDraft.ts"
-import { PresenceSeats, type Timing } from "./PresenceSeats.ts"
+import { PresenceEntries, type Timing } from "./PresenceEntries.ts"
 
 type Turn<Tag extends Protocol["_tag"]> = Session.Turn<
   State<unknown>,
@@ -21,9 +21,9 @@ type Step<Reply> = readonly [state: State<unknown>, reply: Reply]
 export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean) =>
   Effect.map(Clock.Clock, (clock) => {
     const time = new MonotonicClock(clock)
-    const ofTopic = new WeakMap<Session.Self, PresenceSeats>()
+    const ofTopic = new WeakMap<Session.Self, PresenceEntries>()
     /** Gives what `out` is, once the timer is set for what is due next. */
-    const timed = <A>(self: Session.Self, seats: PresenceSeats, out: A): A | Effect.Effect<A> => {
+    const timed = <A>(self: Session.Self, seats: PresenceEntries, out: A): A | Effect.Effect<A> => {
       const { next, timerAt } = seats
       if (next >= timerAt) return out
       const now = time.now()
@@ -36,7 +36,7 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
 
     const handle = <A>(
       { self, state }: Session.Turn<State<unknown>, unknown, Protocol>,
-      change: (seats: PresenceSeats, draft: PresenceDraft, now: number) => A
+      change: (seats: PresenceEntries, draft: PresenceDraft, now: number) => A
     ): Step<A> | Effect.Effect<Step<A>> => {
       const seats = ofTopic.get(self)!
       const draft = new PresenceDraft(state)
@@ -46,7 +46,7 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
 
     return {
       init: ({ self }: Session.Start<void, Protocol>): State<unknown> => {
-        ofTopic.set(self, new PresenceSeats(timing, sameMeta, (at) => time.dateOf(at)))
+        ofTopic.set(self, new PresenceEntries(timing, sameMeta, (at) => time.dateOf(at)))
         return emptyState
       },
       handlers: {

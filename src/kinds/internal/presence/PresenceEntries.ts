@@ -46,7 +46,7 @@ export interface Timing {
   readonly lease: number
 }
 
-export class PresenceSeats {
+export class PresenceEntries {
   private readonly timing: Timing
   private readonly sameMeta: (a: unknown, b: unknown) => boolean
   private readonly dateOf: (time: number) => number
