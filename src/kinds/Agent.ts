@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Session from "../contract/Session.ts"
 import type { CallError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import { guard } from "./internal/valueCheck.ts"
+import { makeValueCheck } from "./internal/valueCheck.ts"
 
 /** Answers with what the function makes of the state, and goes on with the state it gives. */
 const Modify = Rpc.make("Modify", {
@@ -67,7 +67,7 @@ export const behavior = <Self, Name extends string, State extends Schema.Top>(
   definition: Session.Definition<Self, Name, State, Protocol, Schema.Void, Schema.Never>,
   init: (id: string) => State["Type"]
 ): Session.Behavior<State["Type"], Protocol, void, never, never> => {
-  const { explain, fits } = guard(definition.state)
+  const { explain, fits } = makeValueCheck(definition.state)
   const checked = (state: State["Type"]): State["Type"] => {
     if (!fits(state)) throw new TypeError(`the state of an agent ${definition.kind} does not fit: ${explain(state)}`)
     return state

@@ -1,15 +1,11 @@
 /**
- * Who is present: keys (users, mostly) in topics (rooms, pages, documents), each with its devices and what is known of
- * them.
+ * Who is present: keys (users, mostly) in topics (rooms, pages, documents), each with its devices and a `meta` per device.
  *
- * A key is tracked for as long as a Scope lives, so that a closed socket leaves by itself; a short grace hides reloads.
- * A topic is an ordinary session, which lives with the first who needs it, is watched and shown in live views as any
- * other. It is told by each process that tracks in it that the process is still there (a lease), so that those of a process
- * that vanished leave; and a topic that lost what it knew is told all of it again.
+ * A device is present for as long as a Scope is open, such as that of a socket, and for a short grace after it, which
+ * hides reloads.
  *
- * A topic belongs to its process, and is never kept in a store: who is present is only true while somebody says so. Several
- * processes each have the topics of those whom they track, whatever they share otherwise, and after a restart a topic fills
- * again as its clients come back.
+ * **When to use.** For lists of who is online, who looks at a page, who types. Not for facts that must survive a restart:
+ * presence is never stored. For messages to those who are present use `Groups`.
  *
  * ```ts
  * class Shoppers extends Presence.Service<Shoppers>()("Shoppers", {
@@ -23,8 +19,15 @@
  * shoppers.changes("shop") // a List of all, then each Join, Update and Leave
  * ```
  *
- * Each change costs the same, however many are present: to the topic, and to each of those who follow it. Only lists
- * cost as much as they have entries.
+ * **Details.** A topic is an ordinary session. It starts with its first tracking or reader, can be watched and shown in
+ * live views, and expires when nobody needs it. Each process that tracks in a topic renews a lease with it. When a process
+ * vanishes, its devices leave with its lease. When a topic loses its state, each process sends its trackings again.
+ *
+ * **Cost.** A change costs the same however many are present, for the topic and for each reader. Only lists cost as much
+ * as they have entries.
+ *
+ * **Gotchas.** A topic belongs to its process: two processes have two topics of the same name, each with its own
+ * trackings, whatever store they share. After a restart a topic is empty until its clients come back.
  *
  * @since 0.1.0
  */
@@ -54,27 +57,25 @@ import * as Lists from "./internal/presence/lists.ts"
 import { makeLayer } from "./internal/presence/service.ts"
 import type { InvalidPresence } from "./PresenceError.ts"
 
-export { InvalidPresence } from "./PresenceError.ts"
-
 // ---------------------------------------------------------------------------------------------------------
 // who is present
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * One device of a key that is present.
+ * A device of a key that is present.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Device<out Meta> {
   readonly device: string
-  /** When it came, in milliseconds since 1970. Neither a reload within the grace nor a restart of the topic changes it. */
+  /** When it came, in milliseconds since 1970. A reload within the grace, or a restart of the topic, does not change it. */
   readonly since: number
   readonly meta: Meta
 }
 
 /**
- * A key that is present, with its devices, the oldest first: there is one at least.
+ * A key that is present, with its devices, the oldest first. There is at least one.
  *
  * @since 0.1.0
  * @category models
@@ -85,8 +86,8 @@ export interface Present<out Meta> {
 }
 
 /**
- * All that are present, in no particular order: what `changes` begins with, and gives again when the reader may have
- * missed something. It replaces what came before.
+ * All keys that are present, in no particular order. `changes` begins with a `List` and sends another one when the reader
+ * may have missed changes. It replaces everything before it.
  *
  * @since 0.1.0
  * @category events
@@ -105,12 +106,12 @@ export interface List<out Meta> {
 export interface Join<out Meta> extends Device<Meta> {
   readonly _tag: "Join"
   readonly key: string
-  /** Was the key absent before? */
+  /** `true` when the key was absent before. */
   readonly first: boolean
 }
 
 /**
- * What is known of a device has changed.
+ * The `meta` of a device changed.
  *
  * @since 0.1.0
  * @category events
@@ -121,7 +122,7 @@ export interface Update<out Meta> extends Device<Meta> {
 }
 
 /**
- * A device has gone.
+ * A device left.
  *
  * @since 0.1.0
  * @category events
@@ -129,12 +130,12 @@ export interface Update<out Meta> extends Device<Meta> {
 export interface Leave<out Meta> extends Device<Meta> {
   readonly _tag: "Leave"
   readonly key: string
-  /** Is the key gone with it? */
+  /** `true` when the key is absent from now on. */
   readonly last: boolean
 }
 
 /**
- * One step from who was present to who is.
+ * One change of who is present.
  *
  * @since 0.1.0
  * @category events
@@ -142,7 +143,7 @@ export interface Leave<out Meta> extends Device<Meta> {
 export type Change<Meta> = Join<Meta> | Update<Meta> | Leave<Meta>
 
 /**
- * What those who follow a topic are told.
+ * What readers of a topic get.
  *
  * @since 0.1.0
  * @category events
@@ -150,7 +151,7 @@ export type Change<Meta> = Join<Meta> | Update<Meta> | Leave<Meta>
 export type Event<Meta> = List<Meta> | Change<Meta>
 
 /**
- * Keeps up with the events of a topic: who is present after one of them. Begin with `HashMap.empty()`.
+ * Applies an event to a map of who is present. Start with `HashMap.empty()`.
  *
  * ```ts
  * shoppers.changes("shop").pipe(Stream.scan(() => HashMap.empty(), Presence.apply))
@@ -169,7 +170,7 @@ export const apply: <Meta>(
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * The devices of a key as a topic has them: by name, or the only one itself, which most keys have.
+ * The devices of a key in the state of a topic: the device itself when there is one, a map by name when there are more.
  *
  * @since 0.1.0
  * @category models
@@ -185,12 +186,12 @@ export type Devices<Meta> = Device<Meta> | HashMap.HashMap<string, Device<Meta>>
 export interface State<out Meta> {
   /** The devices of each key. */
   readonly present: HashMap.HashMap<string, Devices<Meta>>
-  /** The steps from the state before to this one. */
+  /** The changes from the previous state to this one. */
   readonly changes: ReadonlyArray<Change<Meta>>
 }
 
 /**
- * All that are present, in no particular order. Costs as much as there are.
+ * All keys that are present, in no particular order. The cost grows with their number.
  *
  * @since 0.1.0
  * @category selectors
@@ -206,7 +207,7 @@ export const list: <Meta>(state: State<Meta>) => ReadonlyArray<Present<Meta>> = 
 export const get: <Meta>(state: State<Meta>, key: string) => Option.Option<Present<Meta>> = Lists.get
 
 /**
- * How many keys are present. Costs the same however many there are.
+ * How many keys are present. The cost does not grow with their number.
  *
  * @since 0.1.0
  * @category selectors
@@ -218,7 +219,7 @@ export const count: <Meta>(state: State<Meta>) => number = Lists.count
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * What reaching a topic can fail with: its id is malformed, or its session cannot be started or loaded.
+ * Why a topic cannot be reached: its id is malformed, or its session cannot be started.
  *
  * @since 0.1.0
  * @category errors
@@ -226,7 +227,7 @@ export const count: <Meta>(state: State<Meta>) => number = Lists.count
 export type TopicError = Exclude<StartError, StartRateExceeded>
 
 /**
- * What `track` can fail with. Nothing is tracked then, so trying again is safe.
+ * Why `track` fails. Nothing is tracked then, so it is safe to try again.
  *
  * @since 0.1.0
  * @category errors
@@ -234,7 +235,7 @@ export type TopicError = Exclude<StartError, StartRateExceeded>
 export type TrackError = InvalidPresence | TopicError | CallError
 
 /**
- * A key that is tracked.
+ * A device that is tracked.
  *
  * @since 0.1.0
  * @category models
@@ -245,58 +246,57 @@ export interface Tracked<in Meta> {
   readonly device: string
 
   /**
-   * Replaces what is known of the device. It cannot fail: while the topic cannot be reached, the newest is kept and told
-   * when it can. Does nothing after it left. What does not fit the schema, in untyped code, is a defect.
+   * Replaces the `meta` of the device. Cannot fail: while the topic cannot be reached, the newest `meta` waits and is sent
+   * later. Does nothing after the device left. A `meta` that does not fit the schema, from untyped code, is a defect.
    */
   update(meta: Meta): Effect.Effect<void>
 
   /**
-   * Leaves now, without the grace, and before the Scope closes. Like `update` it cannot fail. A device that is tracked
-   * elsewhere too stays.
+   * Leaves now, without the grace, before the Scope closes. Cannot fail, like `update`. The device stays present when
+   * another Scope tracks it too.
    */
   readonly leave: Effect.Effect<void>
 }
 
 /**
- * Options of one tracking.
+ * Options of `track`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface TrackOptions {
   /**
-   * Names the device among those of its key. Tracking one name again (two tabs of a browser, the page after a reload) is
-   * the same device, which leaves with the last. Default: a name of its own, so that a reload is another device.
+   * The device's name among the devices of its key, 1 to 256 characters. Two Scopes that track the same name (two tabs of
+   * a browser, a page before and after a reload) track one device, which leaves with the last of them. Default: a unique
+   * name, so that a reload is another device.
    */
   readonly device?: string | undefined
 }
 
 /**
- * Options of following a topic.
+ * Options of `changes`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ChangesOptions {
-  /**
-   * How many changes may wait for a slow reader. Those beyond are dropped for a fresh `List`. Default: 1,024.
-   */
+  /** How many changes may wait for a slow reader. Beyond that a new `List` replaces them. Default: 1,024. */
   readonly bufferSize?: number | undefined
 }
 
 /**
- * Tracks keys in topics: what yielding a definition gives.
+ * The service of a presence: tracks keys in topics.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Tracker<in out Meta> {
   /**
-   * A key is present in a topic for as long as the Scope lives, and for the grace after it. Returns when the topic has
-   * it; interrupting it, or its failure, leaves nothing behind.
+   * Makes a key present in a topic until the Scope closes, and for the grace after that. Returns when the topic has it.
+   * When it fails or is interrupted, nothing stays behind.
    *
-   * From then on it stays present whatever happens to the topic: one that crashed, expired, was ended or lost it is told
-   * again.
+   * The device stays present whatever happens to the topic: when the topic's session crashes, expires or is ended, the
+   * tracking is sent again.
    */
   track(
     topic: string,
@@ -305,25 +305,24 @@ export interface Tracker<in out Meta> {
     options?: TrackOptions
   ): Effect.Effect<Tracked<Meta>, TrackError, Scope.Scope>
 
-  /** All that are present, in no particular order; none when nothing is live under this topic. */
+  /** All keys that are present, in no particular order. Does not start the topic; empty when it is not live. */
   list(topic: string): Effect.Effect<ReadonlyArray<Present<Meta>>, InvalidSessionId>
 
-  /** One key, if it is present. */
+  /** One key, if it is present. Does not start the topic. */
   get(topic: string, key: string): Effect.Effect<Option.Option<Present<Meta>>, InvalidSessionId>
 
-  /** How many keys are present. Costs the same however many there are. */
+  /** How many keys are present. Does not start the topic. The cost does not grow with their number. */
   count(topic: string): Effect.Effect<number, InvalidSessionId>
 
   /**
-   * First a `List` of all, then each `Join`, `Update` and `Leave`, in order. The topic is started if need be, and lives
-   * for as long as it is followed.
+   * A `List` of all, then each `Join`, `Update` and `Leave`, in order. Starts the topic if needed and keeps it live.
    *
-   * None is missed: when the reader was too slow, or when the topic had to begin anew, another `List` replaces what came
-   * before. The stream ends with the server. It fails only when the topic cannot be reached at its beginning.
+   * No change is missed: when the reader was too slow, or the topic restarted, another `List` replaces everything before
+   * it. The stream ends when the server shuts down. It fails only when the topic cannot be reached at first.
    */
   changes(topic: string, options?: ChangesOptions): Stream.Stream<Event<Meta>, TopicError>
 
-  /** The session of a topic, started if need be: for live views. */
+  /** The session of a topic, started if needed: for live views. */
   topic(topic: string): Effect.Effect<SessionRef<State<Meta>, Protocol>, TopicError>
 }
 
@@ -332,25 +331,25 @@ export interface Tracker<in out Meta> {
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * What a tracker tells a topic of one of its trackings.
+ * A tracking, as a tracker sends it to a topic.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Tracking {
-  /** Names it among those of its tracker. */
+  /** Unique among the trackings of its tracker. */
   readonly id: number
   readonly key: string
   readonly device: string
   readonly meta: unknown
   /** Grows with each change that the tracker makes to any of its trackings. */
   readonly revision: number
-  /** Since when the device is there, as far as the tracker knows: a topic that began anew goes on with it. */
+  /** The device's `since`, if the tracker knows it: a topic that restarted continues with it. */
   readonly since: number | null
 }
 
 /**
- * The messages with which trackers tell topics. They are not for clients: do not expose them in live views.
+ * The messages that trackers send to topics. They are not for clients: do not expose them in live views.
  *
  * @since 0.1.0
  * @category models
@@ -376,31 +375,30 @@ export type Protocol =
   | Rpc.Rpc<"Tick", Schema.Void>
 
 /**
- * Options of presence, and of the sessions of its topics.
+ * Options of a presence, and of the sessions of its topics.
  *
- * A topic that nobody is present in and nobody follows expires after `idleTimeout`, which must be longer than the lease
- * and the grace. Default: 5 minutes, or twice the longer of them. Starting topics does not count towards the limit of
- * starts.
+ * `idleTimeout` is how long a topic stays live when nobody is present and nobody follows it. It must be longer than the
+ * lease and the grace. Default: 5 minutes, or twice the longer of the two. Starts of topics do not count towards the start
+ * rate.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends Omit<KindOptions<Protocol["_tag"]>, "limitStarts" | "snapshots"> {
   /**
-   * How long a device stays present after its last Scope closed, so that a reload is not seen. Default: 5 seconds. 0: it
-   * leaves at once.
+   * How long a device stays present after its last Scope closed, so that a reload goes unnoticed. 0: it leaves at once.
+   * Default: 5 seconds.
    */
   readonly grace?: Duration.Input | undefined
   /**
-   * How long the devices of a process stay present when it does not say that it is there, which it does three times in
-   * that time: once for each topic, not for each key. At least 1 second.
-   * Default: 30 seconds.
+   * How long the devices of a process stay present when the process does not renew its lease. It renews each lease, one
+   * per topic, three times within this time. At least 1 second. Default: 30 seconds.
    */
   readonly lease?: Duration.Input | undefined
 }
 
 /**
- * Stands for the sessions of the topics, which the Layer of a definition provides too.
+ * Identifies the sessions of the topics in the context; the Layer of a definition provides them too.
  *
  * @since 0.1.0
  * @category utility types
@@ -423,7 +421,7 @@ export type StateSchema<Meta extends Schema.Top> = Schema.Codec<
 >
 
 /**
- * The kind of session that topics are.
+ * The kind of session that a topic is.
  *
  * @since 0.1.0
  * @category utility types
@@ -438,7 +436,7 @@ export type Kind<Self, Name extends string, Meta extends Schema.Top> = Session.D
 >
 
 /**
- * The schema of one key that is present.
+ * The schema of a key that is present.
  *
  * @since 0.1.0
  * @category utility types
@@ -459,16 +457,17 @@ export type PresentSchema<Meta extends Schema.Top> = Schema.Struct<{
 export interface Definition<in out Self, Name extends string, Meta extends Schema.Top>
   extends Context.ServiceClass<Self, `effect-sessions/presence/${Name}`, Tracker<Meta["Type"]>>
 {
-  /** The kind of its topics, for live views: their sessions are named as the topics. */
+  /** The kind of its topics, for live views. The id of a session is the name of its topic. */
   readonly kind: Kind<Self, Name, Meta>
-  /** The schema of one key that is present, for views and for HTTP. */
+  /** The schema of a key that is present, for views and for HTTP. */
   readonly present: PresentSchema<Meta>
-  /** The schema of what is known of each device. */
+  /** The schema of the `meta` of each device. */
   readonly meta: Meta
 }
 
 /**
- * Defines a presence, and gives it a Layer with `layer`: its name, which is that of a kind of session too, and the schema of what is known of each device.
+ * Defines a presence: its name, which also names the kind of its topics, and the schema of the `meta` of each device.
+ * Give it a Layer with `layer`. A malformed name is a defect of the program and throws at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -484,8 +483,8 @@ export const Service = <Self>() =>
 }
 
 /**
- * Registers the kind of the topics, and provides the tracker of this process. Fails with `InvalidConfig` when an option is
- * not usable.
+ * Registers the kind of the topics, and provides the service. Fails with `InvalidConfig` when an option is not usable.
+ * When the Layer closes, all devices that it tracked leave, after the grace.
  *
  * @since 0.1.0
  * @category layers

@@ -1,12 +1,15 @@
 /**
- * The error of presence.
+ * Why a presence refuses to track.
+ *
+ * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { taggedError } from "../contract/internal/taggedError.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
- * A key or a device is not usable as one, or what is known of the device does not fit its schema, or is not what JSON has.
+ * `track` was given a key or a device that is not a usable name, or a `meta` that does not fit its schema or has no JSON
+ * form; `field` says which. Nothing is tracked. The same call fails again.
  *
  * @since 0.1.0
  * @category errors
@@ -17,7 +20,7 @@ export class InvalidPresence
     retrySafe: false
   })
 {
-  /** Makes the error for a value, shortening what is quoted of it. */
+  /** Makes the error for a name; the message quotes at most 40 characters of it. */
   static of(field: "key" | "device", value: unknown): InvalidPresence {
     const text = String(value)
     const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
@@ -28,10 +31,10 @@ export class InvalidPresence
       })
     )
   }
-  /** Makes the error for what is known of a device. */
+  /** Makes the error for the `meta` of a device. */
   static ofMeta(why: string): InvalidPresence {
     return withoutStack(() =>
-      new InvalidPresence({ field: "meta", message: `what is known of the device does not fit: ${why}` })
+      new InvalidPresence({ field: "meta", message: `the meta of the device does not fit: ${why}` })
     )
   }
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, HashMap, Latch, Layer, Option, Scheduler, Schema, Scope, Stream } from "effect"
-import { Bag, EndReason, Presence, SessionError, Sessions, Supervision } from "effect-sessions"
+import { Bag, EndReason, Presence, PresenceError, SessionError, Sessions, Supervision } from "effect-sessions"
 import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import { TestClock } from "effect/testing"
@@ -321,7 +321,7 @@ describe("Presence", () => {
       assert.throws(() => shoppers.changes("shop", { bufferSize: 0 }), RangeError)
       // Nothing was started for any of them.
       assert.strictEqual((yield* (yield* Sessions).count).count, 0)
-      const error = Presence.InvalidPresence.of("key", "x".repeat(300))
+      const error = PresenceError.InvalidPresence.of("key", "x".repeat(300))
       assert.strictEqual(error.httpStatus, 400)
       assert.isFalse(error.retrySafe)
       assert.isBelow(error.message.length, 160)
@@ -1038,8 +1038,8 @@ describe("Presence", () => {
         const good = yield* loose.track("shop", "ada", { n: 1, any: [null] })
         for (const meta of unfit) {
           const error = yield* Effect.flip(loose.track("shop", "bob", meta))
-          assert.instanceOf(error, Presence.InvalidPresence)
-          assert.strictEqual((error as Presence.InvalidPresence).field, "meta")
+          assert.instanceOf(error, PresenceError.InvalidPresence)
+          assert.strictEqual((error as PresenceError.InvalidPresence).field, "meta")
           assert.isTrue(Exit.hasDies(yield* Effect.exit(good.update(meta))))
         }
         yield* TestSessions.settle

@@ -5,7 +5,15 @@
 // @effect-diagnostics missingEffectError:off
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { type Context, Effect, HashMap, type Layer, type Option, Schema, type Scope, Stream } from "effect"
-import { Live, Presence, type Session, type SessionError, type SessionHost, type SessionRef } from "effect-sessions"
+import {
+  Live,
+  Presence,
+  type PresenceError,
+  type Session,
+  type SessionError,
+  type SessionHost,
+  type SessionRef
+} from "effect-sessions"
 import { LiveViews } from "effect-sessions/live"
 
 const Meta = Schema.Struct({ name: Schema.String, joined: Schema.DateFromString })
@@ -49,7 +57,7 @@ describe("the types of presence", () => {
       Effect.Effect<Presence.Tracked<Meta>, Presence.TrackError, Scope.Scope>
     >()
     expectTypeOf<Presence.TrackError>().toEqualTypeOf<
-      | Presence.InvalidPresence
+      | PresenceError.InvalidPresence
       | SessionError.CallError
       | Exclude<SessionError.StartError, SessionError.StartRateExceeded>
     >()

@@ -1,6 +1,12 @@
 /**
- * Checks values that are to be kept, or shown, against their schema: quickly where that is simple, as with structs of texts,
- * numbers and booleans.
+ * Checks values that are stored or shown against their schema: notifications, the `meta` of a device, the state of an
+ * agent. The compiler checks their types; this catches what untyped code passes, before it spoils a session that others
+ * use too.
+ *
+ * `Schema.is` decides. For structs of strings, numbers and booleans a faster check runs before it, which answers "valid"
+ * or nothing: it is on the path of every push. CPU time on Node 24, lowest of 6 runs, for `{ from: string, text: string }`:
+ * the check takes 15 ns, `Schema.is` 67 ns; a push outside Effect takes 217 ns with the fast check and 338 ns without it,
+ * a push that waits for its reply 589 ns and 732 ns.
  */
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
@@ -8,20 +14,20 @@ import { findUnfit } from "../../internal/jsonValue.ts"
 
 type Check = (value: unknown) => boolean
 
-export interface Guard {
-  /** Does the value fit its schema, and, where that is asked for, will it come back from JSON? */
+export interface ValueCheck {
+  /** Does the value fit its schema and, with `json`, come back from JSON as it was? */
   readonly fits: Check
-  /** Why it does not. */
+  /** Says why a value does not fit. */
   readonly explain: (value: unknown) => string
 }
 
-export const guard = (schema: Schema.Top, options?: { readonly json: boolean }): Guard => {
+export const makeValueCheck = (schema: Schema.Top, options?: { readonly json: boolean }): ValueCheck => {
   const is = Schema.is(schema)
   const toJson = options?.json !== true || isJson(schema.ast) ? undefined : Schema.encodeUnknownResult(
     Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
   )
   const isSurely = toJson === undefined ? quick(SchemaAST.toType(schema.ast)) : undefined
-  const unkept = (value: unknown): string | undefined => {
+  const notJson = (value: unknown): string | undefined => {
     const encoded = toJson?.(value)
     if (encoded === undefined) return undefined
     if (encoded._tag === "Failure") return encoded.failure.message
@@ -29,17 +35,16 @@ export const guard = (schema: Schema.Top, options?: { readonly json: boolean }):
     return unfit === undefined ? undefined : `${unfit.path} is ${unfit.what}`
   }
   return {
-    // What is not simple, and what does not fit, the schema decides.
-    fits: (value) => isSurely?.(value) === true || (is(value) && unkept(value) === undefined),
+    fits: (value) => isSurely?.(value) === true || (is(value) && notJson(value) === undefined),
     explain: (value) => {
       const result = Schema.decodeUnknownResult(Schema.toType(schema) as unknown as Schema.Codec<unknown>)(value)
-      const why = result._tag === "Failure" ? result.failure.message : unkept(value) ?? "it is not valid"
+      const why = result._tag === "Failure" ? result.failure.message : notJson(value) ?? "it is not valid"
       return why.replace(/\s+/g, " ")
     }
   }
 }
 
-/** Has all that fits a JSON form? Of what transforms, or says little, each value is to be tried. */
+/** `true` when all values of the schema have a JSON form. Otherwise each value is encoded to find out. */
 const isJson = (ast: SchemaAST.AST): boolean => {
   if (ast.encoding !== undefined) return false
   switch (ast._tag) {
@@ -63,7 +68,7 @@ const isJson = (ast: SchemaAST.AST): boolean => {
   }
 }
 
-/** Does a value fit for sure? There is none of these for a schema that asks for more than types. */
+/** A fast check for the simplest schemas: `true` means that the value fits. `undefined` for all other schemas. */
 const quick = (ast: SchemaAST.AST): Check | undefined => {
   if (ast.checks !== undefined) return undefined
   switch (ast._tag) {
@@ -80,6 +85,7 @@ const quick = (ast: SchemaAST.AST): Check | undefined => {
   }
 }
 
+/** A property that has no fast check is left to its schema. */
 const ofProperties = (properties: ReadonlyArray<SchemaAST.PropertySignature>): Check | undefined => {
   const checks: Array<(value: Record<PropertyKey, unknown>) => boolean> = []
   for (const { name, type } of properties) {

@@ -8,7 +8,7 @@ import type * as Schema from "effect/Schema"
 import type * as Session from "../../../contract/Session.ts"
 import { SessionEvents } from "../../../runtime/SessionEvents.ts"
 import { InboxFull, InvalidNotification } from "../../InboxError.ts"
-import { type Guard, guard } from "../valueCheck.ts"
+import { makeValueCheck, type ValueCheck } from "../valueCheck.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
 import { type Bounds, emptyInbox, firstExpiry, fit, fresh, isExpired, type Outcome, push } from "./state.ts"
 
@@ -196,24 +196,24 @@ export const makeBehavior = ({ kind: { kind: inbox }, kinds }: Definition, setti
 /** A kind of notification. */
 class Type {
   readonly rules: KindRules
-  private readonly guard: Guard
+  private readonly check: ValueCheck
   /** The last one that was found to fit: what goes to many users is checked once. */
   private last: unknown = unchecked
 
   constructor(schema: Schema.Top, rules: KindRules) {
     this.rules = rules
-    this.guard = guard(schema, { json: true })
+    this.check = makeValueCheck(schema, { json: true })
   }
 
   fits(payload: unknown): boolean {
     if (payload === this.last) return true
-    if (!this.guard.fits(payload)) return false
+    if (!this.check.fits(payload)) return false
     this.last = payload
     return true
   }
 
   explain(payload: unknown): string {
-    return this.guard.explain(payload)
+    return this.check.explain(payload)
   }
 }
 

@@ -1,12 +1,12 @@
 /**
- * A map from devices of keys. Most keys have one device, which costs no map of its own.
+ * A map by key and device. Most keys have one device; that one is stored without a map of its own.
  */
-interface Entry {
+interface Keyed {
   readonly key: string
   readonly device: string
 }
 
-export class PresenceByDevice<A extends Entry> {
+export class PresenceByDevice<A extends Keyed> {
   private readonly keys = new Map<string, A | Map<string, A>>()
 
   get(key: string, device: string): A | undefined {
@@ -31,12 +31,5 @@ export class PresenceByDevice<A extends Entry> {
     }
     found.delete(device)
     if (found.size === 1) { for (const left of found.values()) this.keys.set(key, left) }
-  }
-
-  *values(): Iterable<A> {
-    for (const found of this.keys.values()) {
-      if (found instanceof Map) yield* found.values()
-      else yield found
-    }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What one message makes of the state of a topic: the next one, with the steps to it.
+ * The next state of a topic while one message is handled, with the changes that lead to it.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -22,7 +22,7 @@ export class PresenceDraft {
     return Option.getOrUndefined(HashMap.get(this.present, key))
   }
 
-  /** One that is there. */
+  /** A device that is present. */
   device(key: string, device: string): Device<unknown> {
     const devices = this.devices(key)!
     return isOne(devices) ? devices : HashMap.getUnsafe(devices, device)
@@ -52,7 +52,7 @@ export class PresenceDraft {
     this.present = HashMap.set(this.present, key, devices === undefined ? device : within(devices, device))
   }
 
-  /** The state after the message; the same one when there was no step. */
+  /** The state after the message; the same object when nothing changed. */
   get state(): State<unknown> {
     const { before, changes, present } = this
     return changes.length === 0 ? before : { present, changes }

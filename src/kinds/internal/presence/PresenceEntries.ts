@@ -1,11 +1,12 @@
 /**
- * Who holds which device of a topic, and for how long: what a topic knows besides what its readers see.
+ * Which devices are present in a topic, who tracks each of them, and until when each stays: what a topic knows besides
+ * the state that its readers see.
  *
- * A device is there while somebody tracks it, and for the grace after that. A topic that begins anew knows nothing of it:
- * owners say it again.
+ * An entry stays while at least one tracking holds it, and for the grace after the last one ended. A topic that restarts
+ * knows no entries: the owners send their trackings again.
  *
- * What is due is found without looking at all: graces are as long as each other, so those that began first end first, and
- * what was held again meanwhile is passed over; of leases there are as many as processes.
+ * Finding what is due does not scan the entries. All graces have the same length, so they end in the order in which they
+ * began; a grace whose entry was tracked again meanwhile is skipped. There is one lease for each process.
  */
 import type { Tracking } from "../../Presence.ts"
 import { mix } from "./digest.ts"
@@ -13,22 +14,23 @@ import { PresenceByDevice } from "./PresenceByDevice.ts"
 import type { PresenceDraft } from "./PresenceDraft.ts"
 
 /** A device that is present. */
-interface Seat {
+interface Entry {
   readonly key: string
   readonly device: string
+  /** How many trackings hold it. */
   holders: number
-  /** What it is there for, though nobody holds it. */
-  respite: Respite | undefined
+  /** The grace that runs since the last tracking ended. */
+  grace: Grace | undefined
 }
 
-/** A while for which a seat stays. It is over when the seat has another one, or none. */
-interface Respite {
-  readonly seat: Seat
+/** It is void when its entry has another grace or none. */
+interface Grace {
+  readonly entry: Entry
   readonly ends: number
 }
 
 interface Holder {
-  readonly seat: Seat
+  readonly entry: Entry
   revision: number
 }
 
@@ -39,10 +41,9 @@ interface Owner {
   leaseEnds: number
 }
 
+/** In milliseconds. */
 export interface Timing {
-  /** Milliseconds. */
   readonly grace: number
-  /** Milliseconds. */
   readonly lease: number
 }
 
@@ -50,31 +51,31 @@ export class PresenceEntries {
   private readonly timing: Timing
   private readonly sameMeta: (a: unknown, b: unknown) => boolean
   private readonly dateOf: (time: number) => number
-  private readonly seats = new PresenceByDevice<Seat>()
+  private readonly entries = new PresenceByDevice<Entry>()
   private readonly owners = new Map<string, Owner>()
-  /** In the order in which they end, the first at `firstGrace`; some may be over. */
-  private graces: Array<Respite> = []
+  /** Ordered by their end, starting at `firstGrace`; some may be void. */
+  private graces: Array<Grace> = []
   private firstGrace = 0
-  /** Not before then does a lease end. */
+  /** No lease ends before this time. */
   private leaseCheck = Infinity
-  /** When the timer of the topic is due. */
+  /** When the topic's timer fires. */
   timerAt = Infinity
 
-  /** @param dateOf gives the date of a time: times are those of a monotonic clock, and what is shown and kept are dates */
+  /** @param dateOf converts a monotonic time to a date: deadlines are monotonic times, `since` is a date */
   constructor(timing: Timing, sameMeta: (a: unknown, b: unknown) => boolean, dateOf: (time: number) => number) {
     this.timing = timing
     this.sameMeta = sameMeta
     this.dateOf = dateOf
   }
 
-  /** When something is due next. */
+  /** When the next grace or lease may end. */
   get next(): number {
     const grace = this.graces[this.firstGrace]?.ends ?? Infinity
     return Math.min(grace, this.leaseCheck)
   }
 
-  /** The owner is there. */
-  private reach(id: string, now: number): Owner {
+  /** Extends the lease of an owner, which may be new. */
+  private extendLease(id: string, now: number): Owner {
     const leaseEnds = now + this.timing.lease
     let owner = this.owners.get(id)
     if (owner === undefined) {
@@ -86,39 +87,39 @@ export class PresenceEntries {
     return owner
   }
 
-  /** Does the owner say what is known here? */
+  /** Extends the lease of an owner that is known. `true` when the owner and the topic agree on its trackings. */
   renew(id: string, count: number, digest: number, now: number): boolean {
     const known = this.owners.get(id)
-    if (known !== undefined) this.reach(id, now)
+    if (known !== undefined) this.extendLease(id, now)
     return (known?.holders.size ?? 0) === count && (known?.digest ?? 0) === digest
   }
 
-  /** Begins a tracking, or changes it; one that is newer is left alone. */
+  /** Adds or updates a tracking. Ignores a revision that is not newer than the known one. */
   track(id: string, tracking: Tracking, now: number, draft: PresenceDraft): void {
     const { device, id: number, key, meta, revision, since } = tracking
-    const owner = this.reach(id, now)
+    const owner = this.extendLease(id, now)
     const holder = owner.holders.get(number)
     if (holder !== undefined && holder.revision >= revision) return
-    let seat = this.seats.get(key, device)
-    if (seat === undefined) {
+    let entry = this.entries.get(key, device)
+    if (entry === undefined) {
       draft.join(key, device, since ?? this.dateOf(now), meta)
-      seat = { key, device, holders: 0, respite: undefined }
-      this.seats.add(seat)
+      entry = { key, device, holders: 0, grace: undefined }
+      this.entries.add(entry)
     } else if (!this.sameMeta(draft.device(key, device).meta, meta)) {
       draft.update(key, device, meta)
     }
     if (holder === undefined) {
-      owner.holders.set(number, { seat, revision })
+      owner.holders.set(number, { entry, revision })
       owner.digest = (owner.digest + mix(revision)) | 0
-      seat.holders++
-      seat.respite = undefined
+      entry.holders++
+      entry.grace = undefined
     } else {
       owner.digest = (owner.digest - mix(holder.revision) + mix(revision)) | 0
       holder.revision = revision
     }
   }
 
-  /** Ends a tracking, if it is known. */
+  /** Removes a tracking, if it is known. */
   untrack(id: string, number: number, grace: boolean, now: number, draft: PresenceDraft): void {
     const owner = this.owners.get(id)
     const holder = owner?.holders.get(number)
@@ -126,10 +127,10 @@ export class PresenceEntries {
     owner.holders.delete(number)
     owner.digest = (owner.digest - mix(holder.revision)) | 0
     if (owner.holders.size === 0) this.owners.delete(id)
-    this.release(holder.seat, grace, now, draft)
+    this.release(holder.entry, grace, now, draft)
   }
 
-  /** What the owner says is all of its trackings. Those that stay are held throughout. */
+  /** Replaces all trackings of an owner. An entry that is in both stays held throughout. */
   sync(id: string, trackings: ReadonlyArray<Tracking>, grace: boolean, now: number, draft: PresenceDraft): void {
     const named = new Set<number>()
     for (const tracking of trackings) {
@@ -141,11 +142,11 @@ export class PresenceEntries {
     }
   }
 
-  /** Ends what is due. */
+  /** Ends the graces and leases that are due. */
   tick(now: number, draft: PresenceDraft): void {
     const { timerAt, timing: { lease } } = this
     this.timerAt = Infinity
-    // The topic itself was held up: so may be those who say that they are there.
+    // The timer was late because this process stalled: renewals may be as late.
     if (now >= timerAt + lease / 3) this.extendLeases(now + lease / 3)
     this.endGraces(now, draft)
     if (now >= this.leaseCheck) this.endLeases(now, draft)
@@ -158,8 +159,8 @@ export class PresenceEntries {
   private endGraces(now: number, draft: PresenceDraft): void {
     const { graces } = this
     for (; this.firstGrace < graces.length && graces[this.firstGrace]!.ends <= now; this.firstGrace++) {
-      const respite = graces[this.firstGrace]!
-      if (respite.seat.respite === respite) this.vacate(respite.seat, draft)
+      const grace = graces[this.firstGrace]!
+      if (grace.entry.grace === grace) this.remove(grace.entry, draft)
     }
     if (this.firstGrace * 2 < graces.length) return
     this.graces = graces.slice(this.firstGrace)
@@ -174,20 +175,20 @@ export class PresenceEntries {
         continue
       }
       this.owners.delete(id)
-      for (const { seat } of holders.values()) this.release(seat, false, now, draft)
+      for (const { entry } of holders.values()) this.release(entry, false, now, draft)
     }
   }
 
-  private release(seat: Seat, grace: boolean, now: number, draft: PresenceDraft): void {
-    seat.holders--
-    if (seat.holders > 0) return
-    if (!grace || this.timing.grace === 0) return this.vacate(seat, draft)
-    this.graces.push(seat.respite = { seat, ends: now + this.timing.grace })
+  private release(entry: Entry, grace: boolean, now: number, draft: PresenceDraft): void {
+    entry.holders--
+    if (entry.holders > 0) return
+    if (!grace || this.timing.grace === 0) return this.remove(entry, draft)
+    this.graces.push(entry.grace = { entry, ends: now + this.timing.grace })
   }
 
-  private vacate(seat: Seat, draft: PresenceDraft): void {
-    seat.respite = undefined
-    this.seats.delete(seat)
-    draft.leave(seat.key, seat.device)
+  private remove(entry: Entry, draft: PresenceDraft): void {
+    entry.grace = undefined
+    this.entries.delete(entry)
+    draft.leave(entry.key, entry.device)
   }
 }

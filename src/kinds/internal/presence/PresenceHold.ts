@@ -1,10 +1,10 @@
 /**
- * What this process has to do with one topic: those whom it tracks there, and those who follow it.
+ * What this process does in one topic: its trackings there, and the readers that follow it.
  *
- * While there is either, it holds on to the topic's session: it watches it, says that it is there, starts it again when it
- * ended, and tells it all trackings when it lost them. All of that is done by one fiber, which runs while there is
- * something to repair. Changes of single trackings go straight to the session; one that does not get there is repaired
- * too.
+ * While there is a tracking or a reader, the hold keeps the topic's session in use: it watches the session, renews the
+ * lease, starts the session again when it ended, and sends all trackings again when the session lost them. One fiber does
+ * all repairs and runs while there is something to repair. A change of one tracking is sent straight to the session; when
+ * the session does not take it, the repair fiber sends all trackings.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -27,14 +27,14 @@ export type TopicKind = SessionKind<State<unknown>, Protocol, void, never>
 export interface Tracker {
   readonly id: string
   readonly kind: TopicKind
-  /** How often it says that it is there, in milliseconds. */
+  /** How often the lease is renewed, in milliseconds. */
   readonly interval: number
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  /** Greater than all before. */
+  /** Each is greater than all before. */
   readonly nextRevision: () => number
 }
 
-/** A tracking of this process, as it is now. */
+/** A tracking of this process, with its present values. */
 export interface OwnTracking extends Omit<Tracking, "meta" | "revision" | "since"> {
   meta: unknown
   revision: number
@@ -50,7 +50,7 @@ const messageOf = ({ device, id, key, meta, revision, since }: OwnTracking): Tra
   since
 })
 
-/** The session of the topic, as it is watched. */
+/** The watched session of the topic. */
 interface Link {
   readonly ref: Ref
   readonly scope: Scope.Closeable
@@ -63,7 +63,7 @@ type Failure = TopicError | SessionNotFound
 
 type Waiter = (exit: Exit.Exit<Ref, Failure>) => void
 
-/** The first pause before trying again, in milliseconds. */
+/** The first pause between attempts, in milliseconds. */
 const firstPause = 50
 
 export class PresenceHold {
@@ -74,13 +74,13 @@ export class PresenceHold {
   private readonly waiters = new Set<Waiter>()
   private digest = 0
   private link: Link | undefined
-  /** What was known last. */
+  /** The last state that was seen. */
   private state: State<unknown> = emptyState
-  /** May the topic not know all trackings, or know too many? */
+  /** May the topic know other trackings than this process has? */
   private differs = false
-  /** Do the readers know the state, and are told what changes it? */
+  /** Do the readers have the state, and get its changes? */
   private isCurrent = false
-  /** How often the topic was reached since it answered that all is well. */
+  /** How many repairs were attempted since the topic last confirmed its trackings. */
   private attempts = 0
   private isTending = false
   private readonly bell = Latch.makeUnsafe(false)
@@ -90,7 +90,7 @@ export class PresenceHold {
     this.topic = topic
   }
 
-  /** Is there a reason to hold on to the topic? */
+  /** Must the topic's session be kept in use? */
   get isNeeded(): boolean {
     return this.trackings.size > 0 || this.readers.size > 0 || this.waiters.size > 0 ||
       (this.link !== undefined && this.differs)
@@ -100,21 +100,21 @@ export class PresenceHold {
   // trackings
   // -------------------------------------------------------------------------------------------------------
 
-  /** Notes a tracking, which the topic is told of by `track`, or together with all others. */
+  /** Adds a tracking. `track` sends it to the topic, or a repair does with all others. */
   add(tracking: OwnTracking): void {
     this.trackings.add(tracking)
     this.digest = (this.digest + mix(tracking.revision)) | 0
   }
 
-  /** Tells the topic of a new tracking; returns when it has it. A session that ends meanwhile has a successor. */
+  /** Sends a new tracking to the topic and waits until the topic has it. When the session ends meanwhile, tries its successor. */
   track(tracking: OwnTracking, tries = 3): Effect.Effect<void, TopicError | CallError> {
-    const told = Effect.flatMap(this.reach, (ref) =>
+    const sent = Effect.flatMap(this.reach, (ref) =>
       Effect.tapError(
         ref.call("Track", { owner: this.tracker.id, tracking: messageOf(tracking) }),
         (error) => isGone(error) ? Effect.sync(() => this.lost(ref)) : Effect.void
       ))
     return Effect.catchIf(
-      Effect.map(told, (since) => {
+      Effect.map(sent, (since) => {
         tracking.since = since
       }),
       isGone,
@@ -128,18 +128,18 @@ export class PresenceHold {
     this.digest = (this.digest - mix(tracking.revision) + mix(revision)) | 0
     tracking.meta = meta
     tracking.revision = revision
-    this.tell("Track", { owner: this.tracker.id, tracking: messageOf(tracking) })
+    this.send("Track", { owner: this.tracker.id, tracking: messageOf(tracking) })
   }
 
   untrack(tracking: OwnTracking, grace: boolean): void {
     const { id, revision } = tracking
     if (!this.trackings.delete(tracking)) return
     this.digest = (this.digest - mix(revision)) | 0
-    this.tell("Untrack", { owner: this.tracker.id, id, grace })
+    this.send("Untrack", { owner: this.tracker.id, id, grace })
   }
 
-  /** Tells the topic without waiting. What it does not take, it is told with all the rest. */
-  private tell(...[tag, payload]: ["Track" | "Untrack", any]): void {
+  /** Sends without waiting. When the session does not take it, a repair sends all trackings. */
+  private send(...[tag, payload]: ["Track" | "Untrack", any]): void {
     if (this.link === undefined || this.link.ref.castUnsafe(tag, payload)) return
     this.differs = true
     this.tend()
@@ -151,33 +151,33 @@ export class PresenceHold {
 
   addReader(reader: PresenceReader): void {
     this.readers.add(reader)
-    if (this.isCurrent) reader.tellAll()
+    if (this.isCurrent) reader.sendList()
   }
 
   removeReader(reader: PresenceReader): void {
     this.readers.delete(reader)
   }
 
-  /** What a list is made of. */
+  /** What a reader makes a list of. */
   readonly view = () => ({ state: this.state, isCurrent: this.isCurrent })
 
-  /** The readers know nothing of what changes until they are told all. */
+  /** Readers get no changes until the next list. */
   private holdReaders(): void {
     this.isCurrent = false
     for (const reader of this.readers) reader.hold()
   }
 
-  private tellReaders(): void {
+  private sendLists(): void {
     if (this.isCurrent || this.link === undefined) return
     this.isCurrent = true
-    for (const reader of this.readers) reader.tellAll()
+    for (const reader of this.readers) reader.sendList()
   }
 
   // -------------------------------------------------------------------------------------------------------
   // the session
   // -------------------------------------------------------------------------------------------------------
 
-  /** The session of the topic, as soon as it is watched. Fails when it cannot be reached now. */
+  /** The session of the topic, once it is watched. Fails when it cannot be reached now. */
   readonly reach: Effect.Effect<Ref, Failure> = Effect.suspend(() =>
     this.link !== undefined ? Effect.succeed(this.link.ref) : Effect.callback<Ref, Failure>((resume) => {
       this.waiters.add(resume)
@@ -187,7 +187,7 @@ export class PresenceHold {
     })
   )
 
-  private tellWaiters(exit: Exit.Exit<Ref, Failure>): void {
+  private settleWaiters(exit: Exit.Exit<Ref, Failure>): void {
     const waiters = Array.from(this.waiters)
     this.waiters.clear()
     for (const waiter of waiters) waiter(exit)
@@ -208,7 +208,7 @@ export class PresenceHold {
       () => Scope.close(scope, Exit.void)
     )
     if (link.isOver) return yield* SessionNotFound.of(ref.kind, ref.id)
-    // What was told since is newer.
+    // A change that came since is newer.
     if (link.epoch === -1) {
       link.epoch = seen.epoch
       link.state = seen.state
@@ -216,7 +216,7 @@ export class PresenceHold {
     this.link = link
     this.state = link.state
     this.differs = this.trackings.size > 0
-    this.tellWaiters(Exit.succeed(ref))
+    this.settleWaiters(Exit.succeed(ref))
   })
 
   private changed(link: Link, state: State<unknown>, version: number, epoch: number): void {
@@ -230,7 +230,7 @@ export class PresenceHold {
       this.differs = this.trackings.size > 0
       this.tend()
     } else if (this.isCurrent) {
-      for (const reader of this.readers) reader.tell(state.changes)
+      for (const reader of this.readers) reader.send(state.changes)
     }
   }
 
@@ -242,7 +242,7 @@ export class PresenceHold {
     else this.tend()
   }
 
-  /** The session does not answer any more. */
+  /** The session has ended. */
   private lost(ref: Ref): void {
     if (this.link?.ref !== ref) return
     this.tracker.run(Scope.close(this.link.scope, Exit.void))
@@ -255,11 +255,11 @@ export class PresenceHold {
     this.holdReaders()
   }
 
-  /** The server goes: nobody is told any more. Those that are tracked may be told to one that comes. */
+  /** Ends the readers and waiters, because the server shuts down. */
   close(): void {
     for (const reader of this.readers) reader.end()
     this.readers.clear()
-    this.tellWaiters(Exit.fail(SessionsClosed.of()))
+    this.settleWaiters(Exit.fail(SessionsClosed.of()))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -270,11 +270,11 @@ export class PresenceHold {
     return this.link !== undefined && !this.differs && this.isCurrent
   }
 
-  /** Has the fiber run that repairs what there is to repair. */
+  /** Starts the repair fiber, if there is something to repair. */
   private tend(): void {
     if (this.isTending || this.isWell || !this.isNeeded) return
     this.isTending = true
-    // Not in the stack of the session that told of it.
+    // Not on the stack of the session that called back.
     this.tracker.run(Effect.andThen(Effect.yieldNow, this.repair))
   }
 
@@ -283,19 +283,19 @@ export class PresenceHold {
     while (!isClosed && !this.isWell && this.isNeeded) {
       yield* this.pause
       const exit = yield* Effect.exit(this.attempt)
-      // With failures it goes on as far as it gets: the readers have what there is.
-      this.tellReaders()
+      // After a failure, readers get the last state that was seen.
+      this.sendLists()
       if (Exit.isSuccess(exit)) continue
       const { cause } = exit
-      this.tellWaiters(Exit.failCause(cause) as Exit.Exit<never, Failure>)
+      this.settleWaiters(Exit.failCause(cause) as Exit.Exit<never, Failure>)
       isClosed = cause.reasons.some((reason) => reason._tag === "Fail" && reason.error instanceof SessionsClosed)
     }
-    // At once, so that what happens from here on is taken care of.
+    // Without a yield before it: what happens from here on starts the next repair.
     this.isTending = false
     if (isClosed) this.close()
   })
 
-  /** The first tries are made at once, those that follow after pauses that grow; somebody who waits is not kept waiting. */
+  /** No pause before the first two attempts, growing pauses after that. A waiter ends the pause. */
   private readonly pause: Effect.Effect<void> = Effect.suspend(() => {
     const { attempts, bell, tracker: { interval } } = this
     this.attempts++
@@ -318,7 +318,7 @@ export class PresenceHold {
     const { link, tracker: { id: owner, interval } } = this
     if (link === undefined) return Effect.void
     this.differs = false
-    // As they were made or changed, so that the newest of one device counts.
+    // In the order of their revisions, so that the newest of one device counts.
     const trackings = Array.from(this.trackings, messageOf).sort((a, b) => a.revision - b.revision)
     return Effect.mapError(
       link.ref.call("Sync", { owner, trackings, grace: false }, { timeout: interval }),
@@ -330,7 +330,7 @@ export class PresenceHold {
     )
   })
 
-  /** Says that this process is there. */
+  /** Renews the lease of this process. */
   readonly renew: Effect.Effect<void> = Effect.suspend(() => {
     const { digest, link, tracker: { id: owner, interval }, trackings: { size: count } } = this
     if (link === undefined || !this.isWell) return Effect.sync(() => this.tend())
@@ -338,8 +338,8 @@ export class PresenceHold {
       onFailure: (error) => {
         if (isGone(error)) this.lost(link.ref)
       },
-      onSuccess: (knows) => {
-        if (knows) {
+      onSuccess: (agrees) => {
+        if (agrees) {
           this.attempts = 0
           return
         }
@@ -349,7 +349,7 @@ export class PresenceHold {
     })
   })
 
-  /** Nobody needs the topic any more. */
+  /** Lets go of the topic, which nobody here needs any more. */
   get drop(): Effect.Effect<void> {
     const { link } = this
     if (link === undefined) return Effect.void
@@ -357,7 +357,7 @@ export class PresenceHold {
     return Scope.close(link.scope, Exit.void)
   }
 
-  /** The tracker goes, and with it what it tracked here: after the grace, for those who come back elsewhere. */
+  /** Removes all trackings of this process, which shuts down; with the grace, for clients that come back elsewhere. */
   get release(): Effect.Effect<void> {
     if (this.trackings.size > 0) {
       this.link?.ref.castUnsafe("Sync", { owner: this.tracker.id, trackings: [], grace: true })

@@ -1,7 +1,7 @@
 /**
- * One who follows a topic: a bounded number of changes waits for it. When there are more, and when the topic begins anew,
- * a place in the queue stands for a list of all, which is made when the reader comes to it: what was told before is in
- * it, and what is told from then on comes after it.
+ * A reader of `changes`, with a bounded queue. When the queue is full, or the topic restarted, one place in the queue
+ * stands for a list of all that are present. The list is made when the reader takes it: it includes all changes until
+ * then, and changes after that follow it.
  */
 import * as Queue from "effect/Queue"
 import type { Change, Event, State } from "../../Presence.ts"
@@ -15,7 +15,7 @@ export class PresenceReader {
   private readonly state: () => { readonly state: State<unknown>; readonly isCurrent: boolean }
   /** Is a list in the queue? */
   private listed = false
-  /** Does it wait for a list, which has all changes until then? */
+  /** Are changes dropped, since a list that comes later includes them? */
   private waits = true
 
   /** The queue has room for one more than `capacity`: for a list. */
@@ -25,25 +25,25 @@ export class PresenceReader {
     this.state = state
   }
 
-  tell(changes: ReadonlyArray<Change<unknown>>): void {
+  send(changes: ReadonlyArray<Change<unknown>>): void {
     if (this.waits) return
-    if (Queue.sizeUnsafe(this.queue) + changes.length > this.capacity) return this.tellAll()
+    if (Queue.sizeUnsafe(this.queue) + changes.length > this.capacity) return this.sendList()
     for (const change of changes) Queue.offerUnsafe(this.queue, change)
   }
 
-  /** The changes from here on are in a list that comes later. */
+  /** Drops changes until the next list, which includes them. */
   hold(): void {
     this.waits = true
   }
 
-  tellAll(): void {
+  sendList(): void {
     this.waits = true
     if (this.listed) return
     this.listed = true
     Queue.offerUnsafe(this.queue, this)
   }
 
-  /** The list, now that the reader has come to it. */
+  /** Makes the list, when the reader takes it from the queue. */
   take(): Event<unknown> {
     const { isCurrent, state } = this.state()
     this.listed = false

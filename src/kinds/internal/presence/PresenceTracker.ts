@@ -1,5 +1,5 @@
 /**
- * Tracks keys in the topics of one kind, for this process.
+ * The service of a presence: tracks keys in topics, for this process.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,12 +13,12 @@ import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import type * as Presence from "../../Presence.ts"
 import { InvalidPresence } from "../../PresenceError.ts"
-import type { Guard } from "../valueCheck.ts"
+import type { ValueCheck } from "../valueCheck.ts"
 import * as Lists from "./lists.ts"
 import { type OwnTracking, PresenceHold, type TopicKind, type Tracker } from "./PresenceHold.ts"
 import { type Item, PresenceReader } from "./PresenceReader.ts"
 
-/** Control characters are none that a person would type, and separate names in a topic. */
+/** No control characters: nobody types them, and they would corrupt logs. */
 // oxlint-disable-next-line no-control-regex
 const pattern = /^[^\u0000-\u001f\u007f]{1,256}$/
 
@@ -27,15 +27,15 @@ const isUsable = (name: unknown): boolean => typeof name === "string" && pattern
 export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
   readonly id: string
   readonly kind: TopicKind
-  readonly meta: Guard
+  readonly meta: ValueCheck
   readonly interval: number
   readonly run: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   private readonly holds = new Map<string, PresenceHold>()
   private revision = 0
   private closed = false
 
-  /** `id` is no other tracker's. */
-  constructor(id: string, kind: TopicKind, meta: Guard, interval: number, run: PresenceTracker["run"]) {
+  /** @param id is unique among all trackers of all processes */
+  constructor(id: string, kind: TopicKind, meta: ValueCheck, interval: number, run: PresenceTracker["run"]) {
     this.id = id
     this.kind = kind
     this.meta = meta
@@ -85,7 +85,7 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
     )
   }
 
-  /** Reads the state of a topic, without starting it. */
+  /** Reads the state of a topic without starting it. */
   private read<A>(topic: string, select: (state: Presence.State<unknown>) => A, absent: A) {
     return Effect.suspend((): Effect.Effect<A, InvalidSessionId> =>
       SessionId.isValid(topic)
@@ -135,7 +135,7 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
           }),
           ({ hold, reader }) => Effect.sync(() => hold.removeReader(reader))
         ),
-        // One that came and went is a reason to try again, which is done anyhow.
+        // The session started and ended at once: the repair fiber tries again.
         ({ hold }) => Effect.catchTag(hold.reach, "SessionNotFound", () => Effect.void)
       )
     })
@@ -148,7 +148,7 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
     >
   }
 
-  /** Says in all topics that this process is there, and lets go of those that nobody needs any more. */
+  /** Renews the lease in all topics, and lets go of topics that nobody here needs any more. */
   readonly renewAll: Effect.Effect<void> = Effect.suspend(() =>
     Effect.forEach(Array.from(this.holds.values()), (hold) => {
       if (hold.isNeeded) return hold.renew
@@ -170,8 +170,8 @@ const invalidTopic = (topic: string): Effect.Effect<never, InvalidSessionId> =>
 
 class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   private readonly hold: PresenceHold
-  private readonly guard: Guard
-  /** Of its own, so that one that left by hand leaves nothing in that of its caller. */
+  private readonly check: ValueCheck
+  /** A child scope, so that `leave` leaves no finalizer in the caller's scope. */
   private scope: Scope.Closeable | undefined = undefined
   readonly id: number
   readonly key: string
@@ -180,9 +180,9 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
   revision: number
   since: number | null = null
 
-  constructor(hold: PresenceHold, guard: Guard, id: number, key: string, device: string, meta: unknown) {
+  constructor(hold: PresenceHold, check: ValueCheck, id: number, key: string, device: string, meta: unknown) {
     this.hold = hold
-    this.guard = guard
+    this.check = check
     this.id = id
     this.key = key
     this.device = device
@@ -194,7 +194,7 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
     return this.hold.topic
   }
 
-  /** It leaves when the Scope closes, or has closed. */
+  /** Leaves when the Scope closes; at once when it is closed already. */
   leaveWith(parent: Scope.Scope): Effect.Effect<void> {
     return Effect.flatMap(Scope.fork(parent), (scope) => {
       this.scope = scope
@@ -207,7 +207,7 @@ class Tracked implements Presence.Tracked<unknown>, OwnTracking {
 
   update(meta: unknown): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { explain, fits } = this.guard
+      const { explain, fits } = this.check
       if (!fits(meta)) return Effect.die(new TypeError(InvalidPresence.ofMeta(explain(meta)).message))
       this.hold.update(this, meta)
       return Effect.void

@@ -1,5 +1,5 @@
 /**
- * How a topic handles its messages. All are pure, but for setting the one timer of the topic when nothing was due as soon.
+ * How a topic handles its messages. Handlers are pure, except that some set the topic's one timer.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -22,26 +22,26 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
   Effect.map(Clock.Clock, (clock) => {
     const time = new MonotonicClock(clock)
     const ofTopic = new WeakMap<Session.Self, PresenceEntries>()
-    /** Gives what `out` is, once the timer is set for what is due next. */
-    const timed = <A>(self: Session.Self, seats: PresenceEntries, out: A): A | Effect.Effect<A> => {
-      const { next, timerAt } = seats
+    /** Returns `out` once the timer is set for what is due next. */
+    const timed = <A>(self: Session.Self, entries: PresenceEntries, out: A): A | Effect.Effect<A> => {
+      const { next, timerAt } = entries
       if (next >= timerAt) return out
       const now = time.now()
       const at = Math.max(next, now)
       return Effect.map(self.after(at - now, "Tick", undefined, { key: "due" }), () => {
-        seats.timerAt = at
+        entries.timerAt = at
         return out
       })
     }
 
     const handle = <A>(
       { self, state }: Session.Turn<State<unknown>, unknown, Protocol>,
-      change: (seats: PresenceEntries, draft: PresenceDraft, now: number) => A
+      change: (entries: PresenceEntries, draft: PresenceDraft, now: number) => A
     ): Step<A> | Effect.Effect<Step<A>> => {
-      const seats = ofTopic.get(self)!
+      const entries = ofTopic.get(self)!
       const draft = new PresenceDraft(state)
-      const reply = change(seats, draft, time.now())
-      return timed(self, seats, [draft.state, reply])
+      const reply = change(entries, draft, time.now())
+      return timed(self, entries, [draft.state, reply])
     }
 
     return {
@@ -51,26 +51,26 @@ export const makeBehavior = (timing: Timing, sameMeta: (a: unknown, b: unknown) 
       },
       handlers: {
         Track: (turn: Turn<"Track">) =>
-          handle(turn, (seats, draft, now) => {
+          handle(turn, (entries, draft, now) => {
             const { owner, tracking } = turn.payload
-            seats.track(owner, tracking, now, draft)
+            entries.track(owner, tracking, now, draft)
             return draft.device(tracking.key, tracking.device).since
           }),
         Untrack: (turn: Turn<"Untrack">) =>
-          handle(turn, (seats, draft, now) => {
+          handle(turn, (entries, draft, now) => {
             const { grace, id, owner } = turn.payload
-            seats.untrack(owner, id, grace, now, draft)
+            entries.untrack(owner, id, grace, now, draft)
           }),
         Renew: ({ payload: { count, digest, owner }, self, state }: Turn<"Renew">): Step<boolean> => [
           state,
           ofTopic.get(self)!.renew(owner, count, digest, time.now())
         ],
         Sync: (turn: Turn<"Sync">) =>
-          handle(turn, (seats, draft, now) => {
+          handle(turn, (entries, draft, now) => {
             const { grace, owner, trackings } = turn.payload
-            seats.sync(owner, trackings, grace, now, draft)
+            entries.sync(owner, trackings, grace, now, draft)
           }),
-        Tick: (turn: Turn<"Tick">) => handle(turn, (seats, draft, now) => seats.tick(now, draft))
+        Tick: (turn: Turn<"Tick">) => handle(turn, (entries, draft, now) => entries.tick(now, draft))
       }
     }
   })

@@ -1,5 +1,5 @@
 /**
- * The kind of session that topics of presence are: its state, which readers see, and the messages of the trackers.
+ * The kind of session that a topic is: its state, which readers see, and the messages that trackers send.
  */
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
@@ -7,7 +7,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Session from "../../../contract/Session.ts"
 import type * as Presence from "../../Presence.ts"
 
-/** Steps are of the moment: what is shown of a whole topic has none. */
+/** Changes belong to one moment: the encoded state has none. */
 const changesOf = (device: Schema.Struct.Fields) =>
   Schema.Null.pipe(
     Schema.decodeTo(
@@ -20,7 +20,7 @@ const changesOf = (device: Schema.Struct.Fields) =>
     )
   )
 
-/** Defines the kind, and the schema of one who is present. */
+/** Defines the kind, and the schema of a key that is present. */
 export const makeKind = <Topics>() => <const Name extends string, Meta extends Schema.Top>(name: Name, meta: Meta) => {
   const device = { device: Schema.String, since: Schema.Number, meta }
   const present: Presence.PresentSchema<Meta> = Schema.Struct({
@@ -45,15 +45,15 @@ export const makeKind = <Topics>() => <const Name extends string, Meta extends S
       changes: changesOf(device)
     }),
     protocol: [
-      // Begins a tracking, or changes it, and answers since when the device is there.
+      // Adds or updates a tracking; the reply is the `since` of its device.
       Rpc.make("Track", { payload: { owner, tracking }, success: Schema.Number }),
-      // Ends one.
+      // Removes a tracking.
       Rpc.make("Untrack", { payload: { owner, id: Schema.Int, grace: Schema.Boolean } }),
-      // Says that the owner is there, and answers whether the topic knows the same of its trackings as the owner.
+      // Extends the owner's lease; the reply is whether the topic and the owner agree on the owner's trackings.
       Rpc.make("Renew", { payload: { owner, count: Schema.Int, digest: Schema.Int }, success: Schema.Boolean }),
-      // Says all trackings of an owner: those that it does not name end.
+      // Replaces all trackings of an owner.
       Rpc.make("Sync", { payload: { owner, trackings: Schema.Array(tracking), grace: Schema.Boolean } }),
-      // Something is due.
+      // The timer of the next grace or lease that ends.
       Rpc.make("Tick")
     ]
   })

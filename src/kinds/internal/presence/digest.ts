@@ -1,9 +1,9 @@
 /**
- * A number that stands for a set of trackings, to which one more is added, and from which one is taken, without looking
- * at the others: the sum of one number for each. A topic and an owner that have the same know the same.
+ * A digest of a set of trackings: the sum of one number per tracking, so that adding or removing one does not look at the
+ * others. A topic and an owner with equal digests know the same trackings.
  */
 
-/** The number that stands for a tracking at this revision. Two trackings of an owner never have the same revision. */
+/** The number of a tracking at a revision. Two trackings of one owner never have the same revision. */
 export const mix = (revision: number): number => {
   const mixed = Math.imul(revision ^ revision >>> 15, 0x2c1b3c6d)
   return Math.imul(mixed ^ mixed >>> 12, 0x297a2d39)

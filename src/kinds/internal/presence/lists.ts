@@ -1,15 +1,15 @@
 /**
- * Who is present, as lists.
+ * Lists of who is present, made of the state of a topic.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import type { Device, Devices, Event, Present, State } from "../../Presence.ts"
 
-/** Those that came in the same millisecond are in the order of their names. */
+/** Devices that came in the same millisecond are ordered by name. */
 const byAge = (a: Device<unknown>, b: Device<unknown>): number =>
   a.since === b.since ? (a.device < b.device ? -1 : 1) : a.since - b.since
 
-/** Is it the only device of its key? */
+/** `true` when the key has one device. */
 export const isOne = <Meta>(devices: Devices<Meta>): devices is Device<Meta> => !HashMap.isHashMap(devices)
 
 const toPresent = <Meta>(key: string, devices: Devices<Meta>): Present<Meta> => ({

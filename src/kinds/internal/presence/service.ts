@@ -1,7 +1,7 @@
 /**
- * The Layer of a presence: the kind of its topics, and the tracker of this process.
+ * Builds a presence: registers the kind of its topics, and makes the tracker of this process.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -15,7 +15,7 @@ import type { SessionHost } from "../../../contract/SessionHost.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import type { Options, Protocol, State, Tracker } from "../../Presence.ts"
-import { type Guard, guard } from "../valueCheck.ts"
+import { makeValueCheck, type ValueCheck } from "../valueCheck.ts"
 import { makeBehavior } from "./behavior.ts"
 import type { TopicKind } from "./PresenceHold.ts"
 import { PresenceTracker } from "./PresenceTracker.ts"
@@ -25,14 +25,14 @@ type AnyKind = Session.Definition<any, string, Schema.Codec<State<any>>, Protoco
 const leastLease = 1_000
 const leastIdleTimeout = 5 * 60_000
 
-/** The options with their defaults, in milliseconds. */
-const check = (kind: string, options: Options) =>
+/** Checks the options and gives them with their defaults, in milliseconds. */
+const checkOptions = (kind: string, options: Options) =>
   Effect.gen(function*() {
     const name = (option: string) => `${kind}.${option}`
     if ("snapshots" in options && options.snapshots !== undefined) {
       return yield* new InvalidConfig({
         setting: name("snapshots"),
-        message: `${name("snapshots")} is not possible: who is present is not kept in a store`
+        message: `${name("snapshots")} is not possible: presence is not stored`
       })
     }
     const isNone = Option.exists(Duration.fromInput(options.grace ?? "5 seconds"), Duration.isZero)
@@ -51,8 +51,12 @@ const check = (kind: string, options: Options) =>
 const tooShort = (setting: string, must: string): InvalidConfig =>
   new InvalidConfig({ setting, message: `${setting} must be ${must}` })
 
-/** A tracker of its own, for as long as the Scope lives. */
-const makeTracker = (kind: TopicKind, meta: Guard, lease: number): Effect.Effect<PresenceTracker, never, Scope.Scope> =>
+/** Makes the tracker, which renews its leases until the Scope closes. */
+const makeTracker = (
+  kind: TopicKind,
+  meta: ValueCheck,
+  lease: number
+): Effect.Effect<PresenceTracker, never, Scope.Scope> =>
   Effect.gen(function*() {
     const id = (yield* SessionId.make).slice(0, 16)
     const run = yield* FiberSet.makeRuntime<never, void, never>()
@@ -69,22 +73,20 @@ export const makeLayer = <Self>(
   kind: AnyKind,
   meta: Schema.Top,
   options: Options
-): Layer.Layer<any, InvalidConfig, SessionHost> => {
-  const { grace: _grace, lease: _lease, ...kindOptions } = options
-  return Layer.unwrap(Effect.map(check(kind.kind, options), ({ grace, idleTimeout, lease }) =>
-    Layer.provideMerge(
-      Layer.effectContext(
-        Effect.map(
-          Effect.flatMap(kind, (topics) => makeTracker(topics as TopicKind, guard(meta, { json: true }), lease)),
-          (tracker) => Context.make(key, tracker)
-        )
+): Layer.Layer<any, InvalidConfig, SessionHost> =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { grace, idleTimeout, lease } = yield* checkOptions(kind.kind, options)
+    const { grace: _grace, lease: _lease, ...kindOptions } = options
+    const topics = kind.toLayer(
+      Effect.map(
+        makeBehavior({ grace, lease }, Schema.toEquivalence(meta)),
+        (behavior) => kind.behavior(behavior as never)
       ),
-      kind.toLayer(
-        Effect.map(
-          makeBehavior({ grace, lease }, Schema.toEquivalence(meta)),
-          (behavior) => kind.behavior(behavior as never)
-        ),
-        { ...kindOptions, idleTimeout, limitStarts: false }
-      )
-    )))
-}
+      { ...kindOptions, idleTimeout, limitStarts: false }
+    )
+    const tracker = Layer.effect(
+      key,
+      Effect.flatMap(kind, (topics) => makeTracker(topics as TopicKind, makeValueCheck(meta, { json: true }), lease))
+    )
+    return Layer.provideMerge(tracker, topics)
+  }))
