@@ -228,8 +228,16 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
     it.effect("lists the devices of a member, who can throw one out", () =>
       Effect.gen(function*() {
         const url = yield* Shop
-        const [phone, laptop] = [yield* visitor({ expects: strange }), yield* visitor({ expects: strange })]
+        const grace = visitor({ expects: strange, replaced: 6 })
+        const [phone, laptop] = [yield* grace, yield* grace]
         const [lost, tab] = yield* Effect.all([phone.open(url), laptop.open(url)])
+        // As if another tab had just logged in: the page asks again.
+        yield* Effect.promise(() =>
+          tab.page.route("**/api/devices", (route) => {
+            const json = { _tag: "CookieReplaced", message: "a login has replaced it", retryAfter: 1_000 }
+            return route.fulfill({ status: 409, json })
+          }, { times: 2 })
+        )
         for (const each of [lost, tab]) {
           yield* each.fill("#user", "Grace")
           yield* each.press("Enter")
@@ -248,7 +256,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
     it.effect("goes on in all tabs when another user logs in there, and does not run in circles", () =>
       Effect.gen(function*() {
         const url = yield* Shop
-        const ada = yield* visitor({ expects: RegExp(`${cuts.source}|${strange.source}`) })
+        const ada = yield* visitor({ expects: RegExp(`${cuts.source}|${strange.source}`), replaced: 12 })
         const [left, right] = yield* Effect.all([ada.open(url), ada.open(url)])
         yield* left.add("tea")
         for (const user of ["ada", "alan"]) {
@@ -354,6 +362,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         const wire = yield* Wire.to(url)
         const ada = yield* visitor({
           expects: RegExp(`${cuts.source}|${strange.source}`),
+          replaced: 6,
           viewport: { width: 390, height: 800 }
         })
         const tab = yield* ada.open(wire.url)

@@ -22,7 +22,11 @@ const phone = "Mozilla/5.0 (Linux; Android 15) Chrome/140"
 const desk = "Mozilla/5.0 (Windows NT 10.0) Firefox/140"
 
 const guest = (userAgent?: string) =>
-  visitor({ expects: RegExp(`${cuts.source}|${strange.source}`), ...userAgent === undefined ? {} : { userAgent } })
+  visitor({
+    expects: RegExp(`${cuts.source}|${strange.source}`),
+    replaced: 6,
+    ...userAgent === undefined ? {} : { userAgent }
+  })
 
 const logIn = (tab: Tab, user: string) =>
   Effect.gen(function*() {
