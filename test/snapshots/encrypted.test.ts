@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Redacted } from "effect"
 import { Encrypted, MemoryStore, type Snapshot, SnapshotStore, SnapshotStoreError } from "effect-sessions/snapshots"
+import { readFileSync } from "node:fs"
 import { describeStore, snapshotOf } from "./contract.ts"
 
 const newKey = () => Redacted.make(Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64"))
@@ -98,6 +99,21 @@ describe("Encrypted", () => {
         yield* forger.inner.save([{ ...good, ...change }])
         assertUnreadable(yield* Effect.flip((yield* forger.withKeys(mine)).peek(key)), "cannot be decrypted")
       }
+    }))
+
+  it.effect("reads what release 0.1 has stored, and finds its users", () =>
+    Effect.gen(function*() {
+      const text = readFileSync(new URL("fixtures/0.1/encrypted.json", import.meta.url), "utf8")
+      const { key, quarantined, reads, reason, stored } = JSON.parse(text)
+      const { inner, withKeys } = yield* setUp
+      yield* inner.save([stored])
+      yield* inner.setAside(quarantined.snapshot, quarantined.reason)
+      const store = yield* withKeys(newKey(), Redacted.make(key))
+      assert.deepStrictEqual(yield* store.peek(reads), Option.some(reads))
+      assert.deepStrictEqual((yield* store.list({ kind: "cart", user: reads.user, limit: 9 })).map(({ id }) => id), [
+        reads.id
+      ])
+      assert.deepStrictEqual(yield* store.aside, [{ snapshot: { ...reads, id: "bob" }, reason }])
     }))
 
   it.effect("refuses keys of another length, none, and the same twice, without showing them", () =>

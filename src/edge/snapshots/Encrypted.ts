@@ -18,8 +18,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { InvalidConfig } from "../../contract/SessionError.ts"
 import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
-import { describe } from "../../internal/describe.ts"
-import { Encryption, importMaster, type MasterKey } from "./internal/encryption.ts"
+import { type Encryption, makeEncryption } from "./internal/encryption.ts"
 
 /**
  * A snapshot is kept that cannot be decrypted: it was encrypted with a key that is not given any more, not encrypted at
@@ -52,70 +51,72 @@ export const layer = (
   Layer.effect(
     SnapshotStore,
     Effect.gen(function*() {
-      const encryption = new Encryption(yield* importKeys(Redacted.isRedacted(keys) ? [keys] : keys))
-      return wrap(yield* SnapshotStore, encryption)
+      const bytes = yield* parseKeys(Redacted.isRedacted(keys) ? [keys] : keys)
+      return wrap(yield* SnapshotStore, yield* makeEncryption(bytes))
     })
   )
 
 const keyLength = 32
 
-const toBytes = (text: string): Uint8Array<ArrayBuffer> | undefined => {
+const toBytes = (text: string): Buffer | undefined => {
   const trimmed = text.trim()
   const bytes = /^[0-9a-f]{64}$/i.test(trimmed)
     ? Buffer.from(trimmed, "hex")
     : /^[\w+/-]+={0,2}$/.test(trimmed)
     ? Buffer.from(trimmed, "base64")
     : undefined
-  return bytes?.length === keyLength ? new Uint8Array(bytes) : undefined
+  return bytes?.length === keyLength ? bytes : undefined
 }
 
-const importKeys = Effect.fnUntraced(function*(
+const parseKeys = (
   keys: ReadonlyArray<Redacted.Redacted>
-): Effect.fn.Return<ReadonlyArray<MasterKey>, InvalidConfig> {
+): Effect.Effect<ReadonlyArray<Uint8Array>, InvalidConfig> => {
   const invalid = (found: string) =>
-    new InvalidConfig({
-      setting: "keys",
-      message: `keys must be ${keyLength} bytes each, as base64 or hexadecimal text: ${found}`
-    })
-  if (keys.length === 0) return yield* invalid("there is none")
-  const masters: Array<MasterKey> = []
+    Effect.fail(
+      new InvalidConfig({
+        setting: "keys",
+        message: `keys must be ${keyLength} bytes each, as base64 or hexadecimal text: ${found}`
+      })
+    )
+  if (keys.length === 0) return invalid("there is none")
+  const parsed: Array<Buffer> = []
   for (const [i, key] of keys.entries()) {
     const bytes = toBytes(Redacted.value(key))
-    if (bytes === undefined) return yield* invalid(`number ${i + 1} is not`)
-    const master = yield* Effect.promise(() => importMaster(bytes))
-    if (masters.some(({ id }) => id === master.id)) return yield* invalid(`number ${i + 1} comes twice`)
-    masters.push(master)
+    if (bytes === undefined) return invalid(`number ${i + 1} is not`)
+    if (parsed.some((other) => other.equals(bytes))) return invalid(`number ${i + 1} comes twice`)
+    parsed.push(bytes)
   }
-  return masters
-})
+  return Effect.succeed(parsed)
+}
 
 const wrap = (store: SnapshotStore["Service"], encryption: Encryption): SnapshotStore["Service"] => {
   const encrypt = (snapshot: Snapshot) =>
-    Effect.promise(async () => ({
-      ...snapshot,
-      user: snapshot.user === null ? null : await encryption.encryptUser(snapshot.kind, snapshot.user),
-      body: await encryption.encrypt(snapshot.body, snapshot, "body")
-    }))
-
-  /** With the user as the program knows it. */
-  const named = async <H extends Head>(head: H): Promise<H> =>
-    head.user === null ? head : { ...head, user: await encryption.decryptUser(head.kind, head.user) }
-
-  const decryptHead = (head: Head) => head.user === null ? Effect.succeed(head) : Effect.promise(() => named(head))
-
-  const decrypt = (operation: string) => (snapshot: Snapshot): Effect.Effect<Snapshot, SnapshotStoreError> =>
-    Effect.tryPromise({
-      try: async () => {
-        const shown = await named(snapshot)
-        return { ...shown, body: await encryption.decrypt(snapshot.body, shown, "body") }
-      },
-      catch: (error) => {
-        const { epoch, id, kind, version } = snapshot
-        const message = `the snapshot of ${kind}/${id} cannot be decrypted: ${describe(error)}`
-        const cause = new UnreadableSnapshot({ kind, id, epoch, version, message })
-        return new SnapshotStoreError({ operation, message, cause, scope: "key" })
+    Effect.gen(function*() {
+      const { body, kind, user } = snapshot
+      return {
+        ...snapshot,
+        user: user === null ? null : yield* encryption.encryptUser(kind, user),
+        body: yield* encryption.encrypt(body, snapshot, "body")
       }
     })
+
+  /** With the user in clear text. */
+  const decryptHead = <H extends Head>(head: H): Effect.Effect<H> =>
+    head.user === null
+      ? Effect.succeed(head)
+      : Effect.map(encryption.decryptUser(head.kind, head.user), (user) => ({ ...head, user }))
+
+  const decrypt = (operation: string) => (snapshot: Snapshot): Effect.Effect<Snapshot, SnapshotStoreError> =>
+    Effect.flatMap(decryptHead(snapshot), (shown) =>
+      Effect.mapBoth(encryption.decrypt(snapshot.body, shown, "body"), {
+        onSuccess: (body) => ({ ...shown, body }),
+        onFailure: (reason) => {
+          const { epoch, id, kind, version } = snapshot
+          const message = `the snapshot of ${kind}/${id} cannot be decrypted: ${reason}`
+          const cause = new UnreadableSnapshot({ kind, id, epoch, version, message })
+          return new SnapshotStoreError({ operation, message, cause, scope: "key" })
+        }
+      }))
 
   const decryptOption = (operation: string, snapshot: Option.Option<Snapshot>) =>
     Option.isNone(snapshot)
@@ -149,10 +150,10 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
       if (user === undefined) {
         return Effect.flatMap(store.list(options), (heads) => Effect.forEach(heads, decryptHead))
       }
-      // Each key has encrypted those that it has.
+      // Each key has encrypted some of them.
       return Effect.map(
         Effect.flatMap(
-          Effect.promise(() => encryption.allOfUser(kind, user)),
+          encryption.encryptUserWithAll(kind, user),
           (users) => Effect.forEach(users, (user) => store.list({ ...options, user }))
         ),
         (pages) =>
@@ -163,20 +164,18 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
       )
     },
 
-    // What is wrong with a snapshot often quotes it.
+    // The reason often quotes the snapshot.
     setAside: (snapshot, reason) =>
       Effect.flatMap(
-        Effect.all([encrypt(snapshot), Effect.promise(() => encryption.encrypt(reason, snapshot, "reason"))]),
+        Effect.all([encrypt(snapshot), encryption.encrypt(reason, snapshot, "reason")]),
         ([encrypted, reason]) => store.setAside(encrypted, reason)
       ),
 
     aside: Effect.flatMap(store.aside, (all) =>
       Effect.forEach(all, ({ reason, snapshot }) =>
         Effect.gen(function*() {
-          const shown = yield* Effect.orElseSucceed(
-            Effect.tryPromise(async () => encryption.decrypt(reason, await named(snapshot), "reason")),
-            () => reason
-          )
+          const head = yield* decryptHead(snapshot)
+          const shown = yield* Effect.orElseSucceed(encryption.decrypt(reason, head, "reason"), () => reason)
           return yield* Effect.match(decrypt("aside")(snapshot), {
             onSuccess: (snapshot) => ({ snapshot, reason: shown }),
             onFailure: (error) => ({ snapshot, reason: `${shown} (${error.message})` })
