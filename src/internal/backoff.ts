@@ -1,5 +1,9 @@
-/** The pauses between attempts while the store fails, in milliseconds: they grow. */
-const first = 100
-const longest = 30_000
+/** The largest exponent: beyond it, every pause is at its limit. */
+const maxDoublings = 40
 
-export const pauseAfter = (failures: number): number => Math.min(longest, first * 2 ** (failures - 1))
+/**
+ * The pause before retry number `attempt`, in milliseconds. The first retry (number 1) waits `first`, each further one
+ * twice as long as the one before, and none longer than `longest`. There is no pause before number 0.
+ */
+export const backoff = (attempt: number, first: number, longest: number): number =>
+  attempt < 1 ? 0 : Math.min(longest, first * 2 ** Math.min(attempt - 1, maxDoublings))

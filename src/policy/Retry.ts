@@ -1,39 +1,51 @@
 /**
- * Trying again when that is safe.
+ * Retries operations of which the error says that this is safe.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import { backoff } from "../internal/backoff.ts"
 
 /**
- * How often and how fast to try again.
+ * How often to retry, and how long to wait before each retry.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** How often to try again after the first failure. Default: 3. */
+  /** The number of retries after the first attempt. Default: 3. */
   readonly times?: number | undefined
-  /** The first pause; it doubles each time. Default: 50 milliseconds. */
+  /** The first pause; each further one is twice as long. Default: 50 milliseconds. */
   readonly delay?: Duration.Input | undefined
-  /** The longest pause; errors that ask for a longer one are not tried again. Default: 1 minute. */
+  /** The longest pause; an error that asks for a longer one is not retried. Default: 1 minute. */
   readonly maxDelay?: Duration.Input | undefined
 }
 
 /**
- * `true` for errors of this library that say that the operation had no effect.
+ * `true` for an error of this library that says that the operation had no effect, so that it is safe to retry.
  *
  * @since 0.1.0
  * @category guards
  */
 export const isSafe = (error: unknown): boolean => Predicate.hasProperty(error, "retrySafe") && error.retrySafe === true
 
+/** How long the error asks the caller to wait, in milliseconds. */
+const retryAfterOf = (error: unknown): number | undefined =>
+  Predicate.hasProperty(error, "retryAfter") && typeof error.retryAfter === "number" ? error.retryAfter : undefined
+
 /**
- * Tries again while the error says that the operation had no effect: a start that was refused by the rate of
- * starts, a call that timed out before its handler had begun, a full mailbox. Waits as long as the error asks
- * for (`retryAfter`), otherwise with growing pauses. Other errors come through at once, as does the last one.
+ * Retries an effect while its error says that the operation had no effect, and gives the last error when the retries are
+ * used up.
+ *
+ * **When to use:** for a start that was refused by the rate of starts, a call that timed out before its handler had
+ * begun, a full mailbox, or a store that does not answer. Not for writes that must not be repeated: errors that may have
+ * had an effect are never retried, they come through at once.
+ *
+ * **Details:** waits as long as the error asks for (`retryAfter`), otherwise with exponentially growing pauses. An error
+ * that asks for a longer pause than `maxDelay` comes through at once. Defects and interruptions are not retried.
  *
  * ```ts
  * cart.call("Add", item).pipe(Retry.whenSafe({ times: 5 }))
@@ -42,21 +54,13 @@ export const isSafe = (error: unknown): boolean => Predicate.hasProperty(error, 
  * @since 0.1.0
  * @category combinators
  */
-export const whenSafe = (options?: Options) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const times = options?.times ?? 3
+export const whenSafe = (options?: Options): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> => {
   const first = Duration.toMillis(options?.delay ?? "50 millis")
   const longest = Duration.toMillis(options?.maxDelay ?? "1 minute")
-  const attempt = (tried: number): Effect.Effect<A, E, R> =>
-    Effect.catch(effect, (error) => {
-      if (tried >= times || !isSafe(error)) return Effect.fail(error)
-      const asked = Predicate.hasProperty(error, "retryAfter") && typeof error.retryAfter === "number"
-        ? error.retryAfter
-        : undefined
-      if (asked !== undefined && asked > longest) return Effect.fail(error)
-      return Effect.andThen(
-        Effect.sleep(asked ?? Math.min(first * 2 ** tried, longest)),
-        Effect.suspend(() => attempt(tried + 1))
-      )
-    })
-  return attempt(0)
+  return Effect.retry({
+    times: options?.times ?? 3,
+    while: (error) => isSafe(error) && (retryAfterOf(error) ?? 0) <= longest,
+    schedule: Schedule.modifyDelay(Schedule.forever, ({ attempt, input }) =>
+      Effect.succeed(retryAfterOf(input) ?? backoff(attempt, first, longest)))
+  })
 }

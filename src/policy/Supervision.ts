@@ -9,6 +9,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { Supervision } from "../contract/KindOptions.ts"
+import { backoff } from "../internal/backoff.ts"
 
 /**
  * Options shared by the policies.
@@ -37,7 +38,7 @@ export const exponential = (
 ): (crash: number) => Duration.Input => {
   const base = Duration.toMillis(options?.base ?? "50 millis")
   const cap = Duration.toMillis(options?.cap ?? "5 seconds")
-  return (crash) => crash <= 1 ? 0 : Math.min(base * 2 ** (crash - 2), cap)
+  return (crash) => backoff(crash - 1, base, cap)
 }
 
 const make = (onCrash: Supervision["onCrash"], options?: Options): Supervision => ({

@@ -11,6 +11,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { WebSocketEvent, WebSocketLike } from "effect/socket/Socket"
+import { backoff } from "../../internal/backoff.ts"
 import { listenTo } from "../../internal/guard.ts"
 import { Parts } from "../../internal/parts.ts"
 import type * as Status from "../Status.ts"
@@ -204,7 +205,7 @@ export class Link {
     if (this.phase === "closed") return
     const { base, max, random } = this.options
     const lasted = this.establishedAt === undefined ? -1 : this.timers.now() - this.establishedAt
-    const longest = () => Math.min(max, base * 2 ** this.attempt)
+    const longest = () => backoff(this.attempt + 1, base, max)
     this.leave(givenUp, "")
     this.phase = "waiting"
     if (lasted >= Math.max(stable, longest() / 2)) this.attempt = 0

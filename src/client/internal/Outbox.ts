@@ -9,6 +9,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { ActionForgotten, ActionOutOfOrder } from "../../contract/internal/onceErrors.ts"
+import { backoff } from "../../internal/backoff.ts"
 import { headers } from "../../contract/Live.ts"
 import { Busy, type InvalidPayload, SessionGone, Unanswered } from "../../contract/LiveError.ts"
 import { noop } from "./Scheduler.ts"
@@ -310,7 +311,7 @@ export class Outbox {
       this.next = expected
     }
     // A server that turns down again and again what should be right is not asked without end.
-    const patience = this.setbacks < 4 ? 0 : Math.min(maxPause, 250 * 2 ** Math.min(this.setbacks - 4, 10))
+    const patience = backoff(this.setbacks - 3, 250, maxPause)
     const pause = Math.max(this.pause, patience)
     this.pause = 0
     if (pause <= 0) return this.pump()

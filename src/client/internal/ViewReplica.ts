@@ -8,6 +8,7 @@ import type * as Schema from "effect/Schema"
 import type { SubscriptionRef } from "effect/SubscriptionRef"
 import * as JsonPatch from "../../contract/JsonPatch.ts"
 import type { Event, Position } from "../../contract/Live.ts"
+import { backoff } from "../../internal/backoff.ts"
 import type { Decoder } from "./Decoder.ts"
 import { publish } from "./publish.ts"
 
@@ -114,7 +115,7 @@ export class ViewReplica {
     this.unmount()
     this.position = undefined
     if (this.misfits++ === 0) this.mount()
-    else this.host.mountLater(this, Math.min(30_000, 500 * 2 ** this.misfits))
+    else this.host.mountLater(this, backoff(this.misfits, 1_000, 30_000))
     return false
   }
 

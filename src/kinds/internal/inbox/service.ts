@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import type { SessionKind } from "../../../contract/Session.ts"
 import { InvalidSessionId, type SessionNotFound } from "../../../contract/SessionError.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
+import { backoff } from "../../../internal/backoff.ts"
 import { isSafe } from "../../../policy/Retry.ts"
 import { type ClearRequest, type Filter, type ListRequest, matches, type PushRequest, unreadCount } from "./behavior.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
@@ -28,7 +29,8 @@ interface SubscribeOptions extends Filter {
 const batchConcurrency = 64
 
 /** The pauses before an inbox that was lost is looked for again, in milliseconds. */
-const pauseAfter = (failures: number): number => Math.min(100 * 2 ** failures, 10_000)
+const firstPause = 100
+const longestPause = 10_000
 
 export const makeInboxes = (
   sessions: SessionKind<InboxState, any, void, never>,
@@ -90,7 +92,7 @@ export const makeInboxes = (
         onFailure: (error): Effect.Effect<Stream.Stream<InboxState, any>, any> =>
           isFirst || error._tag === "SessionsClosed" || !isSafe(error)
             ? Effect.fail(error)
-            : Effect.as(Effect.sleep(pauseAfter(failures++)), Stream.empty),
+            : Effect.as(Effect.sleep(backoff(++failures, firstPause, longestPause)), Stream.empty),
         onSuccess: (ref) => {
           isFirst = false
           failures = 0

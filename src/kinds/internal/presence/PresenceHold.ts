@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import type { SessionKind } from "../../../contract/Session.ts"
 import { type CallError, SessionEnded, SessionNotFound, SessionsClosed } from "../../../contract/SessionError.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
+import { backoff } from "../../../internal/backoff.ts"
 import type { Protocol, State, TopicError, Tracking } from "../../Presence.ts"
 import { mix } from "./digest.ts"
 import { emptyState } from "./PresenceDraft.ts"
@@ -302,7 +303,7 @@ export class PresenceHold {
     if (attempts < 2 || this.waiters.size > 0) return Effect.void
     bell.closeUnsafe()
     return Effect.raceFirst(
-      Effect.sleep(Math.min(interval, firstPause * 2 ** Math.min(attempts - 2, 20))),
+      Effect.sleep(backoff(attempts - 1, firstPause, interval)),
       bell.await
     )
   })

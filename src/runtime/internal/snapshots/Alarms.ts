@@ -9,7 +9,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { LoadError } from "../../../contract/SessionError.ts"
 import type { SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
-import { pauseAfter } from "../../../internal/backoff.ts"
+import { backoff } from "../../../internal/backoff.ts"
+import { pauseAfter } from "./storeFailures.ts"
 
 /** How often the store is asked at least, in milliseconds. */
 const interval = 60_000
@@ -99,7 +100,7 @@ export class Alarms {
       const { activate, now } = this.options
       const before = this.attempts.get(id)
       const count = before?.alarmAt === alarmAt ? before.count + 1 : 1
-      const pause = Math.min(longestPause, firstPause * 2 ** (count - 1))
+      const pause = backoff(count, firstPause, longestPause)
       this.attempts.set(id, { alarmAt, count, until: now() + pause })
       // What went wrong is told where it does. Whether it got past its alarm, the store says.
       return Effect.timeoutOption(Effect.exit(activate(id)), patience)

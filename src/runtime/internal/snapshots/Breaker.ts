@@ -3,10 +3,7 @@
  * all of them at once when it comes back. A fault of one key says nothing of the others: the store has answered.
  */
 import * as Effect from "effect/Effect"
-import { pauseAfter } from "../../../internal/backoff.ts"
-
-/** How many failures in a row open it. */
-export const threshold = 5
+import { downAfter, pauseAfter } from "./storeFailures.ts"
 
 export class Breaker {
   private readonly now: () => number
@@ -24,7 +21,7 @@ export class Breaker {
     refused: (failures: number, retryIn: number) => Effect.Effect<never, E>
   ): Effect.Effect<A, E> {
     return Effect.suspend(() => {
-      if (this.failures >= threshold) {
+      if (this.failures >= downAfter) {
         const wait = this.refusesUntil - this.now()
         if (wait > 0) return refused(this.failures, wait)
         this.pause()
@@ -46,6 +43,6 @@ export class Breaker {
   }
 
   private pause(): void {
-    this.refusesUntil = this.now() + pauseAfter(Math.max(1, this.failures - threshold + 1))
+    this.refusesUntil = this.now() + pauseAfter(Math.max(1, this.failures - downAfter + 1))
   }
 }

@@ -17,15 +17,14 @@ import type { Migration } from "../../../contract/Migration.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { type LoadError, StoreUnavailable } from "../../../contract/SessionError.ts"
 import { type Snapshot, type SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
-import { pauseAfter } from "../../../internal/backoff.ts"
 import { observe } from "../../../internal/guard.ts"
 import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Deadline } from "../time/Deadlines.ts"
 import { Alarms } from "./Alarms.ts"
-import { threshold } from "./Breaker.ts"
 import { leftOutOf, SnapshotCodec } from "./SnapshotCodec.ts"
 import { readLimit, SnapshotLoader } from "./SnapshotLoader.ts"
+import { downAfter, pauseAfter } from "./storeFailures.ts"
 import { SweepDate } from "./SweepDate.ts"
 
 /** How many are written at a time. */
@@ -543,7 +542,7 @@ export class Persistence extends Deadline {
 
   /** Do writes keep failing? */
   private get isDown(): boolean {
-    return this.failures >= threshold
+    return this.failures >= downAfter
   }
 
   private inTime<A>(
