@@ -60,7 +60,9 @@ export const whenSafe = (options?: Options): <A, E, R>(effect: Effect.Effect<A, 
   return Effect.retry({
     times: options?.times ?? 3,
     while: (error) => isSafe(error) && (retryAfterOf(error) ?? 0) <= longest,
-    schedule: Schedule.modifyDelay(Schedule.forever, ({ attempt, input }) =>
-      Effect.succeed(retryAfterOf(input) ?? backoff(attempt, first, longest)))
+    schedule: Schedule.modifyDelay(
+      Schedule.forever,
+      ({ attempt, input }) => Effect.succeed(retryAfterOf(input) ?? backoff(attempt, first, longest))
+    )
   })
 }

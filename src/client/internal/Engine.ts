@@ -11,6 +11,7 @@ import * as CloseCode from "../../contract/CloseCode.ts"
 import * as EndReason from "../../contract/EndReason.ts"
 import * as Live from "../../contract/Live.ts"
 import { Crashed, InvalidPayload, SessionGone } from "../../contract/LiveError.ts"
+import { toJson } from "../../internal/jsonCodec.ts"
 import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
 import { Decoder } from "./Decoder.ts"
@@ -528,7 +529,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       const command = this.options.definition.commands.get(tag)
       if (command === undefined) throw new TypeError(`there is no command ${tag}`)
       const rpc = Live.commandRpc(command)
-      codec = { encode: Wire.encoder(rpc.payloadSchema), decode: Wire.exitDecoder(rpc) }
+      codec = { encode: toJson(rpc.payloadSchema), decode: Wire.exitDecoder(rpc) }
       this.codecs.set(tag, codec)
     }
     return codec

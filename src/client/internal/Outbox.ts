@@ -9,9 +9,9 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { ActionForgotten, ActionOutOfOrder } from "../../contract/internal/onceErrors.ts"
-import { backoff } from "../../internal/backoff.ts"
 import { headers } from "../../contract/Live.ts"
 import { Busy, type InvalidPayload, SessionGone, Unanswered } from "../../contract/LiveError.ts"
+import { backoff } from "../../internal/backoff.ts"
 import { noop } from "./Scheduler.ts"
 
 type Answer = Exit.Exit<unknown, unknown>

@@ -3,7 +3,7 @@
  */
 import type * as Exit from "effect/Exit"
 import * as Rpc from "effect/rpc/Rpc"
-import * as Schema from "effect/Schema"
+import { fromJson } from "../../internal/jsonCodec.ts"
 
 export type FromServer =
   | { readonly _tag: "Chunk"; readonly requestId: string | number; readonly values: ReadonlyArray<unknown> }
@@ -54,14 +54,6 @@ export const pack = (messages: ReadonlyArray<string>, most: number): ReadonlyArr
 export const parse = (frame: string): ReadonlyArray<FromServer> =>
   frame.split("\n").flatMap((line) => line.trim() === "" ? [] : JSON.parse(line))
 
-const codec = (schema: Schema.Top) => Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
-
-/** How values of a schema come as JSON. Throws what does not fit. */
-const decoder = (schema: Schema.Top): (json: unknown) => unknown => Schema.decodeUnknownSync(codec(schema))
-
-/** How values of a schema go as JSON. Throws what does not fit. */
-export const encoder = (schema: Schema.Top): (value: unknown) => unknown => Schema.encodeUnknownSync(codec(schema))
-
-/** How answers of an RPC come. Throws what does not fit. */
+/** Decodes the replies of an RPC. Throws when one does not fit. */
 export const exitDecoder = (rpc: Rpc.Any): (json: unknown) => Exit.Exit<unknown, unknown> =>
-  decoder(Rpc.exitSchema(rpc) as never) as never
+  fromJson(Rpc.exitSchema(rpc))

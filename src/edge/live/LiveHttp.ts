@@ -51,6 +51,7 @@ import {
 } from "../../contract/LiveError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
+import { toJson } from "../../internal/jsonCodec.ts"
 import { defaultDepth, isTextDeeper, tooDeep } from "../../internal/jsonDepth.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
@@ -350,7 +351,7 @@ const untold = refusal({ _tag: "InternalError", httpStatus: 500, message: "the a
 
 const isActionError = Schema.is(ActionError)
 
-const encodeActionError = Schema.encodeUnknownSync(Schema.toCodecJson(ActionError))
+const encodeActionError = toJson(ActionError)
 
 /** With all its fields, so that clients can decode it. */
 const refusalOf = (error: ActionError): HttpServerResponse.HttpServerResponse => failed(error, encodeActionError(error))

@@ -44,6 +44,7 @@ import type * as EndReason from "../../contract/EndReason.ts"
 import type { Rate } from "../../contract/KindOptions.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
+import { jsonCodec, toJson } from "../../internal/jsonCodec.ts"
 import { defaultDepth } from "../../internal/jsonDepth.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
@@ -146,7 +147,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     messageRate,
     maxDepth,
     run: run as <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>,
-    stateFrame: stateFrames(options.view ?? encoder(options.kind.state)),
+    stateFrame: stateFrames(options.view ?? toJson(options.kind.state)),
     declaredError: declaredErrors(options.kind.error)
   }
 
@@ -238,10 +239,6 @@ const renew = ({ expiresIn, renew }: TokenAdmission.Renewal, token: unknown) =>
 const shown = (type: unknown): string => (typeof type === "string" ? type : JSON.stringify(type)).slice(0, 80)
 
 const failure = (_tag: string, message: string) => ({ type: "error", error: { _tag, message } })
-
-const jsonCodec = (schema: Schema.Top) => Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
-
-const encoder = (schema: Schema.Top): (state: unknown) => unknown => Schema.encodeUnknownSync(jsonCodec(schema))
 
 /** Encodes each state once, for however many connections it is. */
 const stateFrames = (view: (state: any) => unknown): (state: unknown) => string => {

@@ -10,6 +10,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import { jsonCodec } from "../../internal/jsonCodec.ts"
 import { findUnfit } from "../../internal/jsonValue.ts"
 
 type Check = (value: unknown) => boolean
@@ -23,9 +24,9 @@ export interface ValueCheck {
 
 export const makeValueCheck = (schema: Schema.Top, options?: { readonly json: boolean }): ValueCheck => {
   const is = Schema.is(schema)
-  const toJson = options?.json !== true || isJson(schema.ast) ? undefined : Schema.encodeUnknownResult(
-    Schema.toCodecJson(schema) as unknown as Schema.Codec<unknown, unknown>
-  )
+  const toJson = options?.json !== true || isJson(schema.ast)
+    ? undefined
+    : Schema.encodeUnknownResult(jsonCodec(schema))
   const isSurely = toJson === undefined ? quick(SchemaAST.toType(schema.ast)) : undefined
   const notJson = (value: unknown): string | undefined => {
     const encoded = toJson?.(value)

@@ -18,6 +18,7 @@ import {
 } from "../../../contract/LiveError.ts"
 import { isCallError } from "../../../contract/SessionError.ts"
 import type { OnceOptions, SessionRef } from "../../../contract/SessionRef.ts"
+import { jsonCodec, toJson } from "../../../internal/jsonCodec.ts"
 import * as Action from "../../../store/Action.ts"
 
 /** An action as it came from a client. */
@@ -27,8 +28,6 @@ export interface Asked {
   readonly payload: unknown
   readonly header: (name: string) => string | undefined
 }
-
-type Codec = Schema.Codec<any, any>
 
 export interface Command {
   readonly decode: (payload: unknown) => Effect.Effect<unknown, Schema.SchemaError>
@@ -40,8 +39,6 @@ export interface Command {
   readonly encodeSuccess: (value: unknown) => unknown
   readonly encodeError: (error: unknown) => unknown
 }
-
-const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknown as Codec
 
 export class Commands {
   private readonly commands: ReadonlyMap<string, Command>
@@ -55,13 +52,13 @@ export class Commands {
         return [
           name,
           {
-            decode: Schema.decodeUnknownEffect(json(rpc.payloadSchema)),
+            decode: Schema.decodeUnknownEffect(jsonCodec(rpc.payloadSchema)),
             message: isMessage ? (payload) => [name, payload] : (payload) => ["Dispatch", Action.make(name, payload)],
             // The state after it is for those who have a view of it.
             answer: isMessage ? (answer) => answer : () => undefined,
-            encodeExit: Schema.encodeUnknownSync(json(Rpc.exitSchema(rpc as Rpc.Any))),
-            encodeSuccess: Schema.encodeUnknownSync(json(rpc.successSchema)),
-            encodeError: Schema.encodeUnknownSync(json(rpc.errorSchema))
+            encodeExit: toJson(Rpc.exitSchema(rpc as Rpc.Any)),
+            encodeSuccess: toJson(rpc.successSchema),
+            encodeError: toJson(rpc.errorSchema)
           } satisfies Command
         ] as const
       })
@@ -110,7 +107,7 @@ export class Commands {
 const isDefect = (cause: Cause.Cause<unknown>): boolean => cause.reasons.some((reason) => reason._tag === "Die")
 
 /** No client knows the RPC, but each knows the shape of an answer, and why any action can be refused. */
-const encodeUnknown = Schema.encodeUnknownSync(json(Schema.Exit(Schema.Void, ActionError, Schema.Defect())))
+const encodeUnknown = toJson(Schema.Exit(Schema.Void, ActionError, Schema.Defect()))
 
 const malformed = Symbol()
 

@@ -21,6 +21,7 @@ import type { EndReason } from "../../../contract/EndReason.ts"
 import * as Live from "../../../contract/Live.ts"
 import { Busy, Forbidden, InvalidPayload, SessionGone, Unknown, ViewError } from "../../../contract/LiveError.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
+import { jsonCodec, toJson } from "../../../internal/jsonCodec.ts"
 import { isDeeper, isTextDeeper, tooDeep } from "../../../internal/jsonDepth.ts"
 import type { Renewal } from "../../auth/internal/TokenAdmission.ts"
 import { eachLine, isBlank } from "../../internal/websocket/lines.ts"
@@ -447,10 +448,7 @@ const isRequest = ({ headers, id, tag }: RequestEncoded): boolean =>
   (typeof id === "string" || typeof id === "number") && typeof tag === "string" && Array.isArray(headers) &&
   headers.every((header) => Array.isArray(header) && header.every((part) => typeof part === "string"))
 
-const json = <A>(schema: Schema.Schema<A>) =>
-  Schema.toCodecJson(schema as Schema.Top) as unknown as Schema.Codec<A, unknown>
-
-const decodeMount = Schema.decodeUnknownEffect(json(Live.view.payloadSchema))
+const decodeMount = Schema.decodeUnknownEffect(jsonCodec(Live.view.payloadSchema))
 
 /** What a request that is not one for a view calls it. */
 const viewName = (payload: unknown): string => {
@@ -460,10 +458,10 @@ const viewName = (payload: unknown): string => {
 
 const isViewError = Schema.is(ViewError)
 
-const encodeViewExit = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.view) as Schema.Schema<unknown>))
+const encodeViewExit = toJson(Rpc.exitSchema(Live.view))
 
-const decodeToken = Schema.decodeUnknownEffect(json(Live.token.payloadSchema))
+const decodeToken = Schema.decodeUnknownEffect(jsonCodec(Live.token.payloadSchema))
 
-const encodeToken = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.token) as Schema.Schema<unknown>))
+const encodeToken = toJson(Rpc.exitSchema(Live.token))
 
-const encodeHello = Schema.encodeUnknownSync(json(Rpc.exitSchema(Live.hello) as Schema.Schema<unknown>))
+const encodeHello = toJson(Rpc.exitSchema(Live.hello))

@@ -11,6 +11,7 @@ import type * as Session from "../../../contract/Session.ts"
 import { SessionCrashed } from "../../../contract/SessionError.ts"
 import type { Snapshot } from "../../../contract/SnapshotStore.ts"
 import { describe } from "../../../internal/describe.ts"
+import { fromJson, toJson } from "../../../internal/jsonCodec.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 
 /** A timer of a session that was kept. */
@@ -91,14 +92,10 @@ const nameOf = (timer: unknown): string =>
   `a timer of ${typeof timer === "object" && timer !== null && "tag" in timer ? String(timer.tag) : "no message"}`
 
 /** What a caller gets whose message crashed the session: no message declares it. */
-const Crashed = Schema.toCodecJson(Schema.Struct({ crashed: SessionCrashed }))
-const encodeCrashed = Schema.encodeUnknownSync(Crashed)
-const decodeCrashed = Schema.decodeUnknownSync(Crashed)
+const Crashed = Schema.Struct({ crashed: SessionCrashed })
+const encodeCrashed = toJson(Crashed)
+const decodeCrashed = fromJson(Crashed)
 const isCrashed = Schema.is(SessionCrashed)
-
-type Codec = Schema.Codec<any, any>
-
-const json = (schema: Schema.Top): Codec => Schema.toCodecJson(schema) as unknown as Codec
 
 /** What stands for an idle timeout that never passes; `null`: the kind's counts. */
 const never = -1
@@ -159,20 +156,20 @@ export class SnapshotCodec {
   constructor(definition: Session.Any, migrations: ReadonlyArray<Migration>) {
     this.migrations = migrations
     this.format = migrations.length + 1
-    this.encodeState = Schema.encodeUnknownSync(json(definition.state))
-    this.decodeState = Schema.decodeUnknownSync(json(definition.state))
+    this.encodeState = toJson(definition.state)
+    this.decodeState = fromJson(definition.state)
     this.isState = Schema.is(definition.state)
-    this.encodeArgs = Schema.encodeUnknownSync(json(definition.args))
-    this.decodeArgs = Schema.decodeUnknownSync(json(definition.args))
+    this.encodeArgs = toJson(definition.args)
+    this.decodeArgs = fromJson(definition.args)
     this.messages = new Map(
       Array.from(definition.protocol, ([tag, message]) => {
-        const payload = json((message as Rpc.AnyWithProps).payloadSchema)
-        const exit = json(Rpc.exitSchema(message) as unknown as Schema.Top)
+        const { payloadSchema } = message as Rpc.AnyWithProps
+        const exitSchema = Rpc.exitSchema(message as Rpc.Any)
         return [tag, {
-          encodePayload: Schema.encodeUnknownSync(payload),
-          decodePayload: Schema.decodeUnknownSync(payload),
-          encodeExit: Schema.encodeUnknownSync(exit),
-          decodeExit: Schema.decodeUnknownSync(exit)
+          encodePayload: toJson(payloadSchema),
+          decodePayload: fromJson(payloadSchema),
+          encodeExit: toJson(exitSchema),
+          decodeExit: fromJson(exitSchema)
         }] as const
       })
     )
@@ -291,7 +288,7 @@ export class SnapshotCodec {
     if (format === this.format) return this.decodeState(state)
     const first = this.migrations[format - 1]
     if (first === undefined) throw new Error(`its format ${format} is not known: the present one is ${this.format}`)
-    let migrated: unknown = Schema.decodeUnknownSync(json(first.from))(state)
+    let migrated: unknown = fromJson(first.from)(state)
     for (const migration of this.migrations.slice(format - 1)) migrated = migration.up(migrated)
     if (!this.isState(migrated)) throw new Error("the migrations did not give a state that fits")
     return migrated
