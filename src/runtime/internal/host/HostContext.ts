@@ -3,6 +3,7 @@
  */
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 import type { SessionsConfig } from "../../../policy/SessionsConfig.ts"
 import type { DeadLetters } from "../../DeadLetters.ts"
@@ -11,10 +12,15 @@ import type { MessageLimiter } from "../../MessageLimiter.ts"
 import type { SessionEvents } from "../../SessionEvents.ts"
 import type { StartLimiter } from "../../StartLimiter.ts"
 import type { WakeUps } from "../messages/WakeUps.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
 import { Deadlines } from "../time/Deadlines.ts"
-import { ExpiryAlarm } from "../time/ExpiryAlarm.ts"
-import type { Kind } from "./Kind.ts"
+import { type ExpiringSession, ExpiryAlarm } from "../time/ExpiryAlarm.ts"
+
+/** A session, as far as the host has to do with it. */
+export interface HostedSession extends ExpiringSession {
+  readonly ref: SessionRef.Any
+  /** Can it take messages? */
+  isLive(now: number): boolean
+}
 
 export class HostContext {
   readonly clock: Clock.Clock
@@ -29,14 +35,13 @@ export class HostContext {
   readonly startLimiter: StartLimiter["Service"]
   readonly messageLimiter: MessageLimiter["Service"]
 
-  readonly kinds = new Map<string, Kind>()
   /** Sessions that are not ended, all kinds together. */
   live = 0
   /** `true` once the Layer is closing: nothing starts any more. */
   closed = false
 
   private lastEpoch = 0
-  private readonly users = new Map<string, Set<LiveSession>>()
+  private readonly users = new Map<string, Set<HostedSession>>()
 
   constructor(services: {
     readonly clock: Clock.Clock
@@ -89,8 +94,13 @@ export class HostContext {
   isFull(): boolean {
     if (this.live < this.config.maxSessions) return false
     const now = this.now()
-    for (const entry of this.expiry.sweep(now)) (entry as LiveSession).expire(now)
+    for (const session of this.sweep(now)) session.expire(now)
     return this.live >= this.config.maxSessions
+  }
+
+  /** Takes the expired sessions from the tracker, to be ended. */
+  sweep(now: number): Array<ExpiringSession> {
+    return this.expiry.sweep(now) as Array<ExpiringSession>
   }
 
   /** The number of a new incarnation: grows always, and with the date, so that it grows over restarts too. */
@@ -104,7 +114,7 @@ export class HostContext {
   }
 
   /** Notes to whom a session belongs. */
-  assign(session: LiveSession, from: string | undefined, to: string | undefined): void {
+  assign(session: HostedSession, from: string | undefined, to: string | undefined): void {
     if (from !== undefined) {
       const set = this.users.get(from)
       if (set !== undefined && set.delete(session) && set.size === 0) this.users.delete(from)
@@ -116,7 +126,7 @@ export class HostContext {
     }
   }
 
-  ofUser(user: string): Iterable<LiveSession> {
+  ofUser(user: string): Iterable<HostedSession> {
     return this.users.get(user) ?? []
   }
 }

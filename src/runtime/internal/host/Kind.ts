@@ -12,15 +12,17 @@ import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../../contract/EndReason.ts"
 import type { KindOptions, Overflow } from "../../../contract/KindOptions.ts"
 import type * as Session from "../../../contract/Session.ts"
-import { InvalidConfig, InvalidMetadata, type LoadError } from "../../../contract/SessionError.ts"
+import { InvalidConfig, InvalidMetadata, type LoadError, type StartError } from "../../../contract/SessionError.ts"
 import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
 import { observe } from "../../../internal/guard.ts"
 import { findUnfit } from "../../../internal/jsonValue.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import * as Supervision from "../../../policy/Supervision.ts"
 import type { Envelope, Route } from "../messages/Envelope.ts"
+import type { LocalRef } from "../messages/LocalRef.ts"
 import { makeMailbox } from "../messages/mailbox.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
+import { ending } from "../session/status.ts"
 import { Persistence, type PersistenceOptions } from "../snapshots/Persistence.ts"
 import { Hibernation } from "../time/Hibernation.ts"
 import type { HostContext } from "./HostContext.ts"
@@ -50,6 +52,14 @@ export class Counters {
 
 export type Behavior = Session.Behavior<any, any, any, any, any>
 
+/** Brings sessions into memory. */
+export interface Activator {
+  /** Finds the session, loads it from the store, or starts it. */
+  start(id: string, options?: Session.StartOptions & { readonly args?: unknown }): Effect.Effect<LocalRef, StartError>
+  /** Loads the session from the store unless it is in memory; `false` when there is none. */
+  activate(id: string): Effect.Effect<boolean, LoadError>
+}
+
 export class Kind {
   readonly host: HostContext
   readonly definition: Session.Any
@@ -69,8 +79,7 @@ export class Kind {
   readonly limitsStarts: boolean
   /** Keeps its sessions in the store, if that is wanted. */
   readonly persistence: Persistence | undefined
-  /** Finds a session that is in the store only, and starts it; `false` when there is none. */
-  activate: (id: string) => Effect.Effect<boolean, LoadError> = () => Effect.succeed(false)
+  readonly activator: Activator
   /** Puts its sessions to sleep, if that is wanted. */
   readonly hibernation: Hibernation | undefined
   /** What sessions that are asleep have in place of a mailbox; nothing is ever put into it. */
@@ -90,7 +99,8 @@ export class Kind {
     behavior: Behavior,
     context: Context.Context<never>,
     settings: Effect.Success<ReturnType<typeof checkOptions>>,
-    overflow: KindOptions["overflow"]
+    overflow: KindOptions["overflow"],
+    makeActivator: (kind: Kind) => Activator
   ) {
     this.host = host
     this.definition = definition
@@ -114,12 +124,13 @@ export class Kind {
     // The span in which the Layer was built must not become the parent of everything its sessions do.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
     this.runFork = Effect.runForkWith(this.context)
+    this.activator = makeActivator(this)
     this.persistence = settings.snapshots === undefined ? undefined : new Persistence(
       definition,
       host,
       settings.snapshots.store,
       this.runFork,
-      (id) => this.activate(id),
+      (id) => this.activator.activate(id),
       this.sessions,
       { ...settings.snapshots, idleTimeout: settings.idleTimeout }
     )
@@ -140,12 +151,26 @@ export class Kind {
     definition: Session.Any,
     behavior: Behavior,
     options: KindOptions,
-    context: Context.Context<never>
+    context: Context.Context<never>,
+    makeActivator: (kind: Kind) => Activator
   ): Effect.Effect<Kind, InvalidConfig> {
     return Effect.map(
       checkOptions(host.config, definition.kind, options, new Set(definition.protocol.keys()), context),
-      (settings) => new Kind(host, definition, behavior, context, settings, options.overflow)
+      (settings) => new Kind(host, definition, behavior, context, settings, options.overflow, makeActivator)
     )
+  }
+
+  /** Does nothing start any more? */
+  get isClosing(): boolean {
+    return this.closed || this.host.closed
+  }
+
+  /** The session in memory that can take messages. */
+  findLive(id: string): LiveSession | undefined {
+    const session = this.sessions.get(id)
+    if (session === undefined || session.status >= ending) return undefined
+    // While nothing has expired there is no need to ask for the time.
+    return this.host.expiry.expired.size === 0 || session.isLive(this.host.now()) ? session : undefined
   }
 
   /** Sessions that are not ended and have not expired. */

@@ -1,5 +1,5 @@
 /**
- * Builds the sessionHost of sessions: what all share, the sweeper, the registration of kinds, and the service for what
+ * Builds a host of sessions: what all share, the sweeper, the registration of kinds, and the service for what
  * concerns sessions of any kind.
  */
 import * as Clock from "effect/Clock"
@@ -18,6 +18,7 @@ import {
   UnknownKind
 } from "../../../contract/SessionError.ts"
 import type { SessionHost } from "../../../contract/SessionHost.ts"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import { SessionsConfig } from "../../../policy/SessionsConfig.ts"
 import { DeadLetters } from "../../DeadLetters.ts"
 import { Expiry } from "../../Expiry.ts"
@@ -26,10 +27,9 @@ import { MessageLimiter } from "../../MessageLimiter.ts"
 import { SessionEvents } from "../../SessionEvents.ts"
 import type { Address, Sessions } from "../../Sessions.ts"
 import { StartLimiter } from "../../StartLimiter.ts"
-import type { LocalRef } from "../messages/LocalRef.ts"
 import { WakeUps } from "../messages/WakeUps.ts"
 import { monotonicMillis } from "../session/events.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
+import { Activation } from "./Activation.ts"
 import { HostContext } from "./HostContext.ts"
 import { Kind } from "./Kind.ts"
 import { showHub, showKind } from "./kindMetrics.ts"
@@ -80,11 +80,18 @@ export const make: Effect.Effect<
   const sessionHost: SessionHost["Service"] = {
     register: (definition, behavior, options, context) =>
       Effect.gen(function*() {
-        const kind = yield* Kind.make(host, definition, behavior, options, context)
+        const kind = yield* Kind.make(
+          host,
+          definition,
+          behavior,
+          options,
+          context,
+          (kind) => new Activation(kind)
+        )
         const sessions = new KindSessions(kind)
         yield* Effect.acquireRelease(
           Effect.suspend(() => {
-            if (host.kinds.has(kind.name)) {
+            if (byKind.has(kind.name)) {
               return Effect.fail(
                 new InvalidConfig({
                   setting: "kind",
@@ -92,7 +99,6 @@ export const make: Effect.Effect<
                 })
               )
             }
-            host.kinds.set(kind.name, kind)
             byKind.set(kind.name, sessions)
             return Effect.void
           }),
@@ -102,10 +108,7 @@ export const make: Effect.Effect<
               return sessions.stopAll(undefined, { reason: EndReason.shutdown })
             }).pipe(
               Effect.andThen(kind.persistence?.close ?? Effect.void),
-              Effect.andThen(Effect.sync(() => {
-                host.kinds.delete(kind.name)
-                byKind.delete(kind.name)
-              }))
+              Effect.andThen(Effect.sync(() => byKind.delete(kind.name)))
             )
         )
         yield* Effect.acquireRelease(Effect.sync(() => showKind(kind.context, kind)), (remove) => Effect.sync(remove))
@@ -120,7 +123,7 @@ export const make: Effect.Effect<
   const get = ({ id, kind }: Address) =>
     Effect.suspend(() => byKind.get(kind)?.get(id) ?? Effect.fail(SessionNotFound.of(kind, id)))
 
-  const liveOfUser = (user: string): Array<LocalRef> => {
+  const liveOfUser = (user: string): Array<SessionRef.Any> => {
     const now = host.now()
     return Array.from(host.ofUser(user)).filter((session) => session.isLive(now)).map((session) => session.ref)
   }
@@ -131,7 +134,7 @@ export const make: Effect.Effect<
   const countNow = () => {
     const limit = host.config.maxSessions
     const { count } = host
-    const kinds = Object.fromEntries(Array.from(host.kinds.values(), (kind) => [kind.name, kind.count]))
+    const kinds = Object.fromEntries(Array.from(byKind.values(), ({ home }) => [home.name, home.count]))
     return { count, limit, utilisation: 100 * count / limit, kinds }
   }
 
@@ -198,9 +201,9 @@ export const make: Effect.Effect<
       return {
         ...counted,
         totals: Object.fromEntries(
-          Array.from(host.kinds.values(), (kind) => [
-            kind.name,
-            { ...kind.counters, ended: { ...kind.counters.ended } }
+          Array.from(byKind.values(), ({ home: { counters, name } }) => [
+            name,
+            { ...counters, ended: { ...counters.ended } }
           ])
         ),
         heapBytes,
@@ -211,8 +214,8 @@ export const make: Effect.Effect<
     }),
     health: Effect.sync(() => {
       let crashed = 0
-      for (const kind of host.kinds.values()) {
-        for (const session of kind.sessions.values()) if (session.recovering) crashed++
+      for (const { home } of byKind.values()) {
+        for (const session of home.sessions.values()) if (session.recovering) crashed++
       }
       const { count: total } = host
       return { total, healthy: total - crashed, crashed }
@@ -239,7 +242,7 @@ const makeSweep = (host: HostContext): Effect.Effect<number> =>
   Effect.gen(function*() {
     const began = monotonicMillis(host)
     const now = host.now()
-    const expired = host.expiry.sweep(now) as Array<LiveSession>
+    const expired = host.sweep(now)
     let count = 0
     for (let i = 0; i < expired.length; i++) {
       if (expired[i]!.expire(now)) count++

@@ -91,7 +91,7 @@ export class LocalRef implements SessionRef<any, any> {
       if (session === undefined) return this.elsewhere(this.ready())
       if (session.status !== starting) return Effect.succeed(session)
       return Effect.mapBoth(session.whenStarted(), {
-        onFailure: (error) => session.restores ? restoreError(this, error) : this.notFound(),
+        onFailure: (error) => session.restores ? restoreError(this.kind, this.id, error) : this.notFound(),
         onSuccess: () => session
       })
     })
@@ -116,8 +116,8 @@ export class LocalRef implements SessionRef<any, any> {
     const isOwnEnd = home.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
     if (home.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
     const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
-      ? home.activate(id)
-      : Effect.timeoutOrElse(home.activate(id), {
+      ? home.activator.activate(id)
+      : Effect.timeoutOrElse(home.activator.activate(id), {
         duration: call.timeout,
         orElse: () => {
           home.counters.timeouts++
@@ -195,7 +195,7 @@ export class LocalRef implements SessionRef<any, any> {
   private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
     const { host, persistence } = this.home
     const discard = Effect.suspend(() => persistence!.reader.discard(this.id))
-    const load = Effect.matchEffect(this.home.activate(this.id), {
+    const load = Effect.matchEffect(this.home.activator.activate(this.id), {
       onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
       onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)
     })
@@ -275,7 +275,7 @@ export class LocalRef implements SessionRef<any, any> {
 
   get isLive(): Effect.Effect<boolean, LoadError> {
     return Effect.suspend(() =>
-      this.live(this.home.host.now()) !== undefined ? Effect.succeed(true) : this.home.activate(this.id)
+      this.live(this.home.host.now()) !== undefined ? Effect.succeed(true) : this.home.activator.activate(this.id)
     )
   }
 

@@ -220,7 +220,7 @@ const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown }
 }
 
 /** What somebody gets who came for a session that could not be restored, rather than to start it. */
-export const restoreError = ({ id, kind }: { readonly kind: string; readonly id: string }, error: unknown): LoadError =>
+export const restoreError = (kind: string, id: string, error: unknown): LoadError =>
   isLoadError(error) ? error : RestoreFailed.of(kind, id, error instanceof StartFailed ? error.defect : error)
 
 /** Settles the start for everyone who waits for it. The first outcome counts. */

@@ -1,9 +1,18 @@
 /**
  * Looks at the deadlines of sessions when they come.
  */
-import type { Expiry } from "../../Expiry.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
+import type { Entry, Expiry } from "../../Expiry.ts"
 import { Deadline, type Deadlines } from "./Deadlines.ts"
+
+/** A session whose deadline the tracker knows. */
+export interface ExpiringSession extends Entry {
+  /** Does anybody watch its state or wait for its end? */
+  readonly watched: boolean
+  /** Does it handle a message, or wait to do so? */
+  readonly busy: boolean
+  /** Ends it if it has expired; `false` when it has not. */
+  expire(now: number): boolean
+}
 
 export class ExpiryAlarm extends Deadline {
   private readonly expiry: Expiry["Service"]
@@ -32,7 +41,7 @@ export class ExpiryAlarm extends Deadline {
   due(now: number): void {
     this.setFor = Infinity
     for (const entry of this.expiry.advance(now)) {
-      const session = entry as LiveSession
+      const session = entry as ExpiringSession
       if (session.watched || session.busy) session.expire(now)
     }
     this.arm()

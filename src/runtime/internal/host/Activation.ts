@@ -1,0 +1,248 @@
+/**
+ * How a session comes into memory: it is started, or loaded from the store.
+ *
+ *   start(id) ──→ in memory? ── yes ─→ that one, once it has started; after its end if it is ending
+ *                    │ no
+ *                    ├── kind without a store ─→ limits ─→ opened with `init`
+ *                    └── kind with a store ────→ limits ─→ loaded ── found ─→ opened with `restore`
+ *                                                              └── not found ─→ opened with `init`
+ *
+ * `activate(id)` takes the same way for a message to a session that is in the store only: it never starts a new session, and
+ * the rate of starts does not count.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { StartOptions } from "../../../contract/Session.ts"
+import {
+  InvalidSessionId,
+  type LoadError,
+  SessionLimitReached,
+  SessionsClosed,
+  type StartError,
+  StartFailed,
+  type StartRateExceeded,
+  StoreUnavailable
+} from "../../../contract/SessionError.ts"
+import * as SessionId from "../../../contract/SessionId.ts"
+import { observe } from "../../../internal/guard.ts"
+import type { LocalRef } from "../messages/LocalRef.ts"
+import { checkIdleTimeout } from "../session/idleTimeout.ts"
+import { LiveSession } from "../session/LiveSession.ts"
+import { launch, restore, restoreError } from "../session/starting.ts"
+import type { Persistence } from "../snapshots/Persistence.ts"
+import type { Loaded } from "../snapshots/SnapshotLoader.ts"
+import type { Activator, Kind } from "./Kind.ts"
+
+type Options = StartOptions & { readonly args?: unknown }
+
+/** What is to happen if the store does not have the session: a start begins a new one, an activation does not. */
+type Start = { readonly options: Options | undefined } | undefined
+
+export class Activation implements Activator {
+  private readonly kind: Kind
+  /** The sessions that are being loaded, by id. */
+  private readonly loading = new Map<string, Deferred.Deferred<void, StartError>>()
+
+  constructor(kind: Kind) {
+    this.kind = kind
+  }
+
+  start(id: string, options?: Options): Effect.Effect<LocalRef, StartError> {
+    return Effect.suspend(() => this.startNow(id, options))
+  }
+
+  private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+    const { kind } = this
+    const { host, persistence, sessions } = kind
+    const found = sessions.get(id)
+    if (found !== undefined) return this.join(found, id, options)
+    if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+    const { idleTimeout } = options ?? {}
+    if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
+    if (!SessionId.isValid(id)) return this.refuse(id, InvalidSessionId.of(id))
+    const invalid = kind.checkMetadata(id, options?.metadata)
+    if (invalid !== undefined) return this.refuse(id, StartFailed.of(kind.name, id, invalid))
+    if (host.isFull()) return this.refuse(id, SessionLimitReached.of(host.config.maxSessions))
+    if (persistence !== undefined) return this.startStored(id, options, persistence)
+    return Effect.flatMap(this.checkRate(id, options), () => {
+      // The limiter may have waited: others may have started meanwhile.
+      const found = sessions.get(id)
+      if (found !== undefined) return this.join(found, id, options)
+      if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+      if (host.isFull()) return this.refuse(id, SessionLimitReached.of(host.config.maxSessions))
+      return this.open(id, options)
+    })
+  }
+
+  /** Joins a session that is in memory. After the end of one that is ending, starts it again. */
+  private join(found: LiveSession, id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+    const { host, name } = this.kind
+    const now = host.now()
+    if (found.isLive(now)) {
+      host.expiry.touch(found, now)
+      return found.whenStarted()
+    }
+    // Its own end hook cannot wait for the end.
+    if (found.isRunBy(Fiber.getCurrent())) {
+      return Effect.fail(StartFailed.of(name, id, new Error("it cannot be started before it has ended")))
+    }
+    return Effect.flatMap(found.awaitEnd(), () => this.startNow(id, options))
+  }
+
+  private open(id: string, options: Options | undefined, loaded?: Loaded): Effect.Effect<LocalRef, StartError> {
+    const { host, sessions } = this.kind
+    const session = new LiveSession(this.kind, id, host.now(), loaded)
+    sessions.set(id, session)
+    host.live++
+    if (loaded?.stored === undefined) launch(session, options?.args, options)
+    else restore(session, loaded.stored)
+    return session.whenStarted()
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // the store
+  // -------------------------------------------------------------------------------------------------------
+
+  /** Loads the session, or starts it if the store does not have it; only then the rate of starts counts. */
+  private startStored(
+    id: string,
+    options: Options | undefined,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef, StartError> {
+    // A start gives a session in any case.
+    const load = this.load(id, { options }, persistence) as Effect.Effect<LocalRef, StartError>
+    return this.loading.has(id) ? load : Effect.flatMap(
+      Effect.catch(persistence.reader.has(id), (error) => this.refuse(id, error)),
+      (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
+    )
+  }
+
+  activate(id: string): Effect.Effect<boolean, LoadError> {
+    return Effect.suspend((): Effect.Effect<boolean, LoadError> => {
+      const { kind } = this
+      const { host, name, persistence, sessions } = kind
+      if (persistence === undefined || !SessionId.isValid(id)) return Effect.succeed(false)
+      const unavailable = (why: string) => Effect.suspend(() => Effect.fail(StoreUnavailable.of(name, id, why)))
+      const closing = unavailable("the server ends its sessions")
+      const noRoom = unavailable("there is no room for another session")
+      const found = sessions.get(id)
+      if (found !== undefined) {
+        if (!found.isLive(host.now())) {
+          // Its own end hook cannot wait for the end.
+          if (found.isRunBy(Fiber.getCurrent())) return Effect.succeed(false)
+          return Effect.andThen(found.awaitEnd(), this.activate(id))
+        }
+        return Effect.matchEffect(found.whenStarted(), {
+          onFailure: (error) => found.restores ? Effect.fail(restoreError(name, id, error)) : Effect.succeed(false),
+          onSuccess: () => Effect.succeed(true)
+        })
+      }
+      if (kind.isClosing) return closing
+      const load: Effect.Effect<boolean, LoadError> = Effect.matchEffect(this.load(id, undefined, persistence), {
+        onFailure: (error) =>
+          error instanceof SessionLimitReached
+            ? noRoom
+            : error instanceof SessionsClosed
+            ? closing
+            : Effect.fail(restoreError(name, id, error)),
+        onSuccess: (ref) => Effect.succeed(ref !== undefined)
+      })
+      if (this.loading.has(id)) return load
+      return Effect.flatMap(
+        persistence.reader.has(id),
+        (has) => !has ? Effect.succeed(false) : host.isFull() ? noRoom : load
+      )
+    })
+  }
+
+  /** Loads the session. One load at a time for an id, in a fiber of its own: a caller who waits for it may be interrupted. */
+  private load(
+    id: string,
+    start: Start,
+    persistence: Persistence
+  ): Effect.Effect<LocalRef | undefined, StartError> {
+    return Effect.suspend(() => {
+      const { kind, loading } = this
+      const again = () => start === undefined ? this.present(id) : this.startNow(id, start.options)
+      const found = kind.sessions.get(id)
+      if (found !== undefined) {
+        if (start !== undefined) return this.startNow(id, start.options)
+        return found.isLive(kind.host.now()) ? found.whenStarted() : Effect.flatMap(found.awaitEnd(), again)
+      }
+      const underWay = loading.get(id)
+      if (underWay !== undefined) return Effect.flatMap(Deferred.await(underWay), again)
+      const done = Deferred.makeUnsafe<void, StartError>()
+      loading.set(id, done)
+      const fiber = kind.runFork(this.loadNow(id, start, persistence))
+      observe(kind, fiber, (_, exit) => {
+        loading.delete(id)
+        Deferred.doneUnsafe(done, Exit.asVoid(exit))
+      })
+      return Effect.flatMap(Fiber.join(fiber), (opened) => opened)
+    })
+  }
+
+  /** Becomes the owner of the session and opens it. Gives the Effect that waits for it: other callers find it from then on. */
+  private loadNow(
+    id: string,
+    start: Start,
+    persistence: Persistence
+  ): Effect.Effect<Effect.Effect<LocalRef | undefined, StartError>, StartError> {
+    const { kind } = this
+    const { host, name, sessions } = kind
+    const began = host.now()
+    const refuse = (error: StartError) => start === undefined ? Effect.fail(error) : this.refuse(id, error)
+    return Effect.flatMap(Effect.catch(persistence.reader.load(id), refuse), (loaded) => {
+      if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+      // Others may have started meanwhile.
+      if (host.isFull()) return refuse(SessionLimitReached.of(host.config.maxSessions))
+      if (loaded.stored === undefined) {
+        return Effect.succeed(start === undefined ? this.present(id) : this.open(id, start.options, loaded))
+      }
+      const opened = this.open(id, undefined, loaded)
+      // A start is activity; being looked at is not.
+      const session = sessions.get(id)
+      if (start !== undefined && session !== undefined) host.expiry.touch(session, host.now())
+      return Effect.succeed(Effect.tap(opened, () =>
+        Effect.sync(() => {
+          if (!host.events.active) return
+          host.events.publish({ _tag: "Restore", kind: name, id, at: host.date(), duration: host.now() - began })
+        })))
+    })
+  }
+
+  private present(id: string): Effect.Effect<LocalRef | undefined> {
+    return Effect.sync(() => this.kind.findLive(id)?.ref)
+  }
+
+  // -------------------------------------------------------------------------------------------------------
+  // limits
+  // -------------------------------------------------------------------------------------------------------
+
+  private checkRate(id: string, options: Options | undefined): Effect.Effect<void, StartRateExceeded> {
+    const { host, limitsStarts, name: kind } = this.kind
+    if (!limitsStarts) return Effect.void
+    const check = host.startLimiter.check({ kind, id, address: options?.address })
+    if (!host.events.active) return check
+    return Effect.tapError(
+      Effect.tap(
+        check,
+        () => Effect.sync(() => host.events.publish({ _tag: "RateLimitCheck", kind, id, at: host.date() }))
+      ),
+      (error) =>
+        Effect.sync(() => {
+          const { retryAfter } = error
+          host.events.publish({ _tag: "RateLimitExceeded", kind, id, at: host.date(), limit: "starts", retryAfter })
+          host.events.publish({ _tag: "StartError", kind, id, at: host.date(), error })
+        })
+    )
+  }
+
+  private refuse<E>(id: string, error: E): Effect.Effect<never, E> {
+    const { host, name: kind } = this.kind
+    if (host.events.active) host.events.publish({ _tag: "StartError", kind, id: String(id), at: host.date(), error })
+    return Effect.fail(error)
+  }
+}
