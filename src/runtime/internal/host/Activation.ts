@@ -26,10 +26,11 @@ import {
   StoreUnavailable
 } from "../../../contract/SessionError.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import { observe } from "../../../internal/guard.ts"
-import type { LocalRef } from "../messages/LocalRef.ts"
+import { FiberSession } from "../session/FiberSession.ts"
 import { checkIdleTimeout } from "../session/idleTimeout.ts"
-import { LiveSession } from "../session/LiveSession.ts"
+import type { LiveSession } from "../session/LiveSession.ts"
 import { launch, restore, restoreError } from "../session/starting.ts"
 import type { Persistence } from "../snapshots/Persistence.ts"
 import type { Loaded } from "../snapshots/SnapshotLoader.ts"
@@ -49,11 +50,11 @@ export class Activation implements Activator {
     this.kind = kind
   }
 
-  start(id: string, options?: Options): Effect.Effect<LocalRef, StartError> {
+  start(id: string, options?: Options): Effect.Effect<SessionRef.Any, StartError> {
     return Effect.suspend(() => this.startNow(id, options))
   }
 
-  private startNow(id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+  private startNow(id: string, options: Options | undefined): Effect.Effect<SessionRef.Any, StartError> {
     const { kind } = this
     const { host, persistence, sessions } = kind
     const found = sessions.get(id)
@@ -77,7 +78,11 @@ export class Activation implements Activator {
   }
 
   /** Joins a session that is in memory. After the end of one that is ending, starts it again. */
-  private join(found: LiveSession, id: string, options: Options | undefined): Effect.Effect<LocalRef, StartError> {
+  private join(
+    found: LiveSession,
+    id: string,
+    options: Options | undefined
+  ): Effect.Effect<SessionRef.Any, StartError> {
     const { host, name } = this.kind
     const now = host.now()
     if (found.isLive(now)) {
@@ -91,9 +96,9 @@ export class Activation implements Activator {
     return Effect.flatMap(found.awaitEnd(), () => this.startNow(id, options))
   }
 
-  private open(id: string, options: Options | undefined, loaded?: Loaded): Effect.Effect<LocalRef, StartError> {
+  private open(id: string, options: Options | undefined, loaded?: Loaded): Effect.Effect<SessionRef.Any, StartError> {
     const { host, sessions } = this.kind
-    const session = new LiveSession(this.kind, id, host.now(), loaded)
+    const session = new FiberSession(this.kind, id, host.now(), loaded)
     sessions.set(id, session)
     host.live++
     if (loaded?.stored === undefined) launch(session, options?.args, options)
@@ -110,9 +115,9 @@ export class Activation implements Activator {
     id: string,
     options: Options | undefined,
     persistence: Persistence
-  ): Effect.Effect<LocalRef, StartError> {
+  ): Effect.Effect<SessionRef.Any, StartError> {
     // A start gives a session in any case.
-    const load = this.load(id, { options }, persistence) as Effect.Effect<LocalRef, StartError>
+    const load = this.load(id, { options }, persistence) as Effect.Effect<SessionRef.Any, StartError>
     return this.loading.has(id) ? load : Effect.flatMap(
       Effect.catch(persistence.reader.has(id), (error) => this.refuse(id, error)),
       (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
@@ -162,7 +167,7 @@ export class Activation implements Activator {
     id: string,
     start: Start,
     persistence: Persistence
-  ): Effect.Effect<LocalRef | undefined, StartError> {
+  ): Effect.Effect<SessionRef.Any | undefined, StartError> {
     return Effect.suspend(() => {
       const { kind, loading } = this
       const again = () => start === undefined ? this.present(id) : this.startNow(id, start.options)
@@ -189,7 +194,7 @@ export class Activation implements Activator {
     id: string,
     start: Start,
     persistence: Persistence
-  ): Effect.Effect<Effect.Effect<LocalRef | undefined, StartError>, StartError> {
+  ): Effect.Effect<Effect.Effect<SessionRef.Any | undefined, StartError>, StartError> {
     const { kind } = this
     const { host, name, sessions } = kind
     const began = host.now()
@@ -213,7 +218,7 @@ export class Activation implements Activator {
     })
   }
 
-  private present(id: string): Effect.Effect<LocalRef | undefined> {
+  private present(id: string): Effect.Effect<SessionRef.Any | undefined> {
     return Effect.sync(() => this.kind.findLive(id)?.ref)
   }
 

@@ -13,13 +13,13 @@ import * as EndReason from "../../../contract/EndReason.ts"
 import type { KindOptions, Overflow } from "../../../contract/KindOptions.ts"
 import type * as Session from "../../../contract/Session.ts"
 import { InvalidConfig, InvalidMetadata, type LoadError, type StartError } from "../../../contract/SessionError.ts"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
 import { observe } from "../../../internal/guard.ts"
 import { findUnfit } from "../../../internal/jsonValue.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import * as Supervision from "../../../policy/Supervision.ts"
 import type { Envelope, Route } from "../messages/Envelope.ts"
-import type { LocalRef } from "../messages/LocalRef.ts"
 import { makeMailbox } from "../messages/mailbox.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ending } from "../session/status.ts"
@@ -55,7 +55,10 @@ export type Behavior = Session.Behavior<any, any, any, any, any>
 /** Brings sessions into memory. */
 export interface Activator {
   /** Finds the session, loads it from the store, or starts it. */
-  start(id: string, options?: Session.StartOptions & { readonly args?: unknown }): Effect.Effect<LocalRef, StartError>
+  start(
+    id: string,
+    options?: Session.StartOptions & { readonly args?: unknown }
+  ): Effect.Effect<SessionRef.Any, StartError>
   /** Loads the session from the store unless it is in memory; `false` when there is none. */
   activate(id: string): Effect.Effect<boolean, LoadError>
 }

@@ -8,7 +8,7 @@ import type * as Result from "effect/Result"
 import * as EndReason from "../../../contract/EndReason.ts"
 import type { SessionKind, StartOptions } from "../../../contract/Session.ts"
 import { type LoadError, type ReachError, SessionNotFound, type StartError } from "../../../contract/SessionError.ts"
-import type { EndOptions } from "../../../contract/SessionRef.ts"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import { LocalRef } from "../messages/LocalRef.ts"
 import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
@@ -33,14 +33,14 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return this.home.name
   }
 
-  start(id: string, options?: Options): Effect.Effect<LocalRef, any> {
+  start(id: string, options?: Options): Effect.Effect<SessionRef.Any, any> {
     return this.home.activator.start(id, options)
   }
 
   startAll(
     ids: Iterable<string>,
     options?: Options
-  ): Effect.Effect<Map<string, Result.Result<LocalRef, StartError>>> {
+  ): Effect.Effect<Map<string, Result.Result<SessionRef.Any, StartError>>> {
     return Effect.map(
       Effect.forEach(
         new Set(ids),
@@ -53,11 +53,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     )
   }
 
-  findUnsafe(id: string): LocalRef | undefined {
+  findUnsafe(id: string): SessionRef.Any | undefined {
     return this.home.findLive(id)?.ref
   }
 
-  find(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
+  find(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
     return Effect.suspend(() => {
       const found = this.findUnsafe(id)
       return found !== undefined || this.home.persistence === undefined
@@ -66,7 +66,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  reach(id: string): Effect.Effect<Option.Option<LocalRef>, LoadError> {
+  reach(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
     return Effect.suspend(() => {
       const { host, persistence, sessions } = this.home
       const session = sessions.get(id)
@@ -85,14 +85,14 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  get(id: string): Effect.Effect<LocalRef, ReachError> {
+  get(id: string): Effect.Effect<SessionRef.Any, ReachError> {
     return Effect.flatMap(
       this.find(id),
       Option.match({ onNone: () => Effect.fail(SessionNotFound.of(this.kind, id)), onSome: Effect.succeed })
     )
   }
 
-  ref(id: string): LocalRef {
+  ref(id: string): SessionRef.Any {
     return new LocalRef(this.home, id, undefined)
   }
 
@@ -111,7 +111,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return Array.from(this.home.sessions.values()).filter((session) => session.isLive(now))
   }
 
-  get list(): Effect.Effect<Array<LocalRef>> {
+  get list(): Effect.Effect<Array<SessionRef.Any>> {
     return Effect.sync(() => this.live().map((session) => session.ref))
   }
 
@@ -128,11 +128,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  end(id: string, options?: EndOptions): Effect.Effect<boolean, LoadError> {
+  end(id: string, options?: SessionRef.EndOptions): Effect.Effect<boolean, LoadError> {
     return this.ref(id).end(options)
   }
 
-  endAll(ids?: Iterable<string>, options?: EndOptions): Effect.Effect<Map<string, boolean>, LoadError> {
+  endAll(ids?: Iterable<string>, options?: SessionRef.EndOptions): Effect.Effect<Map<string, boolean>, LoadError> {
     const { persistence } = this.home
     if (persistence === undefined) return Effect.map(this.stopAll(ids, options), ({ results }) => results)
     return Effect.gen({ self: this }, function*() {
@@ -151,7 +151,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   /** Ends those that are in memory, and gives what is left to the store. Names those that are there only. */
   stopAll(
     ids?: Iterable<string>,
-    options?: EndOptions
+    options?: SessionRef.EndOptions
   ): Effect.Effect<{ readonly results: Map<string, boolean>; readonly stored: ReadonlyArray<string> }> {
     return Effect.gen({ self: this }, function*() {
       const { host, persistence, sessions } = this.home

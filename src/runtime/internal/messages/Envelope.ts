@@ -5,7 +5,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type { Overflow } from "../../../contract/KindOptions.ts"
-import type { SelfTimer } from "../time/SelfTimers.ts"
 
 /** How one message of a kind is handled; made once per kind and tag. */
 export interface Route {
@@ -38,7 +37,7 @@ export class Envelope {
   /** The fiber that waits for its answer, or for room for it. */
   caller: Fiber.Fiber<any, any> | undefined = undefined
   /** The timer of the session itself that sent it. That is no activity. */
-  timer: SelfTimer | undefined = undefined
+  timer: { done(): void } | undefined = undefined
   /** Takes note of an answer that is not given yet. */
   decided: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** Does the session remember its answer? Then it is not dropped for a newer one. */

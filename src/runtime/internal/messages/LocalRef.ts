@@ -37,9 +37,9 @@ import type { LiveSession } from "../session/LiveSession.ts"
 import { restoreError } from "../session/starting.ts"
 import { ending, starting } from "../session/status.ts"
 import { callOnce } from "./callOnce.ts"
-import { Call, Cast, castUnsafe } from "./deliver.ts"
+import { Call, Cast, castUnsafe, type Target } from "./deliver.ts"
 
-export class LocalRef implements SessionRef<any, any> {
+export class LocalRef implements SessionRef<any, any>, Target {
   readonly home: Kind
   readonly id: string
   /** The session that was live here last; looked up again when that has ended. */

@@ -5,7 +5,14 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { ActionForgotten, ActionOutOfOrder, type OnceError, SessionEnded } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
-import type { StoredClient } from "../snapshots/SnapshotCodec.ts"
+
+/** What a snapshot has of the actions of one client. */
+export interface StoredClient {
+  readonly client: string
+  /** The number of its last action. */
+  readonly last: number
+  readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
+}
 
 /** The end of the session that left an action without its answer. */
 const endedWith = (exit: Exit.Exit<any, any>): SessionEnded | undefined => {

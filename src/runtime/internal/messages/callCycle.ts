@@ -7,9 +7,17 @@
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
 import { CurrentSession } from "../../../contract/Session.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
-import type { SessionSelf } from "../session/SessionSelf.ts"
 import type { Envelope } from "./Envelope.ts"
+
+/** A session that handles messages. */
+interface Handling {
+  readonly kind: { readonly name: string }
+  readonly id: string
+  /** The message that is being handled. */
+  readonly current: Envelope | undefined
+  /** Is this the fiber in which its handlers run? */
+  isRunBy(fiber: Fiber.Fiber<any, any>): boolean
+}
 
 /** The message that is being handled where this is asked for. */
 export const CurrentMessage = Context.Reference<Envelope | undefined>("effect-sessions/CurrentMessage", {
@@ -25,18 +33,18 @@ export const whileHandling = (context: Context.Context<never>, envelope: Envelop
  * nothing to speak of unless the session is in the middle of a message.
  */
 export const callCycle = (
-  target: LiveSession,
+  target: Handling,
   fiber: Fiber.Fiber<any, any>,
   tag: string
 ): TypeError | undefined => {
   if (target.isRunBy(fiber)) return circle([target], tag)
   if (target.current === undefined) return undefined
-  const path: Array<LiveSession> = []
+  const path: Array<Handling> = []
   let waiting: Fiber.Fiber<any, any> | undefined = fiber
   while (waiting !== undefined) {
     const envelope: Envelope | undefined = Context.get(waiting.context, CurrentMessage)
     if (envelope === undefined) return undefined
-    const { session } = Context.getUnsafe(waiting.context, CurrentSession) as SessionSelf
+    const { session } = Context.getUnsafe(waiting.context, CurrentSession) as unknown as { readonly session: Handling }
     // A fiber that outlived its handler is none of its business any more.
     if (session.current !== envelope) return undefined
     path.unshift(session)
@@ -46,8 +54,8 @@ export const callCycle = (
   return undefined
 }
 
-const circle = (path: ReadonlyArray<LiveSession>, tag: string): TypeError => {
-  const [target] = path as [LiveSession]
+const circle = (path: ReadonlyArray<Handling>, tag: string): TypeError => {
+  const [target] = path as [Handling]
   return path.length === 1
     ? new TypeError(
       `session ${
@@ -61,4 +69,4 @@ const circle = (path: ReadonlyArray<LiveSession>, tag: string): TypeError => {
     )
 }
 
-const nameOf = ({ id, kind }: LiveSession): string => `${kind.name}/${id}`
+const nameOf = ({ id, kind }: Handling): string => `${kind.name}/${id}`

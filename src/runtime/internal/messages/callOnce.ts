@@ -6,10 +6,9 @@ import { type CallError, CallTimeout, type OnceError } from "../../../contract/S
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
 import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { AnswerDeadline } from "../time/sessionDeadlines.ts"
+import { CallbackDeadline } from "../time/Deadlines.ts"
 import { callCycle } from "./callCycle.ts"
-import { address, admit, countAccepted, overflow, refuse, waitForRoom } from "./deliver.ts"
-import type { LocalRef } from "./LocalRef.ts"
+import { address, admit, countAccepted, overflow, refuse, type Target, waitForRoom } from "./deliver.ts"
 import { Reply } from "./ReplyCache.ts"
 import { traceOf } from "./tracing.ts"
 
@@ -18,7 +17,7 @@ import { traceOf } from "./tracing.ts"
  * so that whoever sends it again finds it.
  */
 export const callOnce = (
-  ref: LocalRef,
+  ref: Target,
   tag: string,
   payload: unknown,
   timeout: number,
@@ -81,7 +80,7 @@ const answerOnce = (
       deadlines.cancel(limit)
       forget()
     }
-    const limit = new AnswerDeadline(() => {
+    const limit = new CallbackDeadline(() => {
       stop()
       session.kind.counters.timeouts++
       const error = CallTimeout.of(session.kind.name, session.id, tag, timeout, true)

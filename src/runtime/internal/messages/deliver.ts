@@ -16,16 +16,31 @@ import {
   type CastError,
   MailboxFull,
   MessageRateExceeded,
+  type ReachError,
   SessionEnded
 } from "../../../contract/SessionError.ts"
+import type { Kind } from "../host/Kind.ts"
 import { emit, markSent } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { CallDeadline } from "../time/sessionDeadlines.ts"
 import { callCycle } from "./callCycle.ts"
+import { CallDeadline } from "./CallDeadline.ts"
 import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
-import type { LocalRef } from "./LocalRef.ts"
 import { traceOf } from "./tracing.ts"
 import { withdrawn } from "./withdrawn.ts"
+
+/** Where a message goes: a ref, as far as messages need it. */
+export interface Target {
+  readonly home: Kind
+  readonly id: string
+  /** The session that is live under this address now. */
+  live(now: number): LiveSession | undefined
+  /** Loads the session if it is in the store, and then does this; fails otherwise. A call waits so long for that. */
+  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
+  elsewhere<A, E>(
+    then: Effect.Effect<A, E>,
+    call: { readonly tag: string; readonly timeout: number }
+  ): Effect.Effect<A, E | ReachError | CallTimeout>
+}
 
 /**
  * Effects that are objects instead of closures: they are made for every message. `run` gets the fiber that
@@ -52,12 +67,12 @@ export interface Call extends Effect.Effect<unknown, unknown> {}
 
 /** Sends a message and gives its answer. */
 export class Call {
-  private readonly ref: LocalRef
+  private readonly ref: Target
   private readonly tag: string
   private readonly payload: unknown
   private readonly timeout: number
 
-  constructor(ref: LocalRef, tag: string, payload: unknown, timeout: number) {
+  constructor(ref: Target, tag: string, payload: unknown, timeout: number) {
     this.ref = ref
     this.tag = tag
     this.payload = payload
@@ -87,7 +102,7 @@ export class Call {
       Effect.timeoutOrElse(offer(session, envelope), {
         duration: timeout,
         orElse: () => {
-          const error = CallTimeout.of(ref.kind, ref.id, this.tag, timeout, false)
+          const error = CallTimeout.of(ref.home.name, ref.id, this.tag, timeout, false)
           ref.home.counters.timeouts++
           emit(session, { _tag: "CommunicationError", tag: this.tag, error })
           return Effect.fail(error)
@@ -105,11 +120,11 @@ export interface Cast extends Effect.Effect<void, CastError> {}
 
 /** Sends a message and succeeds when it is accepted. */
 export class Cast {
-  private readonly ref: LocalRef
+  private readonly ref: Target
   private readonly tag: string
   private readonly payload: unknown
 
-  constructor(ref: LocalRef, tag: string, payload: unknown) {
+  constructor(ref: Target, tag: string, payload: unknown) {
     this.ref = ref
     this.tag = tag
     this.payload = payload
@@ -142,7 +157,7 @@ export class Cast {
 makeOperation(Cast)
 
 /** Sends a message from outside Effect; `false` when it is not accepted. */
-export const castUnsafe = (ref: LocalRef, tag: string, payload: unknown): boolean => {
+export const castUnsafe = (ref: Target, tag: string, payload: unknown): boolean => {
   const { host } = ref.home
   const now = host.now()
   const session = ref.live(now)

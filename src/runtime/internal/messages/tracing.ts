@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { LiveSession } from "../session/LiveSession.ts"
 import type { Envelope, Trace } from "./Envelope.ts"
 
 /** The trace of the fiber that sends a message; nothing when no tracer is there to take spans. */
@@ -13,8 +12,16 @@ export const traceOf = (fiber: Fiber.Fiber<any, any> | undefined): Trace | undef
   return cache.tracer !== undefined && cache.tracerEnabled ? { tracer: cache.tracer, parent: cache.span } : undefined
 }
 
+interface Traced {
+  readonly kind: { readonly name: string }
+  readonly id: string
+  readonly state: unknown
+  readonly version: number
+  readonly self: unknown
+}
+
 /** Runs the handler in a span that joins the caller's trace. */
-export const traced = (session: LiveSession, envelope: Envelope, trace: Trace): Effect.Effect<unknown, unknown> =>
+export const traced = (session: Traced, envelope: Envelope, trace: Trace): Effect.Effect<unknown, unknown> =>
   Effect.suspend(() => {
     const out = envelope.route.handler({ state: session.state, payload: envelope.payload, self: session.self })
     return Effect.isEffect(out) ? out as Effect.Effect<unknown, unknown> : Effect.succeed(out)

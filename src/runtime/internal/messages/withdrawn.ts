@@ -4,11 +4,17 @@
  */
 import * as MutableList from "effect/MutableList"
 import * as Queue from "effect/Queue"
-import type { LiveSession } from "../session/LiveSession.ts"
 import { type Envelope, settled } from "./Envelope.ts"
 
+/** A session, as far as its mailbox is concerned. */
+export interface MailboxOwner {
+  readonly mailbox: Queue.Queue<Envelope>
+  readonly extras: { withdrawn: number } | undefined
+  ensureExtras(): { withdrawn: number }
+}
+
 /** Notes that a message in the mailbox was settled before it began. */
-export const withdrawn = (session: LiveSession): void => {
+export const withdrawn = (session: MailboxOwner): void => {
   if (session.mailbox.state._tag !== "Open") return
   session.ensureExtras().withdrawn++
   // Whoever waits for room need not wait any longer.
@@ -16,7 +22,7 @@ export const withdrawn = (session: LiveSession): void => {
 }
 
 /** Takes them out of a full mailbox; `false` when there was none. */
-export const makeRoom = (session: LiveSession): boolean => {
+export const makeRoom = (session: MailboxOwner): boolean => {
   const { extras, mailbox } = session
   if (extras === undefined || extras.withdrawn === 0) return false
   extras.withdrawn = 0
@@ -35,6 +41,6 @@ export const makeRoom = (session: LiveSession): boolean => {
 }
 
 /** One of them came to its turn. */
-export const skipped = ({ extras }: LiveSession): undefined => {
+export const skipped = ({ extras }: MailboxOwner): undefined => {
   if (extras !== undefined && extras.withdrawn > 0) extras.withdrawn--
 }

@@ -1,69 +1,45 @@
 /**
- * A live session: its fiber, its mailbox, its state and its life.
+ * A live session: what it consists of, and what its parts can ask of it.
  *
- *            ┌──────────── crash: pause, then resume ───────────┐
- *            │         ┌── crash: reset, init again ──┐         │
- *            ▼         ▼                              │         │
- *   start → starting ─────────→ running ──────────────┴─────────┘
- *              │ init failed       │ end asked for, expired, crashed too often, shutdown
- *              │                   ▼
- *              │                ending    drains the mailbox; after the grace period the handler is interrupted
- *              │                   ▼
- *              └──────────────→ ended     end hook, release of the Scope; everyone who waits has an answer
- *
- * While it is idle, the fiber is parked in `Effect.callback` with its `resume` as a doorbell. A message to an idle
- * session is handled on the spot: a pure handler runs in the stack of the sender, the Effect of any other one
- * is handed to the fiber. While the session is busy there is no doorbell, and messages go into the mailbox, which
- * the fiber drains when it is done. Either way one message is handled at a time, in the order of arrival.
+ * The parts (the start, crashes, the end, hibernation, timers, watchers, connections, snapshots) are files of their own; each
+ * takes the session, or the few members that it needs. `FiberSession` runs it.
  */
-import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
 import * as Equal from "effect/Equal"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
-import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../../contract/EndReason.ts"
-import { CurrentSession, type Timer } from "../../../contract/Session.ts"
+import type { Self, Timer } from "../../../contract/Session.ts"
 import { type InvalidMetadata, SessionNotFound } from "../../../contract/SessionError.ts"
+import type * as SessionRef from "../../../contract/SessionRef.ts"
 import type { Identity, SessionInfo, Watcher } from "../../../contract/SessionRef.ts"
-import { observe } from "../../../internal/guard.ts"
-import type * as Expiry from "../../Expiry.ts"
-import type { HostContext } from "../host/HostContext.ts"
+import type { HostContext, HostedSession } from "../host/HostContext.ts"
 import type { Kind } from "../host/Kind.ts"
-import { whileHandling } from "../messages/callCycle.ts"
-import { begun, type Envelope, waiting } from "../messages/Envelope.ts"
-import { LocalRef } from "../messages/LocalRef.ts"
+import type { Envelope } from "../messages/Envelope.ts"
 import { ReplyCache } from "../messages/ReplyCache.ts"
-import { traced } from "../messages/tracing.ts"
 import type { Wakeable } from "../messages/WakeUps.ts"
-import { makeRoom, skipped } from "../messages/withdrawn.ts"
-import { replyWhenStored } from "../snapshots/answering.ts"
-import type { Loaded } from "../snapshots/SnapshotLoader.ts"
-import type { IdleCheck } from "../time/Hibernation.ts"
+import type { HibernatingSession, IdleCheck } from "../time/Hibernation.ts"
 import { noTimer, SelfTimers, type Setting } from "../time/SelfTimers.ts"
 import { nowhere } from "../time/TimingWheel.ts"
-import { crashed } from "./crashing.ts"
-import * as Ending from "./ending.ts"
-import { emit, emitHandled } from "./events.ts"
-import { wake } from "./hibernating.ts"
+import { emit } from "./events.ts"
 import { changed, reverted } from "./identity.ts"
-import { leaveOwed } from "./owed.ts"
 import { SessionConnections } from "./SessionConnections.ts"
 import { noMetadata, SessionExtras } from "./SessionExtras.ts"
-import { SessionSelf } from "./SessionSelf.ts"
-import { startIsLate } from "./starting.ts"
 import { ended, ending, starting, type Status } from "./status.ts"
 import { StoredFacts } from "./StoredFacts.ts"
 import { Watchers } from "./Watchers.ts"
 
 const finite = (time: number): number | undefined => time === Infinity ? undefined : time
 
-export class LiveSession implements Expiry.Entry, Wakeable {
+/** What a store says of a session that is loaded. */
+interface Origin {
+  readonly epoch: number
+  readonly stored: { readonly startedAt: number; readonly age: number; readonly idle: number } | undefined
+}
+
+export abstract class LiveSession implements HostedSession, HibernatingSession, Wakeable {
   // Expiry.Entry
   wheelTick = nowhere
   wheelIndex = 0
@@ -91,7 +67,8 @@ export class LiveSession implements Expiry.Entry, Wakeable {
   fiber: Fiber.Fiber<void> | undefined = undefined
   /** Resumes the fiber; there is one while the fiber is parked. */
   doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
-  ownTurn: Turn | undefined = undefined
+  /** The services that its Effects get and the Effect with which its fiber goes on; both are made when first needed. */
+  turnCache: Effect.Effect<void> | undefined = undefined
   /** When it is to be looked at whether it can hibernate, while it is awake and may. */
   idleCheck: IdleCheck | undefined = undefined
   /** Has it given up fiber and mailbox until the next message comes? */
@@ -105,27 +82,50 @@ export class LiveSession implements Expiry.Entry, Wakeable {
   /** Does it go on with what a store has of it? */
   readonly restores: boolean
   extras: SessionExtras | undefined = undefined
-  private ownRef: LocalRef | undefined = undefined
-  private ownSelf: SessionSelf | undefined = undefined
 
   constructor(
     kind: Kind,
     id: string,
     now: number,
-    loaded?: Loaded
+    origin?: Origin
   ) {
     this.kind = kind
     this.id = id
     const date = kind.host.dateOf(now)
-    const stored = loaded?.stored
+    const stored = origin?.stored
     this.startedAt = stored?.startedAt ?? date
     this.began = stored === undefined ? now : now - stored.age
     this.lastActiveAt = stored === undefined ? now : now - stored.idle
-    this.epoch = loaded?.epoch ?? kind.host.nextEpoch(date)
+    this.epoch = origin?.epoch ?? kind.host.nextEpoch(date)
     this.mailbox = kind.makeMailbox()
-    this.restores = loaded?.stored !== undefined
+    this.restores = origin?.stored !== undefined
     this.stored = kind.persistence === undefined ? undefined : new StoredFacts()
   }
+
+  // -------------------------------------------------------------------------------------------------------
+  // how it runs: see `FiberSession`
+  // -------------------------------------------------------------------------------------------------------
+
+  abstract readonly ref: SessionRef.Any
+  abstract readonly self: Self
+  /** The Effect with which the fiber goes on. */
+  abstract readonly turn: Effect.Effect<void>
+  /** Is there a message to handle, or the end to come to? */
+  abstract readonly hasWork: boolean
+  /** Takes a message; `false` when the mailbox is full. */
+  abstract take(envelope: Envelope): boolean
+  /** Goes on with what waits in the mailbox, or with the end. Nothing while it is busy. */
+  abstract wake(): void
+  abstract hibernate(): boolean
+  abstract passivate(): void
+  /** Takes messages until there are none, in its fiber. */
+  abstract proceed(): Effect.Effect<void>
+  /** Gives it its fiber, whose end is its own. */
+  abstract follow(fiber: Fiber.Fiber<void>): void
+  /** The Effect with the services of the kind and of this session. */
+  abstract provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E>
+  /** Begins the end. With `drain`, the messages accepted so far are handled first, within the grace period. */
+  abstract end(reason: EndReason.EndReason, drain: boolean): void
 
   // -------------------------------------------------------------------------------------------------------
   // what others see
@@ -146,19 +146,6 @@ export class LiveSession implements Expiry.Entry, Wakeable {
 
   get host(): HostContext {
     return this.kind.host
-  }
-
-  get ref(): LocalRef {
-    return this.ownRef ??= new LocalRef(this.kind, this.id, this)
-  }
-
-  /** The Effect with which the fiber goes on. */
-  get turn(): Effect.Effect<void> {
-    return this.ownTurn ??= new Turn(this)
-  }
-
-  get self(): SessionSelf {
-    return this.ownSelf ??= new SessionSelf(this)
   }
 
   get metadata(): Readonly<Record<string, unknown>> {
@@ -322,7 +309,7 @@ export class LiveSession implements Expiry.Entry, Wakeable {
   }
 
   /** The ref, once `init` is done; or what it failed with. */
-  whenStarted(): Effect.Effect<LocalRef, any> {
+  whenStarted(): Effect.Effect<SessionRef.Any, any> {
     if (this.hasStarted) return Effect.succeed(this.ref)
     if (this.extras?.startFailure !== undefined) return this.extras.startFailure
     return Effect.callback((resume) => {
@@ -360,214 +347,9 @@ export class LiveSession implements Expiry.Entry, Wakeable {
     return this.status === ended || this.extras?.cleansUp === true ? noTimer : this.timers.set(setting)
   }
 
-  /** With an end, what is owed to others is left over; without one, it is kept elsewhere. */
-  cancelTimers(end?: EndReason.EndReason): void {
-    const timers = this.extras?.timers
-    if (end === undefined) timers?.cancelAll()
-    else timers?.cancelAll((timer) => leaveOwed(this, timer, end))
-  }
-
   // -------------------------------------------------------------------------------------------------------
-  // the mailbox
+  // the state
   // -------------------------------------------------------------------------------------------------------
-
-  /**
-   * Takes a message: at once when the session is idle, into the mailbox while it is busy. `false` when the
-   * mailbox is full.
-   */
-  take(envelope: Envelope): boolean {
-    if (this.hibernating) wake(this)
-    const { mailbox } = this
-    if (this.doorbell === undefined) return this.enqueue(envelope)
-    const { wakeUps } = this.host
-    // Messages that wait come first; and deep in a chain of sessions that message each other the stack ends.
-    if (mailbox.messages.length > 0 || !wakeUps.enter()) {
-      if (!this.enqueue(envelope)) return false
-      wakeUps.later(this)
-      return true
-    }
-    try {
-      this.whileAwake(envelope)
-    } finally {
-      wakeUps.leave()
-    }
-    return true
-  }
-
-  private enqueue(envelope: Envelope): boolean {
-    return Queue.offerUnsafe(this.mailbox, envelope) || (makeRoom(this) && Queue.offerUnsafe(this.mailbox, envelope))
-  }
-
-  /** Goes on with what waits in the mailbox, or with the end. Nothing while it is busy. */
-  wake(): void {
-    if (this.doorbell !== undefined && this.hasWork) this.whileAwake(undefined)
-  }
-
-  get hasWork(): boolean {
-    return this.mailbox.messages.length > 0 || this.status >= ending
-  }
-
-  /**
-   * Handles a message, and what waits. Pure handlers run here, while the fiber stays parked; it is resumed only
-   * for what needs it.
-   */
-  private whileAwake(envelope: Envelope | undefined): void {
-    const doorbell = this.doorbell!
-    // Without a doorbell nobody else gets in here until this is done.
-    this.doorbell = undefined
-    let effect: Effect.Effect<void> | undefined
-    try {
-      effect = envelope === undefined ? undefined : this.handle(envelope)
-      if (effect === undefined && this.hasWork) effect = this.step()
-    } catch (defect) {
-      // A service that was swapped in threw. The fiber dies of it, as it would if it ran there.
-      effect = Effect.die(defect)
-    }
-    if (effect === undefined) this.doorbell = doorbell
-    else doorbell(effect)
-  }
-
-  // -------------------------------------------------------------------------------------------------------
-  // the fiber
-  // -------------------------------------------------------------------------------------------------------
-
-  /** Is this the fiber in which its handlers run? */
-  isRunBy(fiber: Fiber.Fiber<any, any> | undefined): boolean {
-    return fiber !== undefined && fiber === this.fiber
-  }
-
-  /** Notes its fiber, whose end is its own. */
-  follow(fiber: Fiber.Fiber<void>): void {
-    this.fiber = fiber
-    observe(this, fiber, fiberOver)
-  }
-
-  /**
-   * Takes messages until there are none (`undefined`: park), a handler needs the fiber, or others should get a
-   * turn.
-   */
-  private step(): Effect.Effect<void> | undefined {
-    for (let budget = this.kind.batch; budget > 0; budget--) {
-      const taken = Queue.takeUnsafe(this.mailbox)
-      if (taken === undefined) return this.status >= ending ? Effect.void : undefined
-      if (taken._tag === "Failure") return Effect.void
-      const effect = this.handle(taken.value)
-      if (effect !== undefined) return effect
-    }
-    return Effect.andThen(Effect.yieldNow, this.turn)
-  }
-
-  /** What the fiber does next. */
-  proceed(): Effect.Effect<void> {
-    return this.step() ?? Effect.callback((resume) => {
-      this.doorbell = resume
-    })
-  }
-
-  /** The Effect with the services of the kind and those of this session. The fiber keeps them. */
-  provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
-    return Effect.withFiber((fiber) => {
-      fiber.setContext(this.context)
-      return effect as Effect.Effect<A, E>
-    })
-  }
-
-  /** The services that the Effects of its handlers and hooks get. Only the first Effect of a session pays for them. */
-  private get context(): Context.Context<never> {
-    return this.ensureExtras().context ??= this.kind.context.pipe(
-      Context.add(CurrentSession, this.self),
-      Context.add(Scope.Scope, this.scope()),
-      Context.add(References.CurrentLogAnnotations, {
-        ...Context.get(this.kind.context, References.CurrentLogAnnotations),
-        session: `${this.kind.name}/${this.id}`
-      }),
-      // Flat, since an Effect of a message adds that to it.
-      (context) => Context.makeUnsafe<never>(context.mapUnsafe)
-    )
-  }
-
-  /** What is acquired here is released when the session ends or is reset. */
-  scope(): Scope.Closeable {
-    return this.ensureExtras().scope ??= Scope.makeUnsafe()
-  }
-
-  // -------------------------------------------------------------------------------------------------------
-  // one message
-  // -------------------------------------------------------------------------------------------------------
-
-  /** Handles a message: on the spot, or with the Effect that is given back. */
-  private handle(envelope: Envelope): Effect.Effect<void> | undefined {
-    // Its caller has gone, or its deadline has passed, before it began.
-    if (envelope.status !== waiting) return skipped(this)
-    envelope.status = begun
-    this.handled++
-    this.current = envelope
-    if (envelope.trace !== undefined) return this.run(envelope, traced(this, envelope, envelope.trace))
-    let out: unknown
-    try {
-      out = envelope.route.handler({ state: this.state, payload: envelope.payload, self: this.self })
-    } catch (defect) {
-      return this.crashed(envelope, Cause.die(defect))
-    }
-    return Effect.isEffect(out) ? this.run(envelope, out) : this.complete(envelope, out)
-  }
-
-  private run(envelope: Envelope, effect: Effect.Effect<unknown, unknown, any>): Effect.Effect<void> {
-    // It is parked, or runs this; at the start it is not known yet.
-    const fiber = this.fiber ?? Fiber.getCurrent()!
-    fiber.setContext(whileHandling(this.context, envelope))
-    return Effect.matchCauseEffect(effect as Effect.Effect<unknown, unknown>, {
-      onFailure: (cause) => {
-        this.touchAfter(envelope)
-        return this.failed(envelope, cause) ?? this.turn
-      },
-      onSuccess: (out) => {
-        this.touchAfter(envelope)
-        return this.complete(envelope, out) ?? this.turn
-      }
-    })
-  }
-
-  /** It is idle from when it is done, not from when the message came. Its own timers do not count. */
-  private touchAfter(envelope: Envelope): void {
-    if (envelope.timer === undefined) this.host.expiry.touch(this, this.host.now())
-  }
-
-  private crashed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
-    envelope.timer?.done()
-    // Until that is done it is the current one, which gets an answer whatever happens.
-    const next = crashed(this, envelope, cause)
-    this.current = undefined
-    return next
-  }
-
-  private complete(envelope: Envelope, out: unknown): Effect.Effect<void> | undefined {
-    if (!Array.isArray(out)) return this.crashed(envelope, Cause.die(notAPair(this, envelope)))
-    this.current = undefined
-    this.commit(out[0])
-    envelope.timer?.done()
-    emitHandled(this, envelope, "success")
-    const { persistence } = this.kind
-    if (persistence === undefined) envelope.succeed(out[1])
-    else replyWhenStored(this, envelope, out[1] === undefined ? Exit.void : Exit.succeed(out[1]), persistence)
-    return undefined
-  }
-
-  /** The Effect of a handler failed: with its declared error, which is its answer, or it died. */
-  private failed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
-    if (this.killed) return Effect.void
-    if (!Cause.hasFails(cause) || Cause.hasDies(cause)) return this.crashed(envelope, cause)
-    this.current = undefined
-    emitHandled(this, envelope, "failure")
-    if (!envelope.isCall) {
-      emit(this, { _tag: "CommunicationError", tag: envelope.route.tag, error: Cause.squash(cause) })
-    }
-    envelope.timer?.done()
-    const { persistence } = this.kind
-    if (persistence === undefined) envelope.settle(Exit.failCause(cause))
-    else replyWhenStored(this, envelope, Exit.failCause(cause), persistence)
-    return undefined
-  }
 
   /** Goes on with the next state; the same one is no change. */
   commit(state: unknown): void {
@@ -621,11 +403,6 @@ export class LiveSession implements Expiry.Entry, Wakeable {
     this.end(EndReason.moved, false)
   }
 
-  /** Begins the end. With `drain`, what was accepted so far is handled first, within the grace period. */
-  end(reason: EndReason.EndReason, drain: boolean): void {
-    Ending.begin(this, reason, drain)
-  }
-
   /** Does it handle a message, or wait to do so? */
   get busy(): boolean {
     return this.doorbell === undefined && !this.hibernating
@@ -649,18 +426,18 @@ export class LiveSession implements Expiry.Entry, Wakeable {
     return true
   }
 
-  /** A grace period of the end is over. */
-  graceOver(): void {
-    Ending.graceOver(this)
-  }
-
-  /** The start takes too long. */
-  startIsLate(): void {
-    startIsLate(this)
-  }
-
   get isNotEnded(): boolean {
     return this.status !== ended
+  }
+
+  /** Is this the fiber in which its handlers run? */
+  isRunBy(fiber: Fiber.Fiber<any, any> | undefined): boolean {
+    return fiber !== undefined && fiber === this.fiber
+  }
+
+  /** What is acquired here is released when the session ends or is reset. */
+  scope(): Scope.Closeable {
+    return this.ensureExtras().scope ??= Scope.makeUnsafe()
   }
 
   get killed(): boolean {
@@ -676,27 +453,5 @@ export class LiveSession implements Expiry.Entry, Wakeable {
   cleanupFailed(error: unknown): Effect.Effect<void> {
     emit(this, { _tag: "CleanupError", error })
     return Effect.logError(`session ${this.kind.name}/${this.id} could not release what it held`, error)
-  }
-}
-
-const fiberOver = (session: LiveSession, exit: Exit.Exit<void>, fiber: Fiber.Fiber<void>): void => {
-  // One that the session gave up has nothing to tell.
-  if (session.fiber === fiber && !session.hibernating) Ending.fiberEnded(session, exit)
-}
-
-const notAPair = (session: LiveSession, envelope: Envelope): TypeError =>
-  new TypeError(
-    `the handler of ${session.kind.name}.${envelope.route.tag} gave neither [state, reply] nor an Effect of it`
-  )
-
-/** The Effect with which the fiber goes on. */
-class Turn extends Effectable.Class<void> {
-  private readonly session: LiveSession
-  constructor(session: LiveSession) {
-    super()
-    this.session = session
-  }
-  asEffect(): Effect.Effect<void> {
-    return this.session.proceed()
   }
 }

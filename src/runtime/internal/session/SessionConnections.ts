@@ -3,27 +3,37 @@
  * has gone and none comes back in time.
  */
 import * as EndReason from "../../../contract/EndReason.ts"
-import { Deadline } from "../time/Deadlines.ts"
+import { CallbackDeadline, type Deadline } from "../time/Deadlines.ts"
 import { nowhere } from "../time/TimingWheel.ts"
-import { emit } from "./events.ts"
-import type { LiveSession } from "./LiveSession.ts"
+import { emit, type EventSource } from "./events.ts"
+
+/** The session to which they are connected. */
+interface ConnectedSession extends EventSource {
+  readonly kind: {
+    readonly name: string
+    readonly counters: { connections: number; connected: number }
+    readonly reconnectWindow: number
+  }
+  readonly isNotEnded: boolean
+  end(reason: EndReason.EndReason, drain: boolean): void
+}
 
 export class SessionConnections {
-  private readonly session: LiveSession
-  private readonly deadline: ReconnectDeadline
+  private readonly session: ConnectedSession
+  private readonly deadline: Deadline
   count = 0
   /** All that ever connected. */
   total = 0
 
-  constructor(session: LiveSession) {
+  constructor(session: ConnectedSession) {
     this.session = session
-    this.deadline = new ReconnectDeadline(session)
+    this.deadline = new CallbackDeadline(() => session.end(EndReason.disconnected, true))
   }
 
   /** Gives the function that takes it away again. */
   add(now: number): () => void {
     const { session } = this
-    const { counters, host } = session.kind
+    const { host, kind: { counters } } = session
     this.count++
     this.total++
     counters.connections++
@@ -51,18 +61,5 @@ export class SessionConnections {
   /** The session is over. */
   close(): void {
     this.session.host.deadlines.cancel(this.deadline)
-  }
-}
-
-class ReconnectDeadline extends Deadline {
-  private readonly session: LiveSession
-
-  constructor(session: LiveSession) {
-    super()
-    this.session = session
-  }
-
-  due(): void {
-    this.session.end(EndReason.disconnected, true)
   }
 }

@@ -6,8 +6,8 @@ import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../../contract/EndReason.ts"
 import type { ReplyCache } from "../messages/ReplyCache.ts"
+import type { Deadline } from "../time/Deadlines.ts"
 import type { SelfTimers } from "../time/SelfTimers.ts"
-import type { EndDeadline, StartDeadline } from "../time/sessionDeadlines.ts"
 import type { SessionConnections } from "./SessionConnections.ts"
 import type { Watchers } from "./Watchers.ts"
 
@@ -42,7 +42,7 @@ export class SessionExtras {
   startFailure: Exit.Failure<any, unknown> | undefined = undefined
   /** Those who wait for the end. */
   endWaiters: Set<(reason: EndReason) => void> | undefined = undefined
-  endDeadline: EndDeadline | undefined = undefined
+  endDeadline: Deadline | undefined = undefined
   /** While it is saved to leave memory; whatever happens to it takes that back. */
   leaving: object | undefined = undefined
   /** The epoch under which it is written, once a reset gave it another. */
@@ -58,7 +58,7 @@ export class SessionExtras {
   /** How many messages in the mailbox are settled already. */
   withdrawn = 0
   /** Ends a start that takes too long. */
-  startDeadline: StartDeadline | undefined = undefined
+  startDeadline: Deadline | undefined = undefined
   /** `true` once what runs was interrupted to end the session. */
   killed = false
 }

@@ -15,10 +15,11 @@ import * as EndReason from "../../../contract/EndReason.ts"
 import { SessionEnded, StartFailed } from "../../../contract/SessionError.ts"
 import { observe } from "../../../internal/guard.ts"
 import { type Envelope, settled } from "../messages/Envelope.ts"
-import { EndDeadline } from "../time/sessionDeadlines.ts"
+import { CallbackDeadline } from "../time/Deadlines.ts"
 import { emit } from "./events.ts"
 import { cancelHibernation, leaveHibernation } from "./hibernating.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { cancelTimers } from "./owed.ts"
 import { freeStart, settleStart } from "./starting.ts"
 import { ended, ending } from "./status.ts"
 
@@ -50,7 +51,7 @@ const limit = (session: LiveSession): void => {
   const { host } = session
   const extras = session.ensureExtras()
   if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
-  extras.endDeadline = new EndDeadline(session)
+  extras.endDeadline = new CallbackDeadline(() => graceOver(session))
   host.deadlines.set(extras.endDeadline, host.now() + host.config.shutdownGrace)
 }
 
@@ -65,7 +66,7 @@ const kill = (session: LiveSession): void => {
 }
 
 /** A grace period is over. */
-export const graceOver = (session: LiveSession): void => {
+const graceOver = (session: LiveSession): void => {
   const { fiber, host, killed } = session
   if (!killed) return kill(session)
   // A handler, the end hook or a release does not let itself be interrupted. It is left alone; what the session
@@ -129,7 +130,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   }
   answerAll(session)
   notifyStore(session)
-  session.cancelTimers(staysStored(session) ? undefined : session.reason)
+  cancelTimers(session, staysStored(session) ? undefined : session.reason)
   const cleanup = makeCleanup(session, exit)
   if (cleanup === undefined) return finish(session)
   limit(session)
@@ -209,7 +210,7 @@ const finish = (session: LiveSession): void => {
   freeStart(session)
   forget(session)
   if (extras === undefined) return
-  session.cancelTimers(staysStored(session) ? undefined : session.reason)
+  cancelTimers(session, staysStored(session) ? undefined : session.reason)
   if (extras.user !== undefined) host.assign(session, extras.user, undefined)
   if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
   extras.connections?.close()
@@ -225,5 +226,5 @@ const forget = (session: LiveSession): void => {
   session.fiber = undefined
   session.state = undefined
   session.mailbox = session.kind.noMailbox
-  session.ownTurn = undefined
+  session.turnCache = undefined
 }

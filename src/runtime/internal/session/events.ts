@@ -4,12 +4,18 @@
 import type { SessionEvent } from "../../../contract/SessionEvent.ts"
 import type { HostContext } from "../host/HostContext.ts"
 import type { Envelope } from "../messages/Envelope.ts"
-import type { LiveSession } from "./LiveSession.ts"
+
+/** A session, as far as its events say of it. */
+export interface EventSource {
+  readonly host: Pick<HostContext, "events" | "clock" | "date" | "deadlines" | "now">
+  readonly kind: { readonly name: string }
+  readonly id: string
+}
 
 type Body = SessionEvent extends infer E ? E extends SessionEvent ? Omit<E, "kind" | "id" | "at"> : never : never
 
 /** Publishes an event about this session, now. */
-export const emit = (session: LiveSession, body: Body): void => {
+export const emit = (session: EventSource, body: Body): void => {
   const { host } = session
   if (host.events.active) {
     host.events.publish({ ...body, kind: session.kind.name, id: session.id, at: host.date() } as SessionEvent)
@@ -17,15 +23,16 @@ export const emit = (session: LiveSession, body: Body): void => {
 }
 
 /** Milliseconds of a clock that never goes back, for durations. */
-export const monotonicMillis = (host: HostContext): number => Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
+export const monotonicMillis = (host: Pick<HostContext, "clock">): number =>
+  Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
 
 /** Notes when a message was sent, for its duration. */
-export const markSent = (host: HostContext, envelope: Envelope): void => {
+export const markSent = (host: EventSource["host"], envelope: Envelope): void => {
   if (host.events.active) envelope.sentAt = monotonicMillis(host)
 }
 
 /** A message was handled to the end, or its handler failed or died. */
-export const emitHandled = (session: LiveSession, envelope: Envelope, outcome: "success" | "failure"): void => {
+export const emitHandled = (session: EventSource, envelope: Envelope, outcome: "success" | "failure"): void => {
   const { host } = session
   if (!host.events.active) return
   emit(session, {

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as EndReason from "../../../contract/EndReason.ts"
 import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { cancelTimers } from "./owed.ts"
 import { ended } from "./status.ts"
 
 /** It is awake until it has had nothing to do for a while. */
@@ -29,7 +30,7 @@ export const hibernate = (session: LiveSession): boolean => {
   doorbell(Effect.void)
   session.fiber = undefined
   session.mailbox = kind.noMailbox
-  session.ownTurn = undefined
+  session.turnCache = undefined
   if (extras !== undefined) extras.context = undefined
   kind.hibernation!.count++
   emit(session, { _tag: "Hibernate" })
@@ -90,7 +91,7 @@ const leave = (session: LiveSession): void => {
   cancelHibernation(session)
   host.expiry.remove(session)
   kind.persistence!.forget(session)
-  session.cancelTimers()
+  cancelTimers(session)
   if (session.user !== undefined) host.assign(session, session.user, undefined)
   if (kind.sessions.get(id) === session) kind.sessions.delete(id)
   host.live--

@@ -18,10 +18,11 @@ import {
 } from "../../../contract/SessionError.ts"
 import type { Kind } from "../host/Kind.ts"
 import type { StoredSession } from "../snapshots/SnapshotCodec.ts"
-import { StartDeadline } from "../time/sessionDeadlines.ts"
+import { CallbackDeadline } from "../time/Deadlines.ts"
 import { emit } from "./events.ts"
 import { scheduleHibernation } from "./hibernating.ts"
 import type { LiveSession } from "./LiveSession.ts"
+import { cancelTimers } from "./owed.ts"
 import { ending, running, starting } from "./status.ts"
 
 /** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
@@ -68,7 +69,7 @@ export const restore = (session: LiveSession, stored: StoredSession): void => {
 const limitStart = (session: LiveSession): void => {
   const { host, startTimeout } = session.kind
   if (startTimeout === Infinity) return
-  const deadline = session.ensureExtras().startDeadline = new StartDeadline(session)
+  const deadline = session.ensureExtras().startDeadline = new CallbackDeadline(() => startIsLate(session))
   host.deadlines.set(deadline, host.now() + startTimeout)
 }
 
@@ -80,7 +81,7 @@ export const freeStart = ({ extras, host }: LiveSession): void => {
 }
 
 /** It took too long: whoever waits for it is told, and what runs is interrupted. What the store has stays there. */
-export const startIsLate = (session: LiveSession): void => {
+const startIsLate = (session: LiveSession): void => {
   const { counters, startTimeout } = session.kind
   const error = StartTimeout.of(session.kind.name, session.id, startTimeout)
   freeStart(session)
@@ -239,7 +240,7 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     const { args, scope } = extras
     extras.scope = undefined
     extras.context = undefined
-    session.cancelTimers(EndReason.crashed(new Error("the session was reset")))
+    cancelTimers(session, EndReason.crashed(new Error("the session was reset")))
     if (session.kind.persistence !== undefined) {
       extras.claimed ??= session.epoch
       extras.versionsBefore += session.version + 1
@@ -249,7 +250,7 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
     session.version = -1
     const again = Effect.suspend(() => {
       // What is released may have set some.
-      session.cancelTimers()
+      cancelTimers(session)
       return boot(session, args)
     })
     if (scope === undefined) return again

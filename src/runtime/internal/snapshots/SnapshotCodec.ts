@@ -12,6 +12,7 @@ import { SessionCrashed } from "../../../contract/SessionError.ts"
 import type { Snapshot } from "../../../contract/SnapshotStore.ts"
 import { describe } from "../../../internal/describe.ts"
 import { fromJson, toJson } from "../../../internal/jsonCodec.ts"
+import type { StoredClient } from "../messages/ReplyCache.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 
 /** A timer of a session that was kept. */
@@ -23,13 +24,6 @@ interface KeptTimer {
   readonly at: number
   /** Its interval in milliseconds; 0: it is due once. */
   readonly every: number
-}
-
-/** What a client had done, as far as it was remembered. */
-export interface StoredClient {
-  readonly client: string
-  readonly last: number
-  readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
 }
 
 /** What the text of a snapshot says. Times are milliseconds since 1970. */

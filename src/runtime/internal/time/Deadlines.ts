@@ -18,6 +18,16 @@ export abstract class Deadline implements Entry {
   abstract due(now: number): void
 }
 
+/** Calls a function at a time. For what happens to few sessions: it costs a closure. */
+export class CallbackDeadline extends Deadline {
+  readonly due: (now: number) => void
+
+  constructor(due: (now: number) => void) {
+    super()
+    this.due = due
+  }
+}
+
 export class Deadlines {
   private readonly wheel = new TimingWheel<Deadline>(1)
   private readonly time: MonotonicClock

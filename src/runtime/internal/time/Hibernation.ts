@@ -2,18 +2,27 @@
  * Finds the sessions of a kind that had nothing to do for a while, so that they go to sleep, and those that have slept for
  * so long that they may leave memory. Activity costs nothing; looking costs as much as there is due.
  */
-import { cancelHibernation, hibernate, passivate } from "../session/hibernating.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
 import { Deadline, type Deadlines } from "./Deadlines.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
+
+/** A session that may hibernate. */
+export interface HibernatingSession {
+  readonly lastActiveAt: number
+  readonly hibernating: boolean
+  idleCheck: IdleCheck | undefined
+  /** Gives up its fiber and its mailbox; `false` while it has something to do. */
+  hibernate(): boolean
+  /** Leaves memory, if nothing needs it there. */
+  passivate(): void
+}
 
 /** When a session is to be looked at. */
 export class IdleCheck implements Entry {
   wheelTick = nowhere
   wheelIndex = 0
-  readonly session: LiveSession
+  readonly session: HibernatingSession
 
-  constructor(session: LiveSession) {
+  constructor(session: HibernatingSession) {
     this.session = session
   }
 }
@@ -37,7 +46,7 @@ export class Hibernation extends Deadline {
   }
 
   /** Looks after a session that is awake from now on, whatever woke it. */
-  add(session: LiveSession, now: number): IdleCheck {
+  add(session: HibernatingSession, now: number): IdleCheck {
     const rest = new IdleCheck(session)
     this.wheel.insert(rest, now + this.after)
     this.arm()
@@ -63,12 +72,12 @@ export class Hibernation extends Deadline {
       const { session } = rest
       const at = session.lastActiveAt + this.after
       if (session.hibernating) {
-        passivate(session)
+        session.passivate()
         this.wheel.insert(rest, now + this.leaveAfter)
       } else if (at > now) this.wheel.insert(rest, at)
       // One that is busy without having been asked for anything is looked at again after as long.
-      else if (!hibernate(session)) this.wheel.insert(rest, now + this.after)
-      else if (this.leaveAfter === Infinity) cancelHibernation(session)
+      else if (!session.hibernate()) this.wheel.insert(rest, now + this.after)
+      else if (this.leaveAfter === Infinity) session.idleCheck = undefined
       else this.wheel.insert(rest, now + this.leaveAfter)
     })
     this.arm()

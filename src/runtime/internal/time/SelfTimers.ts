@@ -14,10 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type { Timer } from "../../../contract/Session.ts"
 import { Envelope, type Route, settled, waiting } from "../messages/Envelope.ts"
-import { withdrawn } from "../messages/withdrawn.ts"
-import type { LiveSession } from "../session/LiveSession.ts"
-import { ending } from "../session/status.ts"
-import { Deadline } from "./Deadlines.ts"
+import { type MailboxOwner, withdrawn } from "../messages/withdrawn.ts"
+import { ending, type Status } from "../session/status.ts"
+import { Deadline, type Deadlines } from "./Deadlines.ts"
 
 /** How soon a timer tries again when the mailbox is full. */
 const retryMillis = 10
@@ -33,9 +32,19 @@ export interface Setting {
   readonly key: string | undefined
 }
 
+/** The session whose timers they are. */
+interface TimerOwner extends MailboxOwner {
+  readonly host: { readonly deadlines: Deadlines; now(): number }
+  readonly kind: { readonly counters: { casts: number } }
+  readonly status: Status
+  take(envelope: Envelope): boolean
+  /** What a snapshot has of it besides its state has changed. */
+  metaChanged(): void
+}
+
 export class SelfTimer extends Deadline implements Timer {
   private readonly timers: SelfTimers
-  private readonly session: LiveSession
+  private readonly session: TimerOwner
   readonly route: Route
   payload: unknown
   every: number
@@ -46,7 +55,7 @@ export class SelfTimer extends Deadline implements Timer {
   /** The latest message that it sent. */
   private sent: Envelope | undefined = undefined
 
-  constructor(timers: SelfTimers, session: LiveSession, { delay, every, key, payload, route }: Setting) {
+  constructor(timers: SelfTimers, session: TimerOwner, { delay, every, key, payload, route }: Setting) {
     super()
     this.timers = timers
     this.session = session
@@ -140,12 +149,12 @@ export class SelfTimer extends Deadline implements Timer {
 export const noTimer: Timer = { cancel: Effect.succeed(false) }
 
 export class SelfTimers {
-  private readonly session: LiveSession
+  private readonly session: TimerOwner
   private readonly byKey = new Map<unknown, SelfTimer>()
   /** Those from the store that no hook has set again, as long as one may. */
   private restored: Set<SelfTimer> | undefined = undefined
 
-  constructor(session: LiveSession) {
+  constructor(session: TimerOwner) {
     this.session = session
   }
 
