@@ -407,8 +407,8 @@ export class StoreUnavailable extends taggedError<StoreUnavailable>()("StoreUnav
 }
 
 /**
- * What the store has of the session cannot be read by this program: its format is unknown, or it is damaged. It was set
- * aside, where a person can look at it, see `SnapshotStore.aside`; the next start begins anew.
+ * This program cannot read the stored snapshot of the session: its format is unknown, or it is damaged. The snapshot was
+ * moved into the quarantine, where a person can look at it: see `Sessions.quarantined`. The next start begins anew.
  *
  * @since 0.1.0
  * @category errors
@@ -423,7 +423,7 @@ export class SnapshotUnreadable extends taggedError<SnapshotUnreadable>()("Snaps
       kind,
       id,
       format,
-      message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was set aside: ${why}`
+      message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was quarantined: ${why}`
     })
   }
 }

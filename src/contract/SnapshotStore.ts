@@ -1,15 +1,19 @@
 /**
- * Where sessions are kept that are to outlive the process.
+ * Where sessions are stored that outlive the process.
  *
- * A store knows nothing of sessions: it keeps the last snapshot of each under its kind and id, and sees to it that only
- * its owner writes it. The owner is who has claimed it last. A claim gives an epoch, which is higher than any before;
- * what is written under a lower one is refused, so that a process that lost a session, and does not know it yet, can
- * never overwrite what its new owner wrote.
+ * A store holds the last snapshot of each session under its kind and id, and makes sure that only the owner of a key
+ * writes it. The owner is whoever claimed the key last. A claim gives an epoch that is higher than any before, and the
+ * store refuses writes under a lower one. So a process that has lost a session without knowing it can never overwrite
+ * what the new owner wrote.
  *
- * Epochs outlive snapshots: the store remembers the epoch of a key of which nothing is kept any more for a while, an
- * hour unless it is told otherwise, since the last was removed, swept or set aside, or the key was claimed. When it has
- * forgotten it, a claim still gives a higher epoch than any before, so that owners never get in each other's way; but
- * somebody who slept all this time can write again under a key that nobody has claimed since.
+ * Epochs outlive snapshots. When a key has no snapshot any more, because it was removed, swept or quarantined, or has none
+ * yet, because it was only claimed, the store remembers its epoch for a while (one hour by default). After that, a claim
+ * still gives a higher epoch than any before, so that two owners never conflict. But a former owner that was suspended
+ * for longer than that can write again under a key that nobody has claimed since.
+ *
+ * **When to use:** give a kind `snapshots` and provide one of the stores of `effect-sessions/snapshots`. Use the service
+ * directly to inspect what is stored and to look after the quarantine; implement it to store sessions elsewhere (the
+ * contract is tested by one suite that all stores share).
  *
  * @since 0.1.0
  */
@@ -31,15 +35,15 @@ export interface Key {
 }
 
 /**
- * What a store knows of a snapshot without reading its body.
+ * A snapshot without its body.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Head extends Key {
-  /** The incarnation that wrote it: see `SnapshotStore`. */
+  /** The epoch under which it was written: see the module's description. */
   readonly epoch: number
-  /** How often its state had changed in this incarnation: a whole number, as are `epoch` and `format`. */
+  /** The number of changes of the state in this epoch: a whole number, as are `epoch` and `format`. */
   readonly version: number
   /** The version of the kind's state schema. */
   readonly format: number
@@ -54,13 +58,13 @@ export interface Head extends Key {
 }
 
 /**
- * A session at a point in its life.
+ * The state of a session at one point in time.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Snapshot extends Head {
-  /** The state and what else belongs to it: any text, which comes back as it was. */
+  /** The state and what else belongs to the session: any text, which the store gives back unchanged. */
   readonly body: string
 }
 
@@ -73,30 +77,30 @@ export interface Snapshot extends Head {
 export interface Stat {
   /** The highest epoch that was claimed, written or removed under the key. */
   readonly epoch: number
-  /** Of what is kept, if there is anything. */
+  /** The head of its snapshot, if there is one. */
   readonly head: Option.Option<Head>
 }
 
 /**
- * Which snapshots to list: those that fit all that is given.
+ * Which snapshots to list: those that match every given field.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ListOptions {
   readonly kind: string
-  /** What their ids begin with. */
+  /** The text with which their ids begin. */
   readonly prefix?: string | undefined
-  /** To whom they belong. */
+  /** The user to whom they belong. */
   readonly user?: string | undefined
-  /** The id after which to go on: the last one of the page before. */
+  /** The id after which the page starts: the last id of the page before. */
   readonly after?: string | undefined
   /** The size of a page. */
   readonly limit: number
 }
 
 /**
- * What a claim gives.
+ * The result of a claim.
  *
  * @since 0.1.0
  * @category models
@@ -108,11 +112,33 @@ export interface Claimed {
 }
 
 /**
- * The store did not do what it was asked for. Trying again is safe: writes are not done twice.
+ * Identifies an entry of the quarantine. The `snapshot` of an entry fits.
  *
- * Its `scope` says what is wrong: the store, which fails for all, or what there is, or is to be, under one of the keys that
- * it was asked about, while it does for others what they ask. When an operation on several keys fails for one of them, it
- * may be done for the others; to try each by itself tells.
+ * @since 0.1.0
+ * @category models
+ */
+export interface QuarantineKey extends Pick<Head, "kind" | "id" | "epoch" | "version" | "savedAt"> {}
+
+/**
+ * An entry of the quarantine: a snapshot that the program could not read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Quarantined {
+  readonly snapshot: Snapshot
+  /** Why it could not be read. */
+  readonly reason: string
+  /** When it was quarantined, in milliseconds since 1970. */
+  readonly at: number
+}
+
+/**
+ * An operation of the store failed. Retrying is safe: a write that is repeated has no further effect.
+ *
+ * `scope` says what is wrong: `"store"`, the store itself, so that every operation fails; or `"key"`, the data stored, or
+ * to be stored, under one of the keys of the operation, while the store works for others. An operation on several keys
+ * that fails for one of them may have taken effect for the others; repeat it for each key alone to find out which.
  *
  * @since 0.1.0
  * @category errors
@@ -120,70 +146,76 @@ export interface Claimed {
 export class SnapshotStoreError extends taggedError<SnapshotStoreError>()("SnapshotStoreError", {
   operation: Schema.String,
   cause: Schema.Defect(),
-  /** Default: the store. */
+  /** Default: `"store"`. */
   scope: Schema.Literals(["store", "key"]).pipe(Schema.withConstructorDefault(Effect.succeed("store")))
 }, { status: 503, retrySafe: true }) {}
 
 /**
- * Keeps snapshots. All operations on one key take effect one after the other, and what has succeeded survives a crash of
- * this process (not of the machine, unless the store says so). Kinds and ids are any text that `SessionId` allows.
- * Operations on several keys take effect for each key by itself: when they fail, some may be done and others not, and
- * trying again is safe. To name a key twice in one call is a bug, and dies. Nothing in here looks at the time, but for
- * how long epochs are remembered: what has expired is kept, and given, until it is swept.
+ * Stores snapshots. See the module's description for claims and epochs.
+ *
+ * **Details**
+ *
+ * - Operations on one key take effect one after the other. What has succeeded survives a crash of this process; whether it
+ *   survives a crash of the machine depends on the store.
+ * - Operations on several keys take effect for each key alone: when one fails, some keys may be done and others not.
+ *   Naming a key twice in one call is a bug and dies.
+ * - Kinds and ids are any text that `SessionId` allows.
+ * - Expired snapshots stay, and claims give them, until they are swept. The store itself looks at the time only to date
+ *   entries of the quarantine and to forget epochs.
  *
  * @since 0.1.0
  * @category services
  */
 export class SnapshotStore extends Context.Service<SnapshotStore, {
   /**
-   * Makes the caller the owner, whoever it was before, and gives what is kept. The epoch is `atLeast` or higher, and
-   * higher than any that was ever claimed, written or removed under this key. A claim that is tried again gives another.
+   * Makes the caller the owner of a key, whoever owned it before, and gives its snapshot. The epoch is `atLeast` or
+   * higher, and higher than any that was ever claimed, written or removed under this key. A claim that is repeated gives
+   * another epoch.
    */
   readonly claim: (key: Key, atLeast: number) => Effect.Effect<Claimed, SnapshotStoreError>
 
   /**
-   * Writes snapshots, each in place of the one before, and says of each, in their order, whether it was written: `false`
-   * when the key was claimed, written or removed under a higher epoch, or removed under this one, or a snapshot of this
-   * epoch and a higher version is there. The same version is written again. A higher epoch than was claimed is as good
-   * as a claim.
+   * Writes snapshots, each in place of the one before, and says for each, in order, whether it was written. `false`: the
+   * key was claimed, written or removed under a higher epoch, or removed under this one, or has a snapshot of this epoch
+   * and a higher version. The same version is written again. A write under a higher epoch than was claimed counts as a
+   * claim.
    */
   readonly save: (snapshots: ReadonlyArray<Snapshot>) => Effect.Effect<ReadonlyArray<boolean>, SnapshotStoreError>
 
   /**
-   * Forgets the snapshots of sessions that are over, and says of each, in their order, whether it is gone: `false` when
-   * the key was claimed or written under a higher epoch; `true` also when nothing was kept. It ends the epoch: what is
-   * written under it or a lower one afterwards, by a slow owner or a save that was on its way, is refused. Who wants to
-   * begin anew claims.
+   * Deletes the snapshots of sessions that have ended, and says for each, in order, whether it is gone. `true` also when
+   * there was none; `false`: the key was claimed or written under a higher epoch. It ends the epoch: a write under it, or a
+   * lower one, that arrives later is refused. To start again, claim.
    */
   readonly remove: (
     keys: ReadonlyArray<Key & { readonly epoch: number }>
   ) => Effect.Effect<ReadonlyArray<boolean>, SnapshotStoreError>
 
-  /** What is kept under a key, without claiming it. */
+  /** The snapshot under a key, without claiming it. */
   readonly peek: (key: Key) => Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError>
 
   /**
-   * What is known of a key, without claiming it and without reading the body; nothing when its epoch was forgotten and
-   * nothing is kept. Whoever finds a higher epoch than the own is not the owner any more.
+   * What the store knows of a key, without claiming it and without reading the body. Nothing when there is no snapshot and
+   * the epoch was forgotten. A process that finds a higher epoch than its own is not the owner any more.
    */
   readonly stat: (key: Key) => Effect.Effect<Option.Option<Stat>, SnapshotStoreError>
 
   /**
-   * Keeps a snapshot that cannot be read aside, with the reason: it is not given by a claim any more, and not overwritten,
-   * until a person looks at it. What is kept under the key stays when it is another one by now, of another epoch or
-   * version; the owner stays the owner. Several of one key are all kept; the same one (by its key, epoch, version and
-   * `savedAt`) once, with the first reason.
+   * Moves a snapshot that cannot be read into the quarantine, with the reason. Claims do not give it any more, nothing
+   * overwrites it, and it stays until somebody discards it. When another snapshot is stored under the key by now, of
+   * another epoch or version, that one stays; the owner stays the owner. Each snapshot (by key, epoch, version and
+   * `savedAt`) is quarantined once, with the first reason and date.
    */
-  readonly setAside: (snapshot: Snapshot, reason: string) => Effect.Effect<void, SnapshotStoreError>
+  readonly quarantine: (snapshot: Snapshot, reason: string) => Effect.Effect<void, SnapshotStoreError>
 
-  /** The snapshots that were set aside, by kind, id, epoch and version. */
-  readonly aside: Effect.Effect<
-    ReadonlyArray<{ readonly snapshot: Snapshot; readonly reason: string }>,
-    SnapshotStoreError
-  >
+  /** All entries of the quarantine, in the order of kind, id, epoch and version. */
+  readonly quarantined: Effect.Effect<ReadonlyArray<Quarantined>, SnapshotStoreError>
+
+  /** Deletes one entry of the quarantine for good. `false`: there is no such entry. */
+  readonly discardQuarantined: (entry: QuarantineKey) => Effect.Effect<boolean, SnapshotStoreError>
 
   /**
-   * The keys of a kind that have an alarm due at this time or before, the earliest first, those of the same time by id.
+   * The keys of a kind with an alarm that is due at this time or before, the earliest first, those of the same time by id.
    * An alarm stays until a save or a remove changes it.
    */
   readonly alarms: (
@@ -196,14 +228,14 @@ export class SnapshotStore extends Context.Service<SnapshotStore, {
   readonly nextAlarm: (kind: string) => Effect.Effect<Option.Option<number>, SnapshotStoreError>
 
   /**
-   * The snapshots of a kind, a page at a time, in the order of the codes of their ids' characters. An empty page is the
-   * end. A snapshot that comes or goes meanwhile may be in it or not; any other is in exactly one page.
+   * The heads of a kind's snapshots, a page at a time, in the order of their ids' character codes. An empty page is the
+   * end. A snapshot that is written or deleted meanwhile may be listed or not; any other is in exactly one page.
    */
   readonly list: (options: ListOptions) => Effect.Effect<ReadonlyArray<Head>, SnapshotStoreError>
 
   /**
-   * Forgets those that have expired before this time, of all kinds, and gives how many. It does not end their epochs: an
-   * owner that still lives writes again. Forgets epochs, too, that have been remembered for long enough by this time.
+   * Deletes the snapshots of all kinds that have expired before this time, and gives their number. Their epochs go on: an
+   * owner that is still alive can write again. Also forgets the epochs that were remembered for long enough by this time.
    */
   readonly sweep: (now: number) => Effect.Effect<number, SnapshotStoreError>
 }>()("effect-sessions/SnapshotStore") {}

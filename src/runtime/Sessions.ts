@@ -19,10 +19,12 @@ import type {
   ReachError,
   StartError,
   StartRefused,
+  StoreUnavailable,
   UnknownKind
 } from "../contract/SessionError.ts"
 import { SessionHost } from "../contract/SessionHost.ts"
 import type { Any as AnyRef, EndOptions, SessionInfo } from "../contract/SessionRef.ts"
+import type { Quarantined, QuarantineKey } from "../contract/SnapshotStore.ts"
 import * as Config from "../policy/SessionsConfig.ts"
 import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import { DeadLetters } from "./DeadLetters.ts"
@@ -143,6 +145,16 @@ export class Sessions extends Context.Service<Sessions, {
   readonly health: Effect.Effect<Health>
   /** Ends those that have expired, now, and gives their number. */
   readonly sweep: Effect.Effect<number>
+  /**
+   * The quarantine of the registered kinds: the snapshots that this program, or an earlier one, could not read, with the
+   * reason and the date. Use it to look at them, to repair them by hand, and then to discard them.
+   */
+  readonly quarantined: Effect.Effect<ReadonlyArray<Quarantined>, StoreUnavailable>
+  /**
+   * Deletes an entry of the quarantine for good: `sessions.discardQuarantined(entry.snapshot)`. `false` when there is no
+   * such entry, or no such kind.
+   */
+  readonly discardQuarantined: (entry: QuarantineKey) => Effect.Effect<boolean, StoreUnavailable>
 }>()("effect-sessions/Sessions") {
   /**
    * Hosts sessions with services given from outside: replace any of them by your own. As all constant Layers, it is

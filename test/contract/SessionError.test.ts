@@ -142,7 +142,7 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
   SnapshotUnreadable: [{
     error: SessionError.SnapshotUnreadable.of("Cart", "ada", 3, "its format 3 is not known"),
     retrySafe: false,
-    mentions: ["Cart/ada", "format 3", "set aside", "not known"]
+    mentions: ["Cart/ada", "format 3", "quarantined", "not known"]
   }],
   RestoreFailed: [{
     error: SessionError.RestoreFailed.of("Cart", "ada", new Error("no stock")),

@@ -111,7 +111,7 @@ const makeStore = Effect.map(Effect.scoped(Layer.build(MemoryStore.layer)), (con
       peek: (key) => guard(memory.peek(key)),
       stat: (key) => guard(memory.stat(key)),
       list: (options) => guard(memory.list(options)),
-      setAside: (snapshot, reason) => guard(memory.setAside(snapshot, reason)),
+      quarantine: (snapshot, reason) => guard(memory.quarantine(snapshot, reason)),
       alarms: (name, until, limit) => guard(memory.alarms(name, until, limit)),
       nextAlarm: (name) => guard(memory.nextAlarm(name))
     }

@@ -44,7 +44,12 @@ const testing = Effect.gen(function*() {
     key: { kind, id: "a" },
     save: (snapshot: Snapshot) => Effect.map(store.save([snapshot]), ([written]) => written),
     remove: (key: Key, epoch: number) => Effect.map(store.remove([{ ...key, epoch }]), ([gone]) => gone),
-    kept: (key: Key) => Effect.map(store.peek(key), Option.getOrUndefined)
+    kept: (key: Key) => Effect.map(store.peek(key), Option.getOrUndefined),
+    /** The entries of the kind, without their dates. */
+    quarantined: Effect.map(
+      store.quarantined,
+      (all) => all.filter(({ snapshot }) => snapshot.kind === kind).map(({ at: _, ...entry }) => entry)
+    )
   }
 })
 
@@ -64,7 +69,11 @@ const Operation = Schema.Union([
   Schema.Struct({ does: Schema.Literal("claim"), owner: Owner, id: Id }),
   Schema.Struct({ does: Schema.Literal("save"), owner: Owner, writes: Schema.Array(Write) }),
   Schema.Struct({ does: Schema.Literal("remove"), owner: Owner, ids: Schema.Array(Id) }),
-  Schema.Struct({ does: Schema.Literal("setAside"), owner: Owner, id: Id }),
+  Schema.Struct({ does: Schema.Literal("quarantine"), owner: Owner, id: Id }),
+  Schema.Struct({
+    does: Schema.Literal("discard"),
+    at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+  }),
   Schema.Struct({ does: Schema.Literal("sweep"), now: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10 })) })
 ])
 
@@ -274,7 +283,7 @@ export const describeStore = <E>(
 
     it.effect("keeps any text: a megabyte, all of Unicode, and what is not Unicode", () =>
       Effect.gen(function*() {
-        const { kept, kind, store } = yield* testing
+        const { kept, kind, quarantined, store } = yield* testing
         const bodies = [
           "",
           "\u0000",
@@ -289,9 +298,8 @@ export const describeStore = <E>(
         const snapshots = bodies.map((body, i) => snapshotOf({ kind, id: `${i}` }, 1, { body }))
         assert.isTrue((yield* store.save(snapshots)).every((written) => written))
         for (const snapshot of snapshots) assert.isTrue((yield* kept(snapshot))?.body === snapshot.body)
-        yield* store.setAside(snapshots[5]!, "\uD800\u0000 \u0001")
-        const aside = (yield* store.aside).filter(({ snapshot }) => snapshot.kind === kind)
-        assert.deepStrictEqual(aside, [{ snapshot: snapshots[5]!, reason: "\uD800\u0000 \u0001" }])
+        yield* store.quarantine(snapshots[5]!, "\uD800\u0000 \u0001")
+        assert.deepStrictEqual(yield* quarantined, [{ snapshot: snapshots[5]!, reason: "\uD800\u0000 \u0001" }])
       }))
 
     it.effect("gives claims of one key from many fibers distinct epochs, and only the last may write", () =>
@@ -350,14 +358,14 @@ export const describeStore = <E>(
         yield* Effect.all([write, read, read], { concurrency: "unbounded" })
       }))
 
-    it.effect("keeps what was set aside out of the way, all of it", () =>
+    it.effect("keeps what was quarantined out of the way, all of it, with reason and date", () =>
       Effect.gen(function*() {
-        const { kept, key, kind, save, store } = yield* testing
-        const mine = Effect.map(store.aside, (all) => all.filter(({ snapshot }) => snapshot.kind === kind))
+        const { kept, key, kind, quarantined: mine, save, store } = yield* testing
+        const before = yield* Clock.currentTimeMillis
         const { epoch } = yield* store.claim(key, 1)
         const first = snapshotOf(key, epoch, { alarmAt: 5, body: "not JSON" })
         yield* save(first)
-        yield* store.setAside(first, "the state does not decode")
+        yield* store.quarantine(first, "the state does not decode")
         assert.isUndefined(yield* kept(key))
         assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 10 }), [])
         assert.deepStrictEqual(yield* store.alarms(kind, 10, 10), [])
@@ -368,15 +376,15 @@ export const describeStore = <E>(
         assert.isFalse(yield* save(snapshotOf(key, epoch - 1, { version: 9 })))
         const next = yield* store.claim(key, 1)
         assert.deepStrictEqual(next.snapshot, Option.some(second))
-        yield* store.setAside(second, "this one does not either")
+        yield* store.quarantine(second, "this one does not either")
         // Tried again: nothing is done twice.
-        yield* store.setAside(second, "another reason")
+        yield* store.quarantine(second, "another reason")
         assert.isUndefined(yield* kept(key))
         // What somebody else wrote meanwhile stays.
         const third = snapshotOf(key, next.epoch, { version: 1 })
         yield* save(third)
-        yield* store.setAside(second, "late")
-        yield* store.setAside(snapshotOf(key, next.epoch, { version: 0 }), "never saved")
+        yield* store.quarantine(second, "late")
+        yield* store.quarantine(snapshotOf(key, next.epoch, { version: 0 }), "never saved")
         assert.deepStrictEqual(yield* kept(key), third)
         assert.deepStrictEqual(yield* mine, [
           { snapshot: first, reason: "the state does not decode" },
@@ -386,6 +394,37 @@ export const describeStore = <E>(
         yield* store.remove([{ ...key, epoch: next.epoch }])
         yield* store.sweep((yield* Clock.currentTimeMillis) + 2 * hour)
         assert.lengthOf(yield* mine, 3)
+        const after = yield* Clock.currentTimeMillis
+        for (const { at, snapshot } of yield* store.quarantined) {
+          if (snapshot.kind === kind) assert.isTrue(at >= before && at <= after)
+        }
+      }))
+
+    it.effect("discards from the quarantine exactly the entry that is named, once", () =>
+      Effect.gen(function*() {
+        const { kept, key, kind, quarantined, save, store } = yield* testing
+        const first = snapshotOf(key, 3, { version: 2, body: "bad" })
+        const others = [
+          snapshotOf(key, 2, { version: 2 }),
+          snapshotOf(key, 3, { version: 1 }),
+          { ...first, savedAt: first.savedAt + 1 },
+          snapshotOf({ kind, id: "b" }, 3, { version: 2 })
+        ]
+        for (const snapshot of [...others, first]) yield* store.quarantine(snapshot, "unreadable")
+        assert.lengthOf(yield* quarantined, 5)
+        assert.isFalse(yield* store.discardQuarantined({ ...first, kind: newKind() }))
+        assert.isFalse(yield* store.discardQuarantined({ ...first, version: 9 }))
+        assert.isTrue(yield* store.discardQuarantined(first))
+        assert.isFalse(yield* store.discardQuarantined(first))
+        assert.sameDeepMembers((yield* quarantined).map(({ snapshot }) => snapshot), others)
+        // What is stored under the key is no entry, and stays.
+        yield* save(snapshotOf(key, 9))
+        assert.isFalse(yield* store.discardQuarantined(snapshotOf(key, 9)))
+        assert.deepStrictEqual(yield* kept(key), snapshotOf(key, 9))
+        // It can be quarantined again, with another reason.
+        yield* store.quarantine(first, "again")
+        const [again] = (yield* quarantined).filter(({ reason }) => reason === "again")
+        assert.deepStrictEqual(again!.snapshot, first)
       }))
 
     it.effect("finds the alarms of a kind that are due, the earliest first", () =>
@@ -465,7 +504,7 @@ export const describeStore = <E>(
 
     it.effect("lists what belongs to a user, as it was written last", () =>
       Effect.gen(function*() {
-        const { kind, remove, save, store } = yield* testing
+        const { kind, quarantined, remove, save, store } = yield* testing
         const other = newKind()
         const names = ["ada", "", "a/b", "=ada", "\u0000\uD800é", "x".repeat(5_000)]
         const snapshots = names.flatMap((user, i) => [
@@ -484,18 +523,17 @@ export const describeStore = <E>(
         assert.deepStrictEqual(head, expected)
         assert.deepStrictEqual(yield* of("x".repeat(4_999)), [])
         assert.deepStrictEqual(yield* of("nobody"), [])
-        // It belongs to another, to nobody, or is gone, expired, or set aside.
+        // It belongs to another, to nobody, or is gone, expired, or quarantined.
         yield* save(snapshotOf({ kind, id: "0a" }, 1, { version: 9, user: "bob" }))
         yield* save(snapshotOf({ kind, id: "0b" }, 1, { version: 9 }))
         assert.deepStrictEqual([yield* of("ada"), yield* of("bob")], [[], ["0a"]])
         assert.isFalse(yield* save(snapshotOf({ kind, id: "0a" }, 1, { version: 8, user: "ada" })))
         assert.deepStrictEqual([yield* of("ada"), yield* of("bob")], [[], ["0a"]])
         yield* remove({ kind, id: "0a" }, 1)
-        yield* store.setAside(snapshots[2]!, "unreadable")
+        yield* store.quarantine(snapshots[2]!, "unreadable")
         yield* store.sweep(5)
         assert.deepStrictEqual([yield* of("bob"), yield* of(""), yield* of("a/b")], [[], [], ["2b"]])
-        const aside = (yield* store.aside).find(({ snapshot }) => snapshot.kind === kind)
-        assert.deepStrictEqual(aside?.snapshot, snapshots[2]!)
+        assert.deepStrictEqual((yield* quarantined)[0]?.snapshot, snapshots[2]!)
         yield* save(snapshotOf({ kind, id: "0b" }, 2, { user: "ada" }))
         assert.deepStrictEqual(yield* of("ada"), ["0b"])
         assert.deepStrictEqual(yield* idsOf(store, { kind: other, user: "ada", limit: 10 }), ["0a"])
@@ -604,7 +642,7 @@ export const describeStore = <E>(
       "does what the model does, whatever several owners do in whatever order",
       [Schema.Array(Operation)],
       Effect.fnUntraced(function*([script]) {
-        const { kind, store } = yield* testing
+        const { kind, quarantined, store } = yield* testing
         const model = Context.get(yield* Layer.build(Layer.fresh(MemoryStore.layer)), SnapshotStore)
         yield* store.sweep(100)
         const epochs = new Map<string, number>()
@@ -639,12 +677,17 @@ export const describeStore = <E>(
               assert.deepStrictEqual(yield* store.remove(keys), yield* model.remove(keys))
               break
             }
-            case "setAside": {
+            case "quarantine": {
               const { id, owner } = operation
               const epoch = epochOf(owner, id)
               const snapshot = Option.getOrElse(yield* model.peek({ kind, id }), () => snapshotOf({ kind, id }, epoch))
-              yield* store.setAside(snapshot, `${owner}`)
-              yield* model.setAside(snapshot, `${owner}`)
+              yield* store.quarantine(snapshot, `${owner}`)
+              yield* model.quarantine(snapshot, `${owner}`)
+              break
+            }
+            case "discard": {
+              const entry = (yield* model.quarantined)[operation.at]?.snapshot ?? snapshotOf({ kind, id: "a" }, 99)
+              assert.strictEqual(yield* store.discardQuarantined(entry), yield* model.discardQuarantined(entry))
               break
             }
             case "sweep":
@@ -652,8 +695,7 @@ export const describeStore = <E>(
           }
           assert.deepStrictEqual(yield* view(store, kind), yield* view(model, kind))
         }
-        const asides = (yield* store.aside).filter(({ snapshot }) => snapshot.kind === kind)
-        assert.deepStrictEqual(asides, yield* model.aside)
+        assert.deepStrictEqual(yield* quarantined, (yield* model.quarantined).map(({ at: _, ...entry }) => entry))
         yield* store.sweep(100)
       }, Effect.scoped),
       { arbitrary: { runs, size: 60 } }

@@ -29,7 +29,7 @@ const assertUnreadable = (error: SnapshotStoreError, why: string) => {
 }
 
 describe("Encrypted", () => {
-  it.effect("lets the store see nothing of the body, nor of the reason for setting one aside", () =>
+  it.effect("lets the store see nothing of the body, nor of the reason of a quarantine", () =>
     Effect.gen(function*() {
       const { inner, raw, withKeys } = yield* setUp
       const store = yield* withKeys(newKey())
@@ -39,9 +39,11 @@ describe("Encrypted", () => {
       assert.deepStrictEqual({ ...first, body: "" }, { ...secret, body: "" })
       yield* store.save([secret])
       assert.notStrictEqual((yield* raw).body, first.body)
-      yield* store.setAside(secret, "expected a number, got secret")
-      assert.notInclude(JSON.stringify(yield* inner.aside), "secret")
-      assert.deepStrictEqual(yield* store.aside, [{ snapshot: secret, reason: "expected a number, got secret" }])
+      yield* store.quarantine(secret, "expected a number, got secret")
+      assert.notInclude(JSON.stringify(yield* inner.quarantined), "secret")
+      assert.deepStrictEqual(yield* store.quarantined, [
+        { snapshot: secret, reason: "expected a number, got secret", at: 0 }
+      ])
     }))
 
   it.effect("reads what former keys have encrypted, and encrypts with the first", () =>
@@ -107,13 +109,13 @@ describe("Encrypted", () => {
       const { key, quarantined, reads, reason, stored } = JSON.parse(text)
       const { inner, withKeys } = yield* setUp
       yield* inner.save([stored])
-      yield* inner.setAside(quarantined.snapshot, quarantined.reason)
+      yield* inner.quarantine(quarantined.snapshot, quarantined.reason)
       const store = yield* withKeys(newKey(), Redacted.make(key))
       assert.deepStrictEqual(yield* store.peek(reads), Option.some(reads))
       assert.deepStrictEqual((yield* store.list({ kind: "cart", user: reads.user, limit: 9 })).map(({ id }) => id), [
         reads.id
       ])
-      assert.deepStrictEqual(yield* store.aside, [{ snapshot: { ...reads, id: "bob" }, reason }])
+      assert.deepStrictEqual(yield* store.quarantined, [{ snapshot: { ...reads, id: "bob" }, reason, at: 0 }])
     }))
 
   it.effect("refuses keys of another length, none, and the same twice, without showing them", () =>

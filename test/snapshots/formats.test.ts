@@ -1,6 +1,7 @@
-/** What an older program kept is read by the present one; what nobody can read is set aside. */
+/** What an older program kept is read by the present one; what nobody can read is quarantined. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
+import { Sessions } from "effect-sessions"
 import { MemoryStore, type Snapshot, SnapshotStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import { TestClock } from "effect/testing"
@@ -119,7 +120,7 @@ describe("Snapshots: formats", () => {
           const told = yield* (yield* TestSessions.Recorder).of("SnapshotError")
           assert.lengthOf(told, 1)
           assert.match(String(told[0]!.error), /a timer of (Sing|Add) was left out of the snapshot of Cart\/ada/)
-          assert.deepStrictEqual(yield* (yield* SnapshotStore).aside, [])
+          assert.deepStrictEqual(yield* (yield* SnapshotStore).quarantined, [])
           yield* TestClock.adjust("1 hour")
           assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], "USD", started))
           // What was written meanwhile has it as it was.
@@ -153,7 +154,7 @@ describe("Snapshots: formats", () => {
   })
 
   for (const [what, damage] of Object.entries(unreadable)) {
-    it.effect(`${what} is set aside as it is and told; the next start begins anew, and leaves that alone`, () =>
+    it.effect(`${what} is quarantined as it is and told; the next start begins anew, and leaves that alone`, () =>
       Effect.gen(function*() {
         const bad = damage(keptBy("0.1", 3))
         yield* goOn(
@@ -166,13 +167,22 @@ describe("Snapshots: formats", () => {
             const recorder = yield* TestSessions.Recorder
             const told = (yield* recorder.of("SnapshotError")).filter(({ id }) => id === "ada")
             assert.deepStrictEqual(told.map(({ error }) => error), [error])
-            const aside = yield* store.aside
-            assert.deepStrictEqual(aside.map(({ snapshot }) => snapshot), [bad])
-            assert.notStrictEqual(aside[0]!.reason, "")
+            const entries = yield* store.quarantined
+            assert.deepStrictEqual(entries.map(({ snapshot }) => snapshot), [bad])
+            assert.notStrictEqual(entries[0]!.reason, "")
+            assert.strictEqual(entries[0]!.at, carts.start + 60_000)
             const fresh = yield* (yield* carts.Cart).start("ada")
             assert.strictEqual(yield* fresh.call("Add", "jam"), 1)
             assert.isTrue(Option.isSome(yield* store.peek(key)))
-            assert.deepStrictEqual(yield* store.aside, aside)
+            assert.deepStrictEqual(yield* store.quarantined, entries)
+            // Operators see it, and can discard it when they are done with it.
+            const sessions = yield* Sessions
+            assert.deepStrictEqual(yield* sessions.quarantined, entries)
+            assert.isFalse(yield* sessions.discardQuarantined({ ...bad, kind: "Unknown" }))
+            assert.isTrue(yield* sessions.discardQuarantined(bad))
+            assert.isFalse(yield* sessions.discardQuarantined(bad))
+            assert.deepStrictEqual(yield* store.quarantined, [])
+            assert.strictEqual(yield* fresh.call("Add", "jam"), 2)
           })
         )
       }))

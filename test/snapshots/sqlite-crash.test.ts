@@ -48,7 +48,7 @@ describe("SqliteStore", () => {
                 versions.add(found.version)
               }
               assert.strictEqual(versions.size, 1, "a batch is written as a whole")
-              assert.deepStrictEqual(yield* store.aside, [])
+              assert.deepStrictEqual(yield* store.quarantined, [])
             }))
         }
         assert.isAtLeast(rounds, 6)

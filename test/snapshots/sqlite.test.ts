@@ -64,7 +64,7 @@ describe("SqliteStore", () => {
           yield* store.save([first, snapshotOf({ kind: "cart", id: "b" }, 2, { alarmAt: 60 }), snapshotOf(removed, 8)])
           yield* store.remove([{ ...removed, epoch: 9 }])
           yield* store.claim({ kind: "cart", id: "claimed" }, 1000)
-          yield* store.setAside(snapshotOf({ kind: "cart", id: "bad" }, 3), "why")
+          yield* store.quarantine(snapshotOf({ kind: "cart", id: "bad" }, 3), "why")
         }))
       yield* using(file, (store) =>
         Effect.gen(function*() {
@@ -73,7 +73,7 @@ describe("SqliteStore", () => {
           assert.deepStrictEqual((yield* store.alarms("cart", 100, 10)).map(({ id }) => id), ["b", "a"])
           assert.deepStrictEqual(yield* store.save([snapshotOf(removed, 9)]), [false])
           assert.strictEqual((yield* store.claim({ kind: "cart", id: "claimed" }, 1)).epoch, 1001)
-          assert.lengthOf(yield* store.aside, 1)
+          assert.lengthOf(yield* store.quarantined, 1)
         }))
       assert.deepStrictEqual(
         fs.readdirSync(join(file, "..")),

@@ -1,13 +1,19 @@
 /**
- * Encrypts the bodies of snapshots before any store gets them.
+ * Encrypts the bodies of snapshots before they reach a store.
  *
- * Bodies are encrypted with AES-256-GCM, and bound to the kind, id, epoch, version, format and user of their snapshot, so
- * that nobody who can write to the store can change them, or pass one off as another. Users are encrypted so that the
- * store can tell that two sessions of a kind belong to the same one, but not to whom. What else the store works with
- * stays readable: kinds, ids, epochs, versions and times. It can still give an older snapshot than the last, or none.
+ * **When to use:** when people who can read or write the store (administrators, backups) must not read or change
+ * sessions.
  *
- * The first key encrypts, all decrypt: to rotate, put a new key in front, and take the old one away when all that it
- * encrypted was written again or has expired.
+ * **Details:** bodies, and the reasons of the quarantine, are encrypted with AES-256-GCM and bound to the kind, id, epoch,
+ * version, format and user of their snapshot. Nobody who can write to the store can change them or pass one off as
+ * another. Users are encrypted deterministically: the store can see that two sessions of a kind belong to the same user,
+ * but not to which one.
+ *
+ * **Gotchas:** what else the store works with stays readable: kinds, ids, epochs, versions and times. A manipulated store
+ * can give an older snapshot than the last one, or none.
+ *
+ * **Key rotation:** the first key encrypts, all keys decrypt. Put a new key in front, and remove the old one when all that
+ * it encrypted was written again or has expired.
  *
  * @since 0.1.0
  */
@@ -21,8 +27,8 @@ import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../
 import { type Encryption, makeEncryption } from "./internal/encryption.ts"
 
 /**
- * A snapshot is kept that cannot be decrypted: it was encrypted with a key that is not given any more, not encrypted at
- * all, or somebody changed it. It is the `cause` of a `SnapshotStoreError`, and stays where it is: give the missing key.
+ * A stored snapshot cannot be decrypted: its key is not among the keys, it was never encrypted, or somebody changed it.
+ * It is the `cause` of a `SnapshotStoreError`. The snapshot stays where it is: configure the missing key.
  *
  * @since 0.1.0
  * @category errors
@@ -33,9 +39,9 @@ export class UnreadableSnapshot extends Schema.TaggedError<UnreadableSnapshot>()
 ) {}
 
 /**
- * Wraps the `SnapshotStore` that it is provided with. Keys are 32 random bytes each, as base64, base64url or
- * hexadecimal text, such as `openssl rand -base64 32` prints. Fails with `InvalidConfig` when there is none, one is of
- * another length, or one comes twice.
+ * Wraps the `SnapshotStore` that it is provided with. Each key is 32 random bytes as base64, base64url or hexadecimal
+ * text, such as `openssl rand -base64 32` prints. Fails with `InvalidConfig` when there is no key, one has another length,
+ * or two are the same.
  *
  * @example
  * const StoreLayer = Encrypted.layer(Redacted.make(process.env.SNAPSHOT_KEY!)).pipe(
@@ -165,21 +171,24 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
     },
 
     // The reason often quotes the snapshot.
-    setAside: (snapshot, reason) =>
+    quarantine: (snapshot, reason) =>
       Effect.flatMap(
         Effect.all([encrypt(snapshot), encryption.encrypt(reason, snapshot, "reason")]),
-        ([encrypted, reason]) => store.setAside(encrypted, reason)
+        ([encrypted, reason]) => store.quarantine(encrypted, reason)
       ),
 
-    aside: Effect.flatMap(store.aside, (all) =>
-      Effect.forEach(all, ({ reason, snapshot }) =>
-        Effect.gen(function*() {
-          const head = yield* decryptHead(snapshot)
-          const shown = yield* Effect.orElseSucceed(encryption.decrypt(reason, head, "reason"), () => reason)
-          return yield* Effect.match(decrypt("aside")(snapshot), {
-            onSuccess: (snapshot) => ({ snapshot, reason: shown }),
-            onFailure: (error) => ({ snapshot, reason: `${shown} (${error.message})` })
-          })
-        })))
+    quarantined: Effect.flatMap(
+      store.quarantined,
+      (all) =>
+        Effect.forEach(all, ({ at, reason, snapshot }) =>
+          Effect.gen(function*() {
+            const head = yield* decryptHead(snapshot)
+            const shown = yield* Effect.orElseSucceed(encryption.decrypt(reason, head, "reason"), () => reason)
+            return yield* Effect.match(decrypt("quarantined")(snapshot), {
+              onSuccess: (snapshot) => ({ snapshot, reason: shown, at }),
+              onFailure: (error) => ({ snapshot, reason: `${shown} (${error.message})`, at })
+            })
+          }))
+    )
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Snapshots in the memory of this process.
  *
- * What is kept in here does not outlive the process: it is for tests, and the shortest way to read what a
- * `SnapshotStore` does.
+ * **When to use:** for tests. What it stores does not outlive the process. It is also the shortest implementation of
+ * `SnapshotStore` to read.
  *
  * @since 0.1.0
  */
@@ -12,15 +12,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Snapshot, SnapshotStore } from "../../contract/SnapshotStore.ts"
+import { type Quarantined, type Snapshot, SnapshotStore } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { type Aside, identity, inOrder } from "./internal/Aside.ts"
 import { eachOnce, headOf } from "./internal/operations.ts"
+import { identity, inOrder } from "./internal/quarantine.ts"
 import { SnapshotIndex } from "./internal/SnapshotIndex.ts"
 
 const make = (epochRetention: number): SnapshotStore["Service"] => {
   const index = new SnapshotIndex<Snapshot>()
-  const asides = new Map<string, Aside>()
+  const quarantined = new Map<string, Quarantined>()
   return {
     claim: (key, atLeast) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
@@ -58,18 +58,20 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
         }))
       ),
 
-    setAside: (snapshot, reason) =>
+    quarantine: (snapshot, reason) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const name = identity(snapshot)
-        if (!asides.has(name)) asides.set(name, { snapshot: { ...snapshot }, reason })
+        if (!quarantined.has(name)) quarantined.set(name, { snapshot: { ...snapshot }, reason, at: now })
         const entry = index.get(snapshot)
-        const kept = entry?.snapshot
-        if (entry !== undefined && kept?.epoch === snapshot.epoch && kept.version === snapshot.version) {
+        const stored = entry?.snapshot
+        if (entry !== undefined && stored?.epoch === snapshot.epoch && stored.version === snapshot.version) {
           index.set(entry, entry.epoch, entry.ended, undefined, now)
         }
       }),
 
-    aside: Effect.sync(() => Array.from(asides.values()).sort(inOrder)),
+    quarantined: Effect.sync(() => Array.from(quarantined.values()).sort(inOrder)),
+
+    discardQuarantined: (entry) => Effect.sync(() => quarantined.delete(identity(entry))),
 
     alarms: (kind, until, limit) =>
       Effect.sync(() =>
@@ -91,7 +93,7 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
 }
 
 /**
- * Keeps snapshots in memory, and remembers epochs for an hour.
+ * Stores snapshots in memory, and remembers epochs for one hour.
  *
  * @since 0.1.0
  * @category layers
@@ -99,13 +101,13 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
 export const layer: Layer.Layer<SnapshotStore> = Layer.sync(SnapshotStore, () => make(3_600_000))
 
 /**
- * Keeps snapshots in memory. Fails with `InvalidConfig` when an option is out of range.
+ * Stores snapshots in memory. Fails with `InvalidConfig` when an option is out of range.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerWith = (options: {
-  /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
+  /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
 }): Layer.Layer<SnapshotStore, InvalidConfig> =>
   Layer.effect(SnapshotStore, Effect.map(duration("epochRetention", options.epochRetention ?? "1 hour"), make))

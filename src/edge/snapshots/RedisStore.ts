@@ -1,10 +1,14 @@
 /**
- * Snapshots in Redis, which any number of processes share.
+ * Snapshots in Redis, which any number of processes can share.
  *
- * Whether somebody may write is decided by scripts inside Redis, so that a former owner is refused however the processes
- * race. What was saved is as durable as Redis is told to be: turn its append-only file on, and set its
- * `maxmemory-policy` to `noeviction`, or it forgets snapshots when memory gets short. A failover to a replica can lose
- * what was written last, and epochs that were claimed last with it.
+ * **When to use:** for a program on several machines that has Redis anyway, and can accept Redis's durability.
+ *
+ * **Details:** scripts inside Redis decide whether a writer is the owner, so a former owner is refused however the processes
+ * race.
+ *
+ * **Gotchas:** what was saved is as durable as Redis is configured to be. Turn its append-only file on, and set
+ * `maxmemory-policy` to `noeviction`: otherwise Redis deletes snapshots when memory runs short. A failover to a replica can
+ * lose the last writes, and with them the last claims.
  *
  * @since 0.1.0
  */
@@ -18,13 +22,14 @@ import type { InvalidConfig } from "../../contract/SessionError.ts"
 import {
   type Head,
   type Key,
+  type Quarantined,
   type Snapshot,
   SnapshotStore,
   type SnapshotStoreError
 } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { type Aside, identity, inOrder } from "./internal/Aside.ts"
 import { causes, eachOnce, failed, inChunks, rangeOf } from "./internal/operations.ts"
+import { identity, inOrder } from "./internal/quarantine.ts"
 import * as scripts from "./internal/redisScripts.ts"
 import { unescape } from "./internal/text.ts"
 
@@ -36,18 +41,18 @@ import { unescape } from "./internal/text.ts"
  */
 export interface Options {
   /**
-   * What all keys begin with. Default: `{effect-sessions}:`. A Redis Cluster needs the braces, which keep all in one
-   * slot; to spread them, give each kind a store of its own.
+   * The prefix of all keys. Default: `{effect-sessions}:`. A Redis Cluster needs the braces, which place all keys in one
+   * slot; to spread the load, give each kind a store of its own.
    */
   readonly prefix?: string | undefined
-  /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
+  /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
 }
 
-/** As many keys as one script takes, so that no other client waits for long: some milliseconds. */
+/** The largest number of keys per script: other clients wait while it runs, for some milliseconds. */
 const maxKeys = 250
 
-/** Something else is kept under the name of the key. */
+/** Something else is stored under the name of the key. */
 const isOfKey = (error: unknown): boolean => {
   for (const cause of causes(error)) {
     if ("message" in cause && typeof cause.message === "string" && cause.message.includes("WRONGTYPE")) return true
@@ -76,12 +81,12 @@ const toHead = (key: Key, values: ReadonlyArray<string | null>): Option.Option<H
 const toSnapshot = (key: Key, values: ReadonlyArray<string | null>): Option.Option<Snapshot> =>
   Option.map(toHead(key, values), (head) => ({ ...head, body: unescape(values[headFields.length] ?? "") }))
 
-/** As many values as `list` gives for each. */
+/** The number of values that `list` returns for each id. */
 const headFields = scripts.fields.slice(0, -1)
 const listed = headFields.length + 1
 
 /**
- * Keeps snapshots in Redis, through the `Redis` service of a driver such as `NodeRedis.layer` of
+ * Stores snapshots in Redis, through the `Redis` service of a driver such as `NodeRedis.layer` of
  * `@effect/platform-node`. Fails with `InvalidConfig` when an option is out of range.
  *
  * @since 0.1.0
@@ -96,11 +101,11 @@ const make = Effect.fnUntraced(function*(
   const redis = yield* Redis.Redis
   const prefix = options.prefix ?? "{effect-sessions}:"
   const epochRetention = yield* duration("epochRetention", options.epochRetention ?? "1 hour")
-  const [claim, save, remove, setAside, alarms, list, sweep, forget] = [
+  const [claim, save, remove, quarantine, alarms, list, sweep, forget] = [
     redis.eval(scripts.claim),
     redis.eval(scripts.save),
     redis.eval(scripts.remove),
-    redis.eval(scripts.setAside),
+    redis.eval(scripts.quarantine),
     redis.eval(scripts.alarms),
     redis.eval(scripts.list),
     redis.eval(scripts.sweep),
@@ -113,7 +118,7 @@ const make = Effect.fnUntraced(function*(
 
   const isOne = (answers: ReadonlyArray<number>): ReadonlyArray<boolean> => answers.map((answer) => answer === 1)
 
-  /** Runs a script on some at a time until none is left, and gives how many there were. */
+  /** Runs a script on a limited number of keys at a time until none is left, and gives their number. */
   const repeat = Effect.fnUntraced(function*(script: typeof sweep, time: number) {
     for (let total = 0;;) {
       const count = yield* script(prefix, time, maxKeys)
@@ -168,22 +173,28 @@ const make = Effect.fnUntraced(function*(
         )
       ),
 
-    setAside: (snapshot, reason) =>
+    quarantine: (snapshot, reason) =>
       attempt(
-        "setAside",
+        "quarantine",
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const aside: Aside = { snapshot, reason }
-          return Effect.asVoid(setAside(prefix, now, snapshot, identity(snapshot), JSON.stringify(aside)))
+          const entry: Quarantined = { snapshot, reason, at: now }
+          return Effect.asVoid(quarantine(prefix, now, snapshot, identity(snapshot), JSON.stringify(entry)))
         })
       ),
 
-    aside: attempt(
-      "aside",
+    quarantined: attempt(
+      "quarantined",
       Effect.map(
-        redis.send<ReadonlyArray<string>>("HVALS", `${prefix}aside`),
-        (texts) => texts.map((text): Aside => JSON.parse(text)).sort(inOrder)
+        redis.send<ReadonlyArray<string>>("HVALS", `${prefix}quarantine`),
+        (texts) => texts.map((text): Quarantined => JSON.parse(text)).sort(inOrder)
       )
     ),
+
+    discardQuarantined: (entry) =>
+      attempt(
+        "discardQuarantined",
+        Effect.map(redis.send<number>("HDEL", `${prefix}quarantine`, identity(entry)), (deleted) => deleted === 1)
+      ),
 
     alarms: (kind, until, limit) =>
       limit < 1 ? Effect.succeed([]) : attempt(

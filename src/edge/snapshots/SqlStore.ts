@@ -1,9 +1,11 @@
 /**
- * Snapshots in PostgreSQL, which any number of processes share.
+ * Snapshots in PostgreSQL, which any number of processes can share.
  *
- * Whether somebody may write is decided inside the statement that writes, so that a former owner is refused however the
- * processes race. What was saved is as durable as the database's commits are: with `synchronous_commit` on, which is its
- * default, it survives a crash of the database's machine too.
+ * **When to use:** for a program on several machines, or when there is a PostgreSQL server anyway.
+ *
+ * **Details:** the statement that writes also decides whether the writer is the owner, so a former owner is refused however
+ * the processes race. What was saved is as durable as the commits of the database: with `synchronous_commit` on, the
+ * default, it survives a crash of the database's machine.
  *
  * @since 0.1.0
  */
@@ -16,17 +18,20 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import {
-  type Head,
-  type Key,
-  type Snapshot,
-  SnapshotStore,
-  type SnapshotStoreError
-} from "../../contract/SnapshotStore.ts"
+import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
 import { causes, eachOnce, failed, inChunks, rangeOf, tooLarge } from "./internal/operations.ts"
+import {
+  type HeadRow,
+  limitOf,
+  type QuarantinedRow,
+  toHead,
+  toHeads,
+  toQuarantined,
+  toSnapshot
+} from "./internal/rows.ts"
 import { definitions, statements } from "./internal/sqlStatements.ts"
-import { escape, unescape } from "./internal/text.ts"
+import { escape } from "./internal/text.ts"
 
 /**
  * Options of the store.
@@ -36,57 +41,31 @@ import { escape, unescape } from "./internal/text.ts"
  */
 export interface Options {
   /**
-   * The name of the table, in lower case, after the name of its schema and a dot if it is not in the search path. Two
-   * more are named after it, with `_aside` and `_floor`. Default: `effect_sessions_snapshots`.
+   * The name of the table, in lower case, preceded by the name of its schema and a dot if it is not in the search path.
+   * Two more tables are named after it, with `_quarantine` and `_floor`. Default: `effect_sessions_snapshots`.
    */
   readonly table?: string | undefined
-  /** Whether tables that are missing are created. Default: `true`. What to run otherwise: {@link schema}. */
+  /** Creates missing tables. Default: `true`. Otherwise run the statements of {@link schema}. */
   readonly createTables?: boolean | undefined
-  /** How long the epoch of a key is remembered of which nothing is kept any more. Default: 1 hour. */
+  /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
   /**
-   * The most bytes that the body of a snapshot may have; a larger one is neither written nor read. Drivers take a row of
-   * so many bytes and no more: `PgClient` 16 MiB, unless it is told otherwise. Default: 15,000,000.
+   * The largest body of a snapshot in bytes; a larger one is neither written nor read. Drivers limit the size of a row:
+   * `PgClient` to 16 MiB by default. Default: 15,000,000.
    */
   readonly maxBodySize?: number | undefined
 }
 
-/** As many rows as one statement writes. */
+/** The largest number of rows that one statement writes. */
 const maxRows = 1000
 
-interface HeadRow extends Key {
-  readonly snapshot_epoch: number | null
-  readonly version: number
-  readonly format: number
-  readonly saved_at: number
-  readonly expires_at: number | null
-  readonly alarm_at: number | null
-  readonly user_name: string | null
-}
-
 interface SnapshotRow extends HeadRow {
-  /** `null`: it is larger than what is read. */
+  /** `null`: it is larger than `maxBodySize`. */
   readonly body: string | null
   readonly size: number | null
 }
 
-const toHead = (row: HeadRow): Option.Option<Head> =>
-  row.snapshot_epoch === null ? Option.none() : Option.some({
-    kind: row.kind,
-    id: row.id,
-    epoch: row.snapshot_epoch,
-    version: row.version,
-    format: row.format,
-    savedAt: row.saved_at,
-    expiresAt: row.expires_at,
-    alarmAt: row.alarm_at,
-    user: row.user_name === null ? null : unescape(row.user_name)
-  })
-
-const toSnapshot = (row: SnapshotRow & { readonly body: string }): Option.Option<Snapshot> =>
-  Option.map(toHead(row), (head) => ({ ...head, body: unescape(row.body) }))
-
-/** What PostgreSQL says of data that it cannot keep, or that a constraint refuses; and that a limit of it is exceeded. */
+/** The classes of SQLSTATE codes that blame the data of a row: invalid data, a violated constraint, an exceeded limit. */
 const rowFaults = new Set(["22", "23", "54"])
 
 const isOfRow = (error: unknown): boolean => {
@@ -98,12 +77,9 @@ const isOfRow = (error: unknown): boolean => {
   return false
 }
 
-/** An array of numbers as PostgreSQL writes it: drivers disagree on the types of those that have holes. */
+/** An array of numbers as PostgreSQL writes it: drivers disagree on the types of arrays with `null`s. */
 const numbers = <A>(all: ReadonlyArray<A>, of: (one: A) => number | null): string =>
   `{${all.map((one) => of(one) ?? "NULL").join(",")}}`
-
-/** A limit that PostgreSQL takes. */
-const limitOf = (limit: number): string => String(Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER)))
 
 const escapeUser = (user: string | null): string | null => user === null ? null : escape(user)
 
@@ -129,8 +105,8 @@ const parseName = (
 const defaultTable = "effect_sessions_snapshots"
 
 /**
- * The statements that create the tables, for a migration of your own. They do nothing where the tables exist. Fails with
- * `InvalidConfig` when the name cannot be one.
+ * The statements that create the tables, for a migration of your own. They have no effect where the tables exist. Fails
+ * with `InvalidConfig` when the name is not valid.
  *
  * @since 0.1.0
  * @category schema
@@ -138,11 +114,11 @@ const defaultTable = "effect_sessions_snapshots"
 export const schema = (table: string = defaultTable): Effect.Effect<ReadonlyArray<string>, InvalidConfig> =>
   Effect.map(parseName(table), ([schema, name]) => definitions(schema, name))
 
-/** Two processes that create the same table at the same time disturb each other, even with `IF NOT EXISTS`. */
+/** Two processes that create the same table at the same time can fail, even with `IF NOT EXISTS`. */
 const createLock = "SELECT pg_advisory_xact_lock(hashtext('effect-sessions/snapshots'))"
 
 /**
- * Keeps snapshots in PostgreSQL, through the `SqlClient` of a driver such as `PgClient.layer` of `@effect/sql-pg`.
+ * Stores snapshots in PostgreSQL, through the `SqlClient` of a driver such as `PgClient.layer` of `@effect/sql-pg`.
  * Operations do not take part in a transaction that the caller has open: what has succeeded is not rolled back.
  *
  * Fails with `InvalidConfig` when an option is out of range or the client is not one for PostgreSQL, and with `SqlError`
@@ -180,7 +156,7 @@ const make = Effect.fnUntraced(function*(
 
   const checkSizes = (snapshots: ReadonlyArray<Snapshot>): Effect.Effect<void, SnapshotStoreError> => {
     for (const snapshot of snapshots) {
-      // A character has five bytes at most, if it is escaped.
+      // An escaped character has at most five bytes.
       if (snapshot.body.length * 5 <= maxBodySize) continue
       const size = Buffer.byteLength(escape(snapshot.body))
       if (size > maxBodySize) return Effect.fail(tooLarge("save", snapshot, size, maxBodySize))
@@ -188,7 +164,7 @@ const make = Effect.fnUntraced(function*(
     return Effect.void
   }
 
-  /** The snapshot in a row, unless it is larger than what is read. */
+  /** The snapshot of a row, unless it is larger than `maxBodySize`. */
   const read = (operation: string, row: SnapshotRow): Effect.Effect<Option.Option<Snapshot>, SnapshotStoreError> => {
     const { body, size } = row
     if (body !== null) return Effect.succeed(toSnapshot({ ...row, body }))
@@ -211,15 +187,15 @@ const make = Effect.fnUntraced(function*(
       [key.kind, key.id, String(atLeast), String(now), String(maxBodySize)]
     )
     const row = rows[0]!
-    // The key may have been forgotten while it was claimed. The floor was raised before that, but perhaps after this
-    // statement had looked at it.
+    // The key may have been forgotten during the claim. The floor was raised before that, but perhaps after this statement
+    // had read it.
     const floor = row.is_new ? (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch : 0
     return row.epoch <= floor
       ? yield* claim(key, floor + 1)
       : { epoch: row.epoch, snapshot: yield* read("claim", row) }
   })
 
-  /** Runs a statement that gives the keys that it took. */
+  /** Runs a statement that returns the keys that it accepted. */
   const takes = <A extends Key>(
     statement: string,
     all: ReadonlyArray<A>,
@@ -234,7 +210,7 @@ const make = Effect.fnUntraced(function*(
       return all.map(({ id, kind }) => taken.has(`${kind}\n${id}`))
     })
 
-  /** Runs a statement on some rows at a time until none is left, and gives how many there were. */
+  /** Runs a statement on a limited number of rows at a time until none is left, and gives their number. */
   const repeat = Effect.fnUntraced(function*(statement: string, time: number) {
     for (let total = 0;;) {
       const { length } = yield* run(statement, [String(time), String(maxRows)])
@@ -244,7 +220,7 @@ const make = Effect.fnUntraced(function*(
   })
 
   const alarms = (kind: string, until: number, limit: number) =>
-    run<{ readonly id: string; readonly alarm_at: number }>(text.alarms, [kind, String(until), limitOf(limit)])
+    run<{ readonly id: string; readonly alarm_at: number }>(text.alarms, [kind, String(until), String(limitOf(limit))])
 
   return {
     claim: (key, atLeast) => attempt("claim", claim(key, atLeast)),
@@ -296,11 +272,11 @@ const make = Effect.fnUntraced(function*(
         )
       ),
 
-    setAside: (snapshot, reason) =>
+    quarantine: (snapshot, reason) =>
       attempt(
-        "setAside",
+        "quarantine",
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.asVoid(run(text.setAside, [
+          Effect.asVoid(run(text.quarantine, [
             snapshot.kind,
             snapshot.id,
             String(snapshot.epoch),
@@ -316,16 +292,16 @@ const make = Effect.fnUntraced(function*(
           ])))
       ),
 
-    aside: attempt(
-      "aside",
-      Effect.map(
-        run<SnapshotRow & { readonly body: string; readonly reason: string }>(text.aside, []),
-        (rows) =>
-          rows.flatMap((row) =>
-            Option.toArray(Option.map(toSnapshot(row), (snapshot) => ({ snapshot, reason: unescape(row.reason) })))
-          )
-      )
-    ),
+    quarantined: attempt("quarantined", Effect.map(run<QuarantinedRow>(text.quarantined, []), toQuarantined)),
+
+    discardQuarantined: ({ epoch, id, kind, savedAt, version }) =>
+      attempt(
+        "discardQuarantined",
+        Effect.map(
+          run(text.discardQuarantined, [kind, id, String(epoch), String(version), String(savedAt)]),
+          ({ length }) => length === 1
+        )
+      ),
 
     alarms: (kind, until, limit) =>
       attempt(
@@ -345,14 +321,14 @@ const make = Effect.fnUntraced(function*(
     list: (options) => {
       const { kind, limit, user } = options
       const { after, before, from } = rangeOf(options)
-      const parameters = [kind, after, from, before, limitOf(limit)]
+      const parameters = [kind, after, from, before, String(limitOf(limit))]
       return attempt(
         "list",
         Effect.map(
           user === undefined
             ? run<HeadRow>(text.list, parameters)
             : run<HeadRow>(text.listOfUser, [...parameters, escape(user)]),
-          (rows) => rows.flatMap((row) => Option.toArray(toHead(row)))
+          toHeads
         )
       )
     },
@@ -363,7 +339,7 @@ const make = Effect.fnUntraced(function*(
         Effect.gen(function*() {
           const swept = yield* repeat(text.sweep, now)
           const before = now - epochRetention
-          // The floor is raised, and that is seen by all, before anything is forgotten.
+          // The raised floor must be visible to all before anything is forgotten.
           yield* run(text.raiseFloor, [String(before)])
           yield* repeat(text.forget, before)
           return swept

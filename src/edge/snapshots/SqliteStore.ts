@@ -22,13 +22,14 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Head, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { eachOnce, inChunks, rangeOf } from "./internal/operations.ts"
-import type { HeadRow, Row, StoredRow } from "./internal/sqlite/Database.ts"
+import { limitOf, toHead, toHeads, toQuarantined, toSnapshot } from "./internal/rows.ts"
+import type { Row } from "./internal/sqlite/Database.ts"
 import { DatabaseThread } from "./internal/sqlite/DatabaseThread.ts"
 import type { Failure } from "./internal/sqlite/protocol.ts"
-import { escape, unescape } from "./internal/text.ts"
+import { escape } from "./internal/text.ts"
 
 /**
  * The file of a `SqliteStore` cannot be used. The message says why, and what to do. Nothing is changed in a file that
@@ -154,25 +155,19 @@ const make = Effect.fnUntraced(function*(
         Effect.map(database.run("peek", kind, id), (row) => row === undefined ? Option.none() : toSnapshot(row))
       ),
 
-    setAside: (snapshot, reason) =>
+    quarantine: (snapshot, reason) =>
       attempt(
-        "setAside",
+        "quarantine",
         Effect.flatMap(
           Clock.currentTimeMillis,
           (now) => database.run("quarantine", toRow(snapshot), escape(reason), now)
         )
       ),
 
-    aside: attempt(
-      "aside",
-      Effect.map(
-        database.run("quarantined"),
-        (rows) =>
-          rows.flatMap((row) =>
-            Option.toArray(Option.map(toSnapshot(row), (snapshot) => ({ snapshot, reason: unescape(row.reason) })))
-          )
-      )
-    ),
+    quarantined: attempt("quarantined", Effect.map(database.run("quarantined"), toQuarantined)),
+
+    discardQuarantined: ({ epoch, id, kind, savedAt, version }) =>
+      attempt("discardQuarantined", database.run("discardQuarantined", kind, id, epoch, version, savedAt)),
 
     alarms: (kind, until, limit) =>
       attempt(
@@ -204,7 +199,7 @@ const make = Effect.fnUntraced(function*(
         "list",
         Effect.map(
           database.run("list", kind, after, from, before, limitOf(limit), name),
-          (rows) => rows.flatMap((row) => Option.toArray(toHead(row)))
+          toHeads
         )
       )
     },
@@ -233,22 +228,3 @@ const toRow = (snapshot: Snapshot): Row => [
   snapshot.alarmAt,
   snapshot.user === null ? null : escape(snapshot.user)
 ]
-
-const toHead = (row: HeadRow): Option.Option<Head> =>
-  row.snapshot_epoch === null ? Option.none() : Option.some({
-    kind: row.kind,
-    id: row.id,
-    epoch: row.snapshot_epoch,
-    version: row.version,
-    format: row.format,
-    savedAt: row.saved_at,
-    expiresAt: row.expires_at,
-    alarmAt: row.alarm_at,
-    user: row.user_name === null ? null : unescape(row.user_name)
-  })
-
-const toSnapshot = (row: StoredRow): Option.Option<Snapshot> =>
-  Option.map(toHead(row), (head) => ({ ...head, body: unescape(row.body) }))
-
-/** A limit that SQLite takes. */
-const limitOf = (limit: number): number => Math.max(0, Math.min(Math.floor(limit), Number.MAX_SAFE_INTEGER))

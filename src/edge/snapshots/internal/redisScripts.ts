@@ -3,17 +3,17 @@ import type { Key, Snapshot } from "../../../contract/SnapshotStore.ts"
 import { escape } from "./text.ts"
 
 /**
- * How it is laid out, each name after the prefix:
+ * The layout in Redis. Each name follows the prefix:
  *
- * - `s/KIND/ID`, a hash: `e` epoch, `x` whether it was ended, and of the snapshot `n` epoch, `v` version, `f` format,
+ * - `s/KIND/ID`, a hash: `e` epoch, `x` whether the epoch was ended, and of the snapshot `n` epoch, `v` version, `f` format,
  *   `b` body, `s` saved, `d` expiry and `a` alarm (empty: none), `u` user (`=NAME`, empty: nobody);
  * - `ids/KIND`, a sorted set of the ids that have a snapshot;
- * - `users/KIND/NAME`, a sorted set of the ids of those that belong to a user;
+ * - `users/KIND/NAME`, a sorted set of the ids that belong to a user;
  * - `alarms/KIND`, a sorted set of ids by alarm;
  * - `expiries`, a sorted set of `KIND/ID` by expiry;
- * - `empty`, a sorted set of `KIND/ID` without a snapshot, by when they were touched;
+ * - `empty`, a sorted set of `KIND/ID` without a snapshot, by the time they were touched;
  * - `floor`, the highest epoch that was forgotten;
- * - `aside`, a hash of what was set aside.
+ * - `quarantine`, a hash of the entries of the quarantine as JSON, by their identity.
  */
 const shared = `
 local prefix = KEYS[1]
@@ -40,7 +40,7 @@ end
 /** The fields of a snapshot, in the order of `fieldsOf`. */
 export const fields = ["n", "v", "f", "s", "d", "a", "u", "b"] as const
 
-/** A user as it is kept. */
+/** A user as it is stored. */
 export const userText = (user: string | null): string => user === null ? "" : `=${escape(user)}`
 
 const fieldsOf = (snapshot: Snapshot): ReadonlyArray<string> => [
@@ -63,7 +63,7 @@ const define = <Params extends ReadonlyArray<unknown>>(
     numberOfKeys: 1
   })
 
-/** Gives the epoch, and the fields of the snapshot. */
+/** Returns the epoch and the fields of the snapshot. */
 export const claim = define(
   (now: number, key: Key, atLeast: number) => [String(now), key.kind, key.id, String(atLeast)],
   `
@@ -78,7 +78,7 @@ kept[1] = epoch
 return kept`
 ).withReturnType<ReadonlyArray<string | null>>()
 
-/** Gives 1 for each that was written, and 0 for the others. */
+/** Returns 1 for each snapshot that was written, and 0 for the others. */
 export const save = define(
   (snapshots: ReadonlyArray<Snapshot>) =>
     snapshots.flatMap((snapshot) => [snapshot.kind, snapshot.id, ...fieldsOf(snapshot)]),
@@ -117,7 +117,7 @@ end
 return written`
 ).withReturnType<ReadonlyArray<number>>()
 
-/** Gives 1 for each that is gone, and 0 for the others. */
+/** Returns 1 for each key that is gone, and 0 for the others. */
 export const remove = define(
   (now: number, keys: ReadonlyArray<Key & { readonly epoch: number }>) => [
     String(now),
@@ -138,7 +138,8 @@ end
 return gone`
 ).withReturnType<ReadonlyArray<number>>()
 
-export const setAside = define(
+/** Adds an entry to the quarantine, and deletes the snapshot if it is still the one that is stored. */
+export const quarantine = define(
   (now: number, snapshot: Snapshot, name: string, text: string) => [
     String(now),
     snapshot.kind,
@@ -150,7 +151,7 @@ export const setAside = define(
   ],
   `
 local kind, id = ARGV[2], ARGV[3]
-redis.call("HSETNX", prefix .. "aside", ARGV[6], ARGV[7])
+redis.call("HSETNX", prefix .. "quarantine", ARGV[6], ARGV[7])
 local kept = redis.call("HMGET", keyOf(kind, id), "n", "v")
 if kept[1] and tonumber(kept[1]) == tonumber(ARGV[4]) and tonumber(kept[2]) == tonumber(ARGV[5]) then
   drop(kind, id, ARGV[1])
@@ -158,13 +159,13 @@ end
 return 1`
 ).withReturnType<number>()
 
-/** Gives ids and times, in turn. */
+/** Returns ids and times, alternating. */
 export const alarms = define(
   (kind: string, until: number, limit: number) => [kind, until === Infinity ? "+inf" : String(until), String(limit)],
   `return redis.call("ZRANGEBYSCORE", prefix .. "alarms/" .. ARGV[1], "-inf", ARGV[2], "WITHSCORES", "LIMIT", 0, ARGV[3])`
 ).withReturnType<ReadonlyArray<string>>()
 
-/** Gives ids, each followed by the fields of its head. `user` as it is kept; empty: of all. */
+/** Returns ids, each followed by the fields of its head. `user` as it is stored; empty: of all users. */
 export const list = define(
   (
     kind: string,
@@ -187,7 +188,7 @@ end
 return found`
 ).withReturnType<ReadonlyArray<string>>()
 
-/** Forgets at most so many that have expired, and gives how many. */
+/** Deletes at most `limit` snapshots that have expired, and returns their number. */
 export const sweep = define(
   (now: number, limit: number) => [String(now), String(limit)],
   `
@@ -199,7 +200,7 @@ end
 return #expired`
 ).withReturnType<number>()
 
-/** Forgets at most so many epochs, and gives how many. */
+/** Forgets at most `limit` epochs, and returns their number. */
 export const forget = define(
   (before: number, limit: number) => [String(before), String(limit)],
   `

@@ -39,7 +39,7 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
     `CREATE INDEX IF NOT EXISTS "${name}_user" ON ${of("")} (kind, ${userKey("user_name")}, id)
       WHERE user_name IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS "${name}_empty" ON ${of("")} (touched_at) WHERE body IS NULL`,
-    `CREATE TABLE IF NOT EXISTS ${of("_aside")} (
+    `CREATE TABLE IF NOT EXISTS ${of("_quarantine")} (
       kind text COLLATE "C" NOT NULL,
       id text COLLATE "C" NOT NULL,
       snapshot_epoch bigint NOT NULL,
@@ -51,6 +51,7 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
       alarm_at double precision,
       user_name text,
       reason text NOT NULL,
+      quarantined_at double precision NOT NULL,
       PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
     )`,
     `CREATE TABLE IF NOT EXISTS ${of("_floor")} (
@@ -110,17 +111,23 @@ export const statements = (schema: string | undefined, name: string) => {
 
     stat: `SELECT kind, id, epoch::float8 AS epoch, ${head} FROM ${table} WHERE kind = $1 AND id = $2`,
 
-    setAside: `WITH aside AS (
-        INSERT INTO ${of("_aside")} (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at,
-          reason, user_name)
-        VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint, $6, $7::float8, $8::float8, $9::float8, $10, $12)
+    quarantine: `WITH quarantined AS (
+        INSERT INTO ${
+      of("_quarantine")
+    } (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at,
+          reason, quarantined_at, user_name)
+        VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint, $6, $7::float8, $8::float8, $9::float8, $10, $11::float8, $12)
         ON CONFLICT DO NOTHING
       )
       UPDATE ${table} SET touched_at = $11::float8, ${noSnapshot}
       WHERE kind = $1 AND id = $2 AND snapshot_epoch = $3::bigint AND version = $4::bigint`,
 
-    aside: `SELECT kind, id, reason, ${columns} FROM ${of("_aside")}
-      ORDER BY kind, id, ${of("_aside")}.snapshot_epoch, ${of("_aside")}.version, saved_at`,
+    quarantined: `SELECT kind, id, reason, quarantined_at, ${columns} FROM ${of("_quarantine")} AS entry
+      ORDER BY kind, id, entry.snapshot_epoch, entry.version, saved_at`,
+
+    discardQuarantined: `DELETE FROM ${of("_quarantine")}
+      WHERE kind = $1 AND id = $2 AND snapshot_epoch = $3::bigint AND version = $4::bigint AND saved_at = $5::float8
+      RETURNING 1 AS one`,
 
     alarms: `SELECT id, alarm_at FROM ${table}
       WHERE kind = $1 AND alarm_at <= $2::float8 ORDER BY alarm_at, id LIMIT $3::bigint`,

@@ -220,7 +220,20 @@ export const make: Effect.Effect<
       const { count: total } = host
       return { total, healthy: total - crashed, crashed }
     }),
-    sweep
+    sweep,
+    quarantined: Effect.suspend(() =>
+      Effect.map(
+        Effect.forEach(
+          ofKinds(undefined),
+          ({ home: { persistence } }) => persistence?.reader.quarantined ?? Effect.succeed([])
+        ),
+        (entries) => entries.flat()
+      )
+    ),
+    discardQuarantined: (entry) =>
+      Effect.suspend(() =>
+        byKind.get(entry.kind)?.home.persistence?.reader.discardQuarantined(entry) ?? Effect.succeed(false)
+      )
   }
   return { sessionHost, sessions }
 })

@@ -6,7 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
-import type { Head, SnapshotStore, SnapshotStoreError } from "../../../contract/SnapshotStore.ts"
+import type {
+  Head,
+  Quarantined,
+  QuarantineKey,
+  SnapshotStore,
+  SnapshotStoreError
+} from "../../../contract/SnapshotStore.ts"
 import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Breaker } from "./Breaker.ts"
@@ -89,7 +95,7 @@ export class SnapshotLoader {
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
       if (read._tag === "Success") return { epoch, stored: read.success }
-      yield* this.ask(id, store.setAside(snapshot.value, read.failure))
+      yield* this.ask(id, store.quarantine(snapshot.value, read.failure))
       const error = SnapshotUnreadable.of(kind, id, snapshot.value.format, read.failure)
       tell(id, error)
       return yield* error
@@ -129,6 +135,20 @@ export class SnapshotLoader {
         }
       })
     )
+  }
+
+  /** The quarantined snapshots of the kind. */
+  get quarantined(): Effect.Effect<ReadonlyArray<Quarantined>, StoreUnavailable> {
+    const { kind, store } = this.options
+    return this.ask(
+      "*",
+      Effect.map(store.quarantined, (all) => all.filter(({ snapshot }) => snapshot.kind === kind))
+    )
+  }
+
+  /** Deletes an entry of the quarantine. `false` when there was none. */
+  discardQuarantined(entry: QuarantineKey): Effect.Effect<boolean, StoreUnavailable> {
+    return this.ask(entry.id, this.options.store.discardQuarantined(entry))
   }
 
   /** The ids of a user's sessions that are in the store. */

@@ -3,6 +3,7 @@
  */
 import * as fs from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
+import type { HeadRow, QuarantinedRow, StoredRow } from "../rows.ts"
 import { open, type Synchronous } from "./openDatabase.ts"
 import { minuteOf, statements } from "./statements.ts"
 
@@ -19,22 +20,6 @@ export type Row = [
   alarmAt: number | null,
   user: string | null
 ]
-
-export interface HeadRow {
-  readonly kind: string
-  readonly id: string
-  readonly snapshot_epoch: number | null
-  readonly version: number
-  readonly format: number
-  readonly saved_at: number
-  readonly expires_at: number | null
-  readonly alarm_at: number | null
-  readonly user_name: string | null
-}
-
-export interface StoredRow extends HeadRow {
-  readonly body: string
-}
 
 type Prepared = { readonly [Name in keyof typeof statements]: StatementSync }
 
@@ -86,14 +71,18 @@ export class Database {
 
   quarantine(row: Row, reason: string, now: number): void {
     this.write(() => {
-      this.prepared.quarantine.run(...row, reason)
+      this.prepared.quarantine.run(...row, reason, now)
       const [kind, id, epoch, version] = row
       this.prepared.clear.run(kind, id, epoch, version, now)
     })
   }
 
-  quarantined(): ReadonlyArray<StoredRow & { readonly reason: string }> {
+  quarantined(): ReadonlyArray<QuarantinedRow> {
     return this.prepared.quarantined.all() as never
+  }
+
+  discardQuarantined(kind: string, id: string, epoch: number, version: number, savedAt: number): boolean {
+    return this.write(() => this.prepared.discardQuarantined.run(kind, id, epoch, version, savedAt).changes === 1)
   }
 
   alarms(

@@ -49,6 +49,7 @@ export const definitions = `
     alarm_at REAL,
     user_name TEXT,
     reason TEXT NOT NULL,
+    quarantined_at REAL NOT NULL,
     PRIMARY KEY (kind, id, snapshot_epoch, version, saved_at)
   ) STRICT;
   CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
@@ -94,14 +95,19 @@ export const statements = {
   stat: `SELECT epoch, ${head} FROM snapshots WHERE kind = ?1 AND id = ?2`,
 
   quarantine: `INSERT INTO quarantine
-      (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at, user_name, reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+      (kind, id, snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at, user_name, reason,
+      quarantined_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
     ON CONFLICT DO NOTHING`,
 
   clear: `UPDATE snapshots SET touched_at = ?5, ${noSnapshot}
     WHERE kind = ?1 AND id = ?2 AND snapshot_epoch = ?3 AND version = ?4`,
 
-  quarantined: `SELECT ${columns}, reason FROM quarantine ORDER BY kind, id, snapshot_epoch, version, saved_at`,
+  quarantined: `SELECT ${columns}, reason, quarantined_at FROM quarantine
+    ORDER BY kind, id, snapshot_epoch, version, saved_at`,
+
+  discardQuarantined: `DELETE FROM quarantine
+    WHERE kind = ?1 AND id = ?2 AND snapshot_epoch = ?3 AND version = ?4 AND saved_at = ?5`,
 
   alarms: `SELECT id, alarm_at FROM snapshots
     WHERE kind = ?1 AND alarm_at <= ?2 ORDER BY alarm_at, id LIMIT ?3`,
