@@ -12,9 +12,9 @@ import type * as Session from "../../contract/Session.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import type { Connections } from "../http/Connections.ts"
 import * as HttpSession from "../http/HttpSession.ts"
-import type { Refused } from "../internal/websocket/socketRoute.ts"
+import type { Refused } from "../socket/internal/socketRoute.ts"
 import * as TokenAdmission from "./internal/TokenAdmission.ts"
-import type { Claims, JwtVerifier } from "./JwtVerifier.ts"
+import type { Claims, JwtVerifier } from "../jwt/JwtVerifier.ts"
 
 /**
  * How the session of a request to a kind is found: `cookie`, `token`, or one of your own.

@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
-import { respondable } from "../internal/refusal.ts"
+import { respondable } from "../internal/answers.ts"
 
 /**
  * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.

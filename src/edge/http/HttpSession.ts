@@ -49,7 +49,7 @@ import { Connections, type TooManyConnections } from "./Connections.ts"
 import { CookieKeys } from "./CookieKeys.ts"
 import * as Noted from "./internal/device.ts"
 import { fingerprint } from "./internal/fingerprint.ts"
-import { CookieReplaced, NoSession, SessionUnavailable } from "./internal/refused.ts"
+import { CookieReplaced, NoSession, SessionUnavailable } from "./HttpSessionError.ts"
 import { RequestSession } from "./internal/RequestSession.ts"
 import { SessionCookie } from "./internal/SessionCookie.ts"
 

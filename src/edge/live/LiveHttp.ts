@@ -55,9 +55,9 @@ import { toJson } from "../../internal/jsonCodec.ts"
 import { defaultDepth, isTextDeeper, tooDeep } from "../../internal/jsonDepth.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
-import { refusal } from "../internal/refusal.ts"
-import { refuse, type Refused } from "../internal/websocket/socketRoute.ts"
-import { Commands } from "./internal/Commands.ts"
+import { refusal } from "../internal/answers.ts"
+import { refuse, type Refused } from "../socket/internal/socketRoute.ts"
+import { Commands } from "../internal/Commands.ts"
 import type { AnyLive } from "./LiveViews.ts"
 
 const of = <const Name extends string, F extends Schema.Struct.Fields>(event: Name, fields: F) =>

@@ -6,5 +6,5 @@
  */
 export * as Admission from "../auth/Admission.ts"
 export * as LiveHttp from "./LiveHttp.ts"
-export * as LiveSocket from "./LiveSocket.ts"
+export * as LiveSocket from "../socket/LiveSocket.ts"
 export * as LiveViews from "./LiveViews.ts"

@@ -49,11 +49,11 @@ import { defaultDepth } from "../../internal/jsonDepth.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import * as TokenAdmission from "../auth/internal/TokenAdmission.ts"
-import type { Claims, JwtVerifier } from "../auth/JwtVerifier.ts"
+import type { Claims, JwtVerifier } from "../jwt/JwtVerifier.ts"
 import type { Connections } from "../http/Connections.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
 import type * as HttpSession from "../http/HttpSession.ts"
-import { serve } from "../internal/websocket/socketRoute.ts"
+import { serve } from "./internal/socketRoute.ts"
 import { type Receive, StateConnection } from "./internal/StateConnection.ts"
 
 /**

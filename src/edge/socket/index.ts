@@ -5,8 +5,8 @@
  * @since 0.1.0
  */
 export * as CloseCode from "../../contract/CloseCode.ts"
-export * from "../auth/JwtAlgorithm.ts"
-export * from "../auth/JwtKeys.ts"
-export * from "../auth/JwtSigner.ts"
-export * from "../auth/JwtVerifier.ts"
+export * from "../jwt/JwtAlgorithm.ts"
+export * from "../jwt/JwtKeys.ts"
+export * from "../jwt/JwtSigner.ts"
+export * from "../jwt/JwtVerifier.ts"
 export * as SessionSocket from "./SessionSocket.ts"

@@ -12,9 +12,9 @@ import type { SessionRef } from "../../../contract/SessionRef.ts"
 import * as ClientAddress from "../../http/ClientAddress.ts"
 import { Connections } from "../../http/Connections.ts"
 import * as HttpSession from "../../http/HttpSession.ts"
-import type { Refused } from "../../internal/websocket/socketRoute.ts"
-import * as Upgrade from "../../internal/websocket/upgrade.ts"
-import { type Claims, InvalidToken, JwtVerifier } from "../JwtVerifier.ts"
+import type { Refused } from "../../socket/internal/socketRoute.ts"
+import * as Upgrade from "../../socket/internal/upgrade.ts"
+import { type Claims, InvalidToken, JwtVerifier } from "../../jwt/JwtVerifier.ts"
 import * as Expirations from "./expirations.ts"
 
 /** Which session a token opens. */

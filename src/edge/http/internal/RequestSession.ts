@@ -24,7 +24,7 @@ import type { Connection, Connections, TooManyConnections } from "../Connections
 import type { HttpSession } from "../HttpSession.ts"
 import * as Noted from "./device.ts"
 import { fingerprint } from "./fingerprint.ts"
-import { CookieReplaced, NoSession, SessionUnavailable } from "./refused.ts"
+import { CookieReplaced, NoSession, SessionUnavailable } from "../HttpSessionError.ts"
 import { type Credential, type SessionCookie, varyByCookie } from "./SessionCookie.ts"
 
 /**

@@ -4,8 +4,8 @@
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import type { EndReason } from "../../../contract/EndReason.ts"
 import { isTextDeeper, tooDeep } from "../../../internal/jsonDepth.ts"
-import { eachLine, isBlank } from "../../internal/websocket/lines.ts"
-import { SocketConnection, type SocketRoute } from "../../internal/websocket/SocketConnection.ts"
+import { eachLine, isBlank } from "./lines.ts"
+import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
 
 /** What a connection's route does for it. */
 export interface StateRoute extends SocketRoute {

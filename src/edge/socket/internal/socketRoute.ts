@@ -10,7 +10,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Scope from "effect/Scope"
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import { CrossOrigin } from "../../http/CrossOrigin.ts"
-import { refusal } from "../refusal.ts"
+import { refusal } from "../../internal/answers.ts"
 import type { SocketConnection } from "./SocketConnection.ts"
 import * as Upgrade from "./upgrade.ts"
 

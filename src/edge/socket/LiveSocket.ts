@@ -31,10 +31,10 @@ import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
 import * as TokenAdmission from "../auth/internal/TokenAdmission.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
-import { serve } from "../internal/websocket/socketRoute.ts"
-import { Commands } from "./internal/Commands.ts"
+import { serve } from "./internal/socketRoute.ts"
+import { Commands } from "../internal/Commands.ts"
 import { LiveConnection, RefusedConnection } from "./internal/LiveConnection.ts"
-import type { AnyLive } from "./LiveViews.ts"
+import type { AnyLive } from "../live/LiveViews.ts"
 
 /**
  * Options of a route for live views.

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
-import * as Live from "../../../contract/Live.ts"
+import * as Live from "../../contract/Live.ts"
 import {
   ActionError,
   Busy,
@@ -15,11 +15,11 @@ import {
   SessionGone,
   Unanswered,
   Unknown
-} from "../../../contract/LiveError.ts"
-import { isCallError } from "../../../contract/SessionError.ts"
-import type { OnceOptions, SessionRef } from "../../../contract/SessionRef.ts"
-import { jsonCodec, toJson } from "../../../internal/jsonCodec.ts"
-import * as Action from "../../../store/Action.ts"
+} from "../../contract/LiveError.ts"
+import { isCallError } from "../../contract/SessionError.ts"
+import type { OnceOptions, SessionRef } from "../../contract/SessionRef.ts"
+import { jsonCodec, toJson } from "../../internal/jsonCodec.ts"
+import * as Action from "../../store/Action.ts"
 
 /** An action as it came from a client. */
 export interface Asked {

@@ -2,9 +2,9 @@
  * Why a request does not get its session. Each of these is an answer of its own to a route that does not handle it.
  */
 import * as Schema from "effect/Schema"
-import { taggedError } from "../../../contract/internal/taggedError.ts"
-import { withoutStack } from "../../../internal/withoutStack.ts"
-import { respondable } from "../../internal/refusal.ts"
+import { taggedError } from "../../contract/internal/taggedError.ts"
+import { withoutStack } from "../../internal/withoutStack.ts"
+import { respondable } from "../internal/answers.ts"
 
 /**
  * The request has no session: it brought no cookie, or one that does not count (any more).
