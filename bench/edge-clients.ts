@@ -3,7 +3,7 @@
  * first frame, so that what is measured is the server.
  */
 import { Effect, Redacted } from "effect"
-import { JwtSigner } from "effect-sessions/socket"
+import { JwtSigner } from "effect-sessions/jwt"
 import { connect, type Socket } from "node:net"
 import type { Asked, Said } from "./edge-server.ts"
 import { type RemoteServer, startServer } from "./servers.ts"

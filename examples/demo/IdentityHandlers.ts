@@ -4,7 +4,7 @@
 import { DateTime, Effect } from "effect"
 import { SessionError, Sessions, Store } from "effect-sessions"
 import { Devices } from "effect-sessions/http"
-import { JwtSigner } from "effect-sessions/socket"
+import { JwtSigner } from "effect-sessions/jwt"
 import { HttpApiBuilder } from "effect/http-api"
 import { Accounts } from "./Accounts.ts"
 import { Inboxes } from "./Inboxes.ts"

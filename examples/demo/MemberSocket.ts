@@ -2,7 +2,8 @@
  * The members' sockets: `ws://…/socket?token=…`, with a token that login gave.
  */
 import { Config, Effect, Layer, Option, Redacted } from "effect"
-import { JwtKeys, JwtSigner, JwtVerifier, SessionSocket } from "effect-sessions/socket"
+import { JwtKeys, JwtSigner, JwtVerifier } from "effect-sessions/jwt"
+import { SessionSocket } from "effect-sessions/socket"
 import { createHash, randomBytes } from "node:crypto"
 import { Member } from "./Member.ts"
 import { Visit } from "./Visit.ts"

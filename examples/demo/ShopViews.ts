@@ -4,8 +4,10 @@
  */
 import { Effect, Layer } from "effect"
 import { Presence } from "effect-sessions"
+import { Admission } from "effect-sessions/auth"
 import { HttpSession } from "effect-sessions/http"
-import { Admission, LiveSocket, LiveViews } from "effect-sessions/live"
+import { LiveViews } from "effect-sessions/live"
+import { LiveSocket } from "effect-sessions/socket"
 import { Accounts } from "./Accounts.ts"
 import { attend } from "./Attendance.ts"
 import { Hearing } from "./Hearing.ts"

@@ -214,11 +214,11 @@ describe("a close that cannot be sent", () => {
         yield* until(Effect.map(Socket.counts, ({ connections }) => connections === 0))
       })))
 
-  it.effect("a cut that throws keeps no other from being cut", () =>
+  it.effect("a connection that throws when it is disconnected keeps no other from being disconnected", () =>
     Effect.gen(function*() {
       const connections = yield* Connections
       const scope = yield* Scope.make()
-      const cut: Array<string> = []
+      const disconnected: Array<string> = []
       const session = { kind: "Visit", id: "a" }
       const add = (name: string) =>
         connections.add({
@@ -226,14 +226,14 @@ describe("a close that cannot be sent", () => {
           owner: name,
           address: undefined,
           agent: undefined,
-          cut: () => {
-            cut.push(name)
+          disconnect: () => {
+            disconnected.push(name)
             if (name === "two") throw new Error("boom")
           }
         }).pipe(Scope.provide(scope))
       for (const name of ["one", "two", "three"]) yield* add(name)
-      assert.strictEqual(yield* connections.cut(session), 3)
-      assert.deepStrictEqual(cut, ["one", "two", "three"])
+      assert.strictEqual(yield* connections.disconnect(session), 3)
+      assert.deepStrictEqual(disconnected, ["one", "two", "three"])
       yield* Scope.close(scope, Exit.void)
     }).pipe(Effect.provide(Layer.merge(Connections.layer(), Logger.layer([])))))
 })

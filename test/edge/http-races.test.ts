@@ -56,7 +56,7 @@ describe("a request whose cookie another one replaces meanwhile", () => {
       for (const [key, value] of victim.jar) thief.jar.set(key, value)
       const attempts: ReadonlyArray<(visitor: Visiting) => Effect.Effect<unknown, unknown>> = [
         (visitor: Visiting) => visitor.rotate(),
-        (visitor: Visiting) => visitor.rotate({ user: "mallory", cut: "all" }),
+        (visitor: Visiting) => visitor.rotate({ user: "mallory", disconnect: "all" }),
         (visitor: Visiting) => visitor.binding,
         (visitor: Visiting) => visitor.end,
         (visitor: Visiting) => Effect.scoped(visitor.connect(() => {}))
@@ -215,7 +215,7 @@ describe("a store that cannot be read now", () => {
 })
 
 describe("rotate", () => {
-  it.effect("cuts all connections when nobody becomes somebody, or somebody somebody else", () =>
+  it.effect("disconnects all when nobody becomes somebody, or somebody somebody else", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* browser.start()
@@ -225,7 +225,7 @@ describe("rotate", () => {
         yield* browser.rotate({ user })
         yield* turn
         assert.strictEqual(stream.isOpen(), open, `${user}`)
-        yield* browser.rotate({ cut: "all" })
+        yield* browser.rotate({ disconnect: "all" })
         yield* turn
       }
       assert.strictEqual(yield* (yield* Connections).count, 0)

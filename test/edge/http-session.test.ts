@@ -371,7 +371,7 @@ describe("rotate", () => {
       assert.strictEqual((yield* (yield* Sessions).ofUser("ada")).length, 0)
     }).pipe(Effect.scoped, setup()))
 
-  it.effect("cuts the connections of other clients, with `all` its own as well", () =>
+  it.effect("disconnects other clients, with `all` its own as well", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* browser.start()
@@ -387,7 +387,7 @@ describe("rotate", () => {
       yield* browser.rotate()
       yield* turn
       assert.deepStrictEqual([...theirs.map(({ isOpen }) => isOpen()), own.isOpen()], [false, false, true])
-      yield* browser.rotate({ cut: "all" })
+      yield* browser.rotate({ disconnect: "all" })
       yield* turn
       assert.isFalse(own.isOpen())
       assert.strictEqual(yield* (yield* Connections).count, 0)

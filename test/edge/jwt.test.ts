@@ -1,16 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted, References, Schema } from "effect"
 import { SessionError } from "effect-sessions"
-import {
-  type Claims,
-  InvalidToken,
-  JwtKeys,
-  JwtSigner,
-  JwtVerifier,
-  type KeyPairAlgorithm,
-  KeysUnavailable,
-  type VerifierOptions
-} from "effect-sessions/socket"
+import { type Claims, InvalidToken, KeysUnavailable, TokenVerifier } from "effect-sessions/auth"
+import { JwtKeys, JwtSigner, JwtVerifier, type KeyPairAlgorithm } from "effect-sessions/jwt"
 import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as Jose from "jose"
@@ -44,7 +36,7 @@ const issue = (
 
 const ada = { sub: "ada", exp: 60 }
 
-const verify = (token: string) => JwtVerifier.use((verifier) => verifier.verify(token))
+const verify = (token: string) => TokenVerifier.use((verifier) => verifier.verify(token))
 
 /** Why the token is refused. */
 const refused = (token: string) =>
@@ -53,10 +45,10 @@ const refused = (token: string) =>
     return error.reason
   })
 
-const withKeys = <E, R>(keys: Layer.Layer<JwtKeys, E, R>, options?: VerifierOptions) =>
+const withKeys = <E, R>(keys: Layer.Layer<JwtKeys, E, R>, options?: JwtVerifier.Options) =>
   Effect.provide(JwtVerifier.layer(options).pipe(Layer.provide(keys)))
 
-const withSecret = (options?: VerifierOptions) => withKeys(JwtKeys.layerSecret(Redacted.make(secret)), options)
+const withSecret = (options?: JwtVerifier.Options) => withKeys(JwtKeys.layerSecret(Redacted.make(secret)), options)
 
 /** Why the Layer cannot be built. */
 const misconfigured = <A, R>(layer: Layer.Layer<A, SessionError.InvalidConfig, R>) =>
@@ -127,7 +119,7 @@ describe("JwtVerifier", () => {
 
   it.effect("tells from when on a token is not accepted any more", () =>
     Effect.gen(function*() {
-      const expiresAt = (claims: Claims) => Effect.map(JwtVerifier, (verifier) => verifier.expiresAt(claims))
+      const expiresAt = (claims: Claims) => Effect.map(TokenVerifier, (verifier) => verifier.expiresAt(claims))
       assert.strictEqual(yield* withSecret()(expiresAt({ sub: "ada", exp: 60 })), 65_000)
       const limited = withSecret({ maxAge: "10 seconds", clockTolerance: 0 })
       assert.strictEqual(yield* limited(expiresAt({ sub: "ada", exp: 60, iat: 7 })), 17_000)
@@ -468,7 +460,8 @@ describe("JwtVerifier", () => {
   it.effect("refuses options that mean nothing", () =>
     Effect.gen(function*() {
       const keys = JwtKeys.layerSecret(Redacted.make(secret))
-      const build = (options: VerifierOptions) => misconfigured(JwtVerifier.layer(options).pipe(Layer.provide(keys)))
+      const build = (options: JwtVerifier.Options) =>
+        misconfigured(JwtVerifier.layer(options).pipe(Layer.provide(keys)))
       assert.strictEqual(yield* build({ maxLength: 0 }), "maxLength")
       assert.strictEqual(yield* build({ maxAge: 0 }), "maxAge")
       for (const clockTolerance of [-1, "Infinity", "soon" as "1 second"] as const) {

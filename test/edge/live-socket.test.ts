@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { EndReason, Live, type SessionError, Sessions, Supervision } from "effect-sessions"
+import { Admission } from "effect-sessions/auth"
 import { Connections } from "effect-sessions/http"
-import { Admission, LiveSocket, LiveViews } from "effect-sessions/live"
-import { CloseCode } from "effect-sessions/socket"
+import { LiveViews } from "effect-sessions/live"
+import { CloseCode, LiveSocket } from "effect-sessions/socket"
 import { TestSessions } from "effect-sessions/testing"
 import { HttpRouter, HttpServer } from "effect/http"
 import { RpcClient, RpcSerialization } from "effect/rpc"
@@ -684,7 +685,7 @@ describe("the end", () => {
         assert.deepInclude(yield* peer.answer, { _tag: "SessionGone", reason: "Stopped" })
       })))
 
-  it.effect("of the cookie cuts who came with it, not who came with the new one", () =>
+  it.effect("of the cookie disconnects the clients that came with it, not those that came with the new one", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const { cookie, id } = yield* room.cookie("/start")

@@ -1,5 +1,12 @@
 /**
- * Who may come to a live session: whose session a request is, by its cookie or its token, and what it may see and do.
+ * Admission of clients to live sessions: how the session of a request or a connection is found, by a cookie or a token, and
+ * what the client may see and do.
+ *
+ * Give an admission to `LiveHttp.layer` or `LiveSocket.layer`:
+ *
+ * ```ts
+ * const Routes = LiveHttp.layer(CartLive, { path: "/live", session: Admission.cookie(Visitor) })
+ * ```
  *
  * @since 0.1.0
  */
@@ -7,63 +14,112 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as Scope from "effect/Scope"
+import type * as EndReason from "../../contract/EndReason.ts"
 import type * as Live from "../../contract/Live.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import type { Connections } from "../http/Connections.ts"
 import * as HttpSession from "../http/HttpSession.ts"
-import type { Refused } from "../socket/internal/socketRoute.ts"
 import * as TokenAdmission from "./internal/TokenAdmission.ts"
-import type { Claims, JwtVerifier } from "../jwt/JwtVerifier.ts"
+import type { Claims, TokenVerifier } from "./TokenVerifier.ts"
 
 /**
- * How the session of a request to a kind is found: `cookie`, `token`, or one of your own.
+ * How the session of a client of a kind is found: `cookie`, `token`, or an admission of your own.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Admission<out Kind extends string, out R> {
   readonly kind: Kind
-  /** In the Scope of the route. */
-  readonly make: Effect.Effect<Doorkeeper, never, R | Scope.Scope>
+  /** Made once for a route, in the Scope of the route's Layer. */
+  readonly make: Effect.Effect<Authenticator, never, R | Scope.Scope>
 }
 
 /**
- * The session of a client, and what its token said if it came with one.
+ * Why a client is not admitted: any tagged error. With a `message` and an `httpStatus` it is shown to the client, else the
+ * answer is a 503 that says nothing. `retryAfter` is in milliseconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Refused {
+  readonly _tag: string
+  readonly message?: string
+  readonly httpStatus?: number
+  readonly retryAfter?: number
+}
+
+/**
+ * Finds the session of a client, or refuses the client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Authenticator {
+  /** The session of a single request. */
+  readonly find: (request: HttpServerRequest) => Effect.Effect<Admitted, Refused>
+  /** The session of a connection, which lasts as long as the Scope. The listener is told when it must end before. */
+  readonly connect: (
+    request: HttpServerRequest,
+    listener: Listener
+  ) => Effect.Effect<Admitted, Refused, Scope.Scope>
+}
+
+/**
+ * What the transport of a connection does when the connection must end, although its own session goes on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Listener {
+  /** The credential that admitted the client is no longer valid. */
+  readonly revoked: (why: Revocation) => void
+  /** The session that the credential is bound to has ended because the server shuts down. */
+  readonly ended: (reason: EndReason.EndReason) => void
+}
+
+/**
+ * Why a credential is no longer valid: the session that it is bound to has ended (`revoked`), another credential has
+ * `replaced` it, or it has `expired`. After the last two, the client may have a newer credential already.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Revocation = "revoked" | "replaced" | "expired"
+
+/**
+ * A client that is admitted.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Admitted {
   readonly session: SessionRef<any, any>
-  /** What the latest token said. */
+  /** The claims of the client's latest token; `undefined` for a client without a token. */
   readonly claims?: Claims | undefined
-  /** How a connection goes on with another token. */
-  readonly renewal?: TokenAdmission.Renewal | undefined
+  /** How the connection continues with another token; `undefined` where that is not possible. */
+  readonly renewal?: Renewal | undefined
 }
 
 /**
- * Finds the session of a request, or fails with an error that carries its HTTP status.
+ * The renewal of the token of a connection.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Doorkeeper {
-  /** The session of a request that is over soon. */
-  readonly find: (request: HttpServerRequest) => Effect.Effect<Admitted, Refused>
+export interface Renewal {
+  /** The time until the token expires, in milliseconds. */
+  readonly expiresIn: () => number
   /**
-   * The session of a connection that lasts as long as the Scope. `revoked` is called when the credential is worth
-   * nothing any more, `ended` when what it is bound to has ended with the server.
+   * Continues with another token, which must be for the same user and session: the connection lasts until that one expires.
+   * A token that is refused changes nothing.
    */
-  readonly connect: (
-    request: HttpServerRequest,
-    fate: TokenAdmission.Fate
-  ) => Effect.Effect<Admitted, Refused, Scope.Scope>
+  readonly renew: (token: string) => Effect.Effect<void, Refused>
 }
 
 /**
- * The session that the browser's cookie names. It is not started here: a page does that before it connects. A connection
- * is cut when the cookie is replaced, see `HttpSession.rotate`.
+ * Admits a client to the session that the cookie of its browser names. The session is not started: a page does that before
+ * it connects. A connection ends when the cookie is replaced, see `HttpSession.rotate`.
  *
  * @since 0.1.0
  * @category constructors
@@ -72,7 +128,7 @@ export const cookie = <Self, Id extends string, K extends HttpSession.AnyKind>(
   service: HttpSession.ServiceClass<Self, Id, K>
 ): Admission<K["kind"], HttpSession.Needs<K>> => ({
   kind: service.options.kind.kind,
-  make: Effect.map(HttpSession.make(service.options), (open): Doorkeeper => ({
+  make: Effect.map(HttpSession.make(service.options), (open): Authenticator => ({
     find: (request) => Effect.map(open(request).get, (session) => ({ session })),
     connect: (request, { revoked }) =>
       Effect.map(open(request).connect(() => revoked("replaced")), (session) => ({ session }))
@@ -80,26 +136,49 @@ export const cookie = <Self, Id extends string, K extends HttpSession.AnyKind>(
 })
 
 /**
- * The session that a token opens, found or started: see `SessionSocket.Options`.
+ * Which session a token opens.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TokenOptions<D extends HttpSession.AnyKind> {
+  /** The kind of the users' sessions. */
+  readonly kind: D
+  /** The id of the session that a token opens. Default: the `sub` of the token. */
+  readonly id?: ((claims: Claims) => string) | undefined
+  /** The options with which a session is started, such as its arguments. */
+  readonly start?: ((claims: Claims) => Session.StartOptions & { readonly args?: D["args"]["Type"] }) | undefined
+  /**
+   * The kind of session that tokens are bound to by their claim `sid`, see `HttpSession.binding`. A bound token is valid only
+   * while that session has the cookie for which the token was made, and its connections end with it. A token without `sid`
+   * is not bound.
+   */
+  readonly boundTo?: HttpSession.AnyKind | undefined
+}
+
+/**
+ * Admits a client to the session that its token opens, which is started if there is none. The token comes in the header
+ * `Authorization: Bearer …`, as a subprotocol (see `bearerProtocol`), or as the query parameter `token`, which proxies and their
+ * logs see. A connection ends when its token expires, unless the client sends another one before.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const token = <K extends HttpSession.AnyKind, B extends HttpSession.AnyKind = never>(
-  options: TokenAdmission.Options<K> & { readonly boundTo?: B | undefined }
+  options: TokenOptions<K> & { readonly boundTo?: B | undefined }
 ): Admission<
   K["kind"],
   | Context.Service.Identifier<K>
   | ([B] extends [never] ? never : Context.Service.Identifier<B>)
-  | JwtVerifier
+  | TokenVerifier
   | Connections
-> => ({ kind: options.kind.kind, make: TokenAdmission.make(options) as Effect.Effect<Doorkeeper, never, any> })
+> => ({ kind: options.kind.kind, make: TokenAdmission.make(options) as Effect.Effect<Authenticator, never, any> })
 
 /**
- * Goes on from the session that a client comes with to another one: its user's inbox, the topic of its room. `to` finds or
- * starts that one, or fails with an error that carries its HTTP status. The connection is cut when the first is worth
- * nothing any more, or has ended; and when `to`, which is asked again when user or metadata of the first one change, leads
- * elsewhere by then.
+ * Admits a client to a session that follows from its own: the inbox of its user, the topic of its room. `to` finds or starts
+ * that session, or fails with an error that carries its HTTP status. The connection ends when the client's own session ends
+ * or its credential is no longer valid. `to` is asked again when user or metadata of the client's own session change; the
+ * connection also ends when it then gives another session.
  *
  * ```ts
  * const user = Admission.through(Admission.cookie(Visitor), Inboxes.kind, ({ session }) =>
@@ -129,23 +208,23 @@ export const through = <RFrom, K extends Session.Any, R>(
       }))
     return {
       find: (request) => Effect.flatMap(find(request), (from) => goOn(from, request)),
-      connect: Effect.fnUntraced(function*(request, fate) {
-        const from = yield* connect(request, fate)
+      connect: Effect.fnUntraced(function*(request, listener) {
+        const from = yield* connect(request, listener)
         const scope = yield* Effect.scope
         let admitted: Admitted | undefined = undefined as Admitted | undefined
-        /** Who the client is has changed: does that lead to the same session? */
+        /** Checks that the client's own session still leads to the same session. */
         const again = Effect.matchCause(goOn(from, request), {
-          onFailure: () => fate.revoked("replaced"),
+          onFailure: () => listener.revoked("replaced"),
           onSuccess: ({ session: { id } }) => {
-            if (id !== admitted?.session.id) fate.revoked("replaced")
+            if (id !== admitted?.session.id) listener.revoked("replaced")
           }
         })
         yield* from.session.watch({
           identified: () => {
             if (admitted !== undefined) run(Effect.forkIn(again, scope))
           },
-          // It goes with the server too, which is no fault of the client.
-          ended: (reason) => reason._tag === "Shutdown" ? fate.ended(reason) : fate.revoked("revoked")
+          // A shutdown ends it too, which does not make the credential invalid.
+          ended: (reason) => reason._tag === "Shutdown" ? listener.ended(reason) : listener.revoked("revoked")
         })
         admitted = yield* goOn(from, request)
         yield* admitted.session.attach
@@ -156,9 +235,9 @@ export const through = <RFrom, K extends Session.Any, R>(
 })
 
 /**
- * Does something for each client that has come, for as long as it is connected: what is acquired there is released when it
- * goes. It runs before the client is told anything. What is known of the session may change while the client is connected,
- * also whose it is, by `setUser`; a login with `HttpSession.rotate` cuts the connection, and the client comes back.
+ * Runs an Effect for each client that connects, before the client is sent anything. What the Effect acquires is released
+ * when the client disconnects. The user and the metadata of the session can change while the client is connected; a login
+ * with `HttpSession.rotate` disconnects the client, which then connects again.
  *
  * ```ts
  * const seen = Admission.whileConnected(Admission.cookie(Visitor), ({ session }) =>
@@ -178,9 +257,9 @@ export const whileConnected = <Kind extends string, RFrom, R>(
     const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
     return {
       find,
-      connect: (request, fate) =>
+      connect: (request, listener) =>
         Effect.tap(
-          connect(request, fate),
+          connect(request, listener),
           (client) =>
             Effect.updateContext(run(client, request), (own: Context.Context<Scope.Scope>) =>
               Context.merge(context, own) as Context.Context<R>)
@@ -190,21 +269,21 @@ export const whileConnected = <Kind extends string, RFrom, R>(
 })
 
 /**
- * A client as `allow` sees it.
+ * A client, as `Allow` sees it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Client<D extends Live.Any> {
   readonly session: SessionRef<Session.State<D["kind"]>, any>
-  /** What the client's token said, if it came with one. */
+  /** The claims of the client's latest token; `undefined` for a client without a token. */
   readonly claims: Claims | undefined
 }
 
 /**
- * May this client see the view, or do the action, of this name? Asked for each action, and for a view when it is mounted and
- * again whenever user or metadata of the session change, or the client goes on with another token: a view that it may not
- * see any more ends with `Forbidden`. An answer that fails is a no.
+ * Decides whether a client may see a view, or do an action, by its name. It is asked for each action; for a view it is asked
+ * when the view is mounted, and again when user or metadata of the session change or the client renews its token. A view
+ * that the client may no longer see ends with `Forbidden`. A defect counts as "no".
  *
  * @since 0.1.0
  * @category models
@@ -215,7 +294,7 @@ export type Allow<D extends Live.Any, R> = (
 ) => boolean | Effect.Effect<boolean, never, R>
 
 /**
- * What a client may see and do, asked of `allow`; everything where there is none.
+ * Makes the check of a transport from the option `allow`. Without the option, everything is allowed.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,10 +1,9 @@
 /**
- * Who a request comes from, as a key for limits per address.
+ * The address that a request comes from, as a key for limits per address.
  *
- * The address is the one of the connection. Behind a proxy that is the proxy's own, the same for everybody:
- * configure Effect's `HttpMiddleware.xForwardedHeaders({ trustedProxies })` outside of whatever asks here, and the
- * address becomes the one that the trusted proxies vouch for. Without it `X-Forwarded-For` counts for nothing,
- * because anybody can write anything into it.
+ * It is the address of the connection. Behind a proxy, that is the address of the proxy for all clients: apply Effect's
+ * `HttpMiddleware.xForwardedHeaders({ trustedProxies })` outside of the routes, and it is the address that the trusted proxies
+ * report. Otherwise `X-Forwarded-For` is ignored, because any client can send it.
  *
  * @since 0.1.0
  */
@@ -14,7 +13,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 
-/** The longest IPv6 text: eight groups, the last two as IPv4. */
+/** The length of the longest IPv6 text: eight groups, the last two written as IPv4. */
 const longestIp = 45
 
 const parse = (address: string): NetAddress.IpAddress | undefined => {
@@ -26,7 +25,7 @@ const parse = (address: string): NetAddress.IpAddress | undefined => {
 }
 
 /**
- * The most characters of what `normalize` gives.
+ * The maximum length of a normalized address, in characters.
  *
  * @since 0.1.0
  * @category constants
@@ -34,15 +33,13 @@ const parse = (address: string): NetAddress.IpAddress | undefined => {
 export const maxLength = 64
 
 /**
- * The key under which limits count an address. Normalizing a key again changes nothing.
+ * The key under which limits count an address. Normalizing a key again changes nothing. Never throws.
  *
- * - IPv4, also when mapped into IPv6, stays what it is: `::ffff:192.0.2.1` gives `192.0.2.1`.
- * - IPv6 gives its network of 64 bits, `2001:db8:1:2::/64`: whoever has one address there has all 2^64 of them. A
- *   zone (`%eth0`) is dropped. The loopback address is nobody's network and stays `::1`.
- * - What is no IP address, which only the program itself can have set, is kept as it is, cut to `maxLength`
- *   characters: it still tells clients apart, and no limit goes without a key. The empty text gives `undefined`.
- *
- * Never throws.
+ * - An IPv4 address stays as it is, also when it is mapped into IPv6: `::ffff:192.0.2.1` gives `192.0.2.1`.
+ * - An IPv6 address gives its network of 64 bits, `2001:db8:1:2::/64`, because a client usually has all addresses of such a
+ *   network. A zone (`%eth0`) is dropped. The loopback address stays `::1`.
+ * - Any other text, which only the program itself can have set, is truncated to `maxLength` characters. It still distinguishes
+ *   clients. The empty text gives `undefined`.
  *
  * @since 0.1.0
  * @category conversions
@@ -56,9 +53,8 @@ export const normalize = (address: string): string | undefined => {
 }
 
 /**
- * The normalized address that a request comes from: its `remoteAddress`, which is the connection's unless
- * `HttpMiddleware.xForwardedHeaders` has replaced it. `undefined` when there is none: a request that did not come
- * over a TCP connection of ours (a Unix socket, a web handler), or whose connection is gone.
+ * The normalized `remoteAddress` of a request: the address of the connection, unless `HttpMiddleware.xForwardedHeaders` has
+ * replaced it. `undefined` when the request did not come over TCP (a Unix socket, a web handler) or its connection is closed.
  *
  * @since 0.1.0
  * @category getters
@@ -76,12 +72,12 @@ export const of = (request: HttpServerRequest): string | undefined => {
   return key
 }
 
-/** The keys of addresses that came lately, most of which come again at once. */
+/** The keys of recent addresses. */
 const recent = new Map<string, string>()
 const maxRecent = 1_000
 
 /**
- * Whether an address is this machine's own: 127.0.0.0/8 or ::1, mapped or with a zone as well.
+ * Whether an address is a loopback address: 127.0.0.0/8 or ::1, also mapped or with a zone.
  *
  * @since 0.1.0
  * @category predicates
@@ -91,15 +87,14 @@ export const isLoopback = (address: string): boolean => {
   return ip !== undefined && NetAddress.isLoopback(ip)
 }
 
-/** An IPv6 address in brackets or a name or IPv4 address, and a port or none. */
+/** An IPv6 address in brackets, a name, or an IPv4 address; with or without a port. */
 const hostShape = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::\d*)?$/
 
 /**
- * Whether a `Host` header names the developer's own machine: `localhost`, a name that ends in `.localhost`,
- * 127.0.0.0/8 or `[::1]`, with or without a port. Names may be in capitals and end in one dot. A header that is
- * missing says nothing, so it is `false`.
+ * Whether a `Host` header names the local machine: `localhost`, a name that ends in `.localhost`, 127.0.0.0/8 or `[::1]`, with
+ * or without a port. Names may be in upper case and end in one dot. Without a header it is `false`.
  *
- * The client writes this header: decide by it only what concerns that client, such as whether its cookie is `Secure`.
+ * The client writes this header: use it only for decisions that concern this client, such as whether its cookie is `Secure`.
  *
  * @since 0.1.0
  * @category predicates

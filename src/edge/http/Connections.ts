@@ -1,7 +1,7 @@
 /**
- * The connections that stay open: event streams and sockets, each of which belongs to a session.
+ * The open connections of this process: event streams and sockets, each of which belongs to a session.
  *
- * They are counted, so that one user cannot hold any number of them, and they can be cut: when the session ends, or
+ * They are counted, so that one user cannot open any number of them, and they can be disconnected: when the session ends, or
  * when the credential that opened them is replaced.
  *
  * @since 0.1.0
@@ -17,7 +17,7 @@ import { withoutStack } from "../../internal/withoutStack.ts"
 import { respondable } from "../internal/answers.ts"
 
 /**
- * A user has as many open connections as are allowed. `retryAfter` is in milliseconds.
+ * The user has as many open connections as are allowed. `retryAfter` is in milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -37,15 +37,15 @@ export class TooManyConnections extends respondable(
  * @category models
  */
 export interface Connection {
-  /** The session through which it was let in. */
+  /** The session that admitted it. */
   readonly session: { readonly kind: string; readonly id: string }
-  /** Whose it is when it is opened: the user, or the session of a visitor without a name. */
+  /** Who it is counted for when it is opened: the user, or the id of an anonymous session. */
   readonly owner: string
-  /** The client's address and user agent. */
+  /** The client's normalized address, see `ClientAddress`, and its `User-Agent`. */
   readonly address: string | undefined
   readonly agent: string | undefined
   /** Closes it. */
-  readonly cut: () => void
+  readonly disconnect: () => void
 }
 
 /**
@@ -55,27 +55,28 @@ export interface Connection {
  * @category services
  */
 export class Connections extends Context.Service<Connections, {
-  /** Fails when the owner has no connection left. Reserves none. */
+  /** Fails when the owner may not open another connection. Reserves none. */
   readonly check: (owner: string) => Effect.Effect<void, TooManyConnections>
-  /** Counts a connection for as long as the Scope lives. Fails when its owner has no connection left. */
+  /** Counts a connection for as long as the Scope lives. Fails when its owner may not open another one. */
   readonly add: (connection: Connection) => Effect.Effect<void, TooManyConnections, Scope.Scope>
   /**
-   * Counts a connection for another owner from here on: whoever its session belongs to now. It is cut if that one has as
-   * many as are allowed already.
+   * Counts a connection for another owner: the one that its session belongs to now. It is disconnected if that owner already
+   * has as many as are allowed.
    */
   readonly assign: (connection: Connection, owner: string) => void
-  /** Cuts the connections of a session, or those that match, and gives their number. */
-  readonly cut: (
+  /** Disconnects the connections of a session, or those that match, and gives their number. */
+  readonly disconnect: (
     session: { readonly kind: string; readonly id: string },
     which?: (connection: Connection) => boolean
   ) => Effect.Effect<number>
-  /** The connections of an owner. */
+  /** The connections that are counted for an owner. */
   readonly of: (owner: string) => Effect.Effect<Array<Connection>>
-  /** How many are open. */
+  /** The number of open connections. */
   readonly count: Effect.Effect<number>
 }>()("effect-sessions/Connections") {
   /**
-   * At most `perOwner` (default 20) connections at a time for one user or nameless visitor.
+   * At most `perOwner` (default 20) connections at a time for one user, or one anonymous session. Fails with `InvalidConfig`
+   * when that is not a whole number above 0, or `Infinity`.
    *
    * @since 0.1.0
    */
@@ -84,7 +85,7 @@ export class Connections extends Context.Service<Connections, {
   ): Layer.Layer<Connections, InvalidConfig> => Layer.effect(Connections, make(options?.perOwner ?? 20))
 }
 
-/** When somebody may come again who has too many connections: that is for him to say, this is a guess. */
+/** When a client that has too many connections may try again, in milliseconds. A guess: it depends on that client. */
 const retryAfter = 5_000
 
 const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidConfig> => {
@@ -94,7 +95,7 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
   }
   const bySession = new Groups()
   const byOwner = new Groups()
-  /** For whom each that is open is counted. */
+  /** The owner that each open connection is counted for. */
   const owners = new Map<Connection, string>()
   const check = (owner: string) =>
     Effect.suspend(() =>
@@ -103,7 +104,7 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
           new TooManyConnections({
             limit: perOwner,
             retryAfter,
-            message: `there are ${perOwner} open connections already, which is as many as are allowed`
+            message: `there are ${perOwner} open connections already, no more are allowed`
           })
         )
       )
@@ -132,29 +133,25 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
       byOwner.remove(before, connection)
       byOwner.add(owner, connection)
       owners.set(connection, owner)
-      if (isFull) connection.cut()
+      if (isFull) connection.disconnect()
     },
-    cut: (session, which = () => true) =>
-      Effect.sync(() => {
-        const cut = Array.from(bySession.of(keyOf(session))).filter(which)
-        return cut
-      }).pipe(
-        Effect.tap((cut) =>
-          // Who throws keeps no other from being cut.
-          Effect.forEach(cut, (connection) =>
-            Effect.catchDefect(
-              Effect.sync(() => connection.cut()),
-              (defect) => Effect.logError(`a connection of ${keyOf(session)} could not be cut`, defect)
-            ), { discard: true })
-        ),
-        Effect.map((cut) => cut.length)
-      ),
+    disconnect: (session, which = () => true) =>
+      Effect.suspend(() => {
+        const found = Array.from(bySession.of(keyOf(session))).filter(which)
+        // All others are disconnected although one throws.
+        const disconnecting = Effect.forEach(found, (connection) =>
+          Effect.catchDefect(
+            Effect.sync(() => connection.disconnect()),
+            (defect) => Effect.logError(`a connection of ${keyOf(session)} could not be disconnected`, defect)
+          ), { discard: true })
+        return Effect.as(disconnecting, found.length)
+      }),
     of: (owner) => Effect.sync(() => Array.from(byOwner.of(owner))),
     count: Effect.sync(() => owners.size)
   })
 }
 
-/** Sets by key, of which none is empty. */
+/** Connections by key. */
 class Groups {
   private readonly groups = new Map<string, Set<Connection>>()
 

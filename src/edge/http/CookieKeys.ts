@@ -1,8 +1,8 @@
 /**
- * The keys with which cookies are signed.
+ * The keys that sign cookies.
  *
- * The first key signs, all verify: to rotate, put a new key in front, and take the old one away when the cookies it
- * signed have expired.
+ * The first key signs, all keys verify. To rotate keys, put a new one in front, and remove the old one when the cookies that
+ * it signed have expired.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import * as Redacted from "effect/Redacted"
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from "node:crypto"
 import { InvalidConfig } from "../../contract/SessionError.ts"
 
-/** A key as long as the hash; a shorter one is easier to guess than the signature. */
+/** As long as the hash: a shorter key is easier to guess than a signature. */
 const minimumBytes = 32
 
 /**
@@ -27,12 +27,12 @@ const minimumBytes = 32
 export class CookieKeys extends Context.Service<CookieKeys, {
   /** The signature of a text: 43 characters of base64url. */
   readonly sign: (text: string) => string
-  /** Is this the signature of the text under one of the keys? Takes the same time wherever it differs. */
+  /** Whether this is the signature of the text by one of the keys. Takes constant time, wherever it differs. */
   readonly verify: (text: string, signature: string) => boolean
 }>()("effect-sessions/CookieKeys") {
   /**
-   * Signs with the first of these keys, each of 32 bytes or more, and verifies with all. Fails with `InvalidConfig`
-   * when there is none, or one is too short.
+   * Signs with the first of these keys and verifies with all. Fails with `InvalidConfig` when there is none, or one has
+   * fewer than 32 bytes.
    *
    * @since 0.1.0
    */
@@ -42,7 +42,7 @@ export class CookieKeys extends Context.Service<CookieKeys, {
     Layer.effect(CookieKeys, make(Redacted.isRedacted(keys) ? [keys] : keys, "cookieKeys"))
 
   /**
-   * A key that lasts as long as the process: for sessions that do so too, in one process.
+   * A random key: for sessions that do not outlive the process, and for tests.
    *
    * @since 0.1.0
    */
@@ -52,7 +52,8 @@ export class CookieKeys extends Context.Service<CookieKeys, {
   )
 
   /**
-   * Keys from the environment, separated by commas; a random one when the variable is not set.
+   * Keys from an environment variable, separated by commas; a random key when it is not set. Fails with `InvalidConfig`
+   * when a key has fewer than 32 bytes.
    *
    * @since 0.1.0
    */
@@ -87,7 +88,7 @@ const signer = (keys: ReadonlyArray<KeyObject>): CookieKeys["Service"] => {
   return {
     sign: (text) => hash(keys[0]!, text).digest("base64url"),
     verify(text, signature) {
-      // There are several ways to write the same bytes; only one of them counts.
+      // Compares texts: base64url has several spellings for the same bytes, of which only one is accepted.
       const given = Buffer.from(signature)
       return keys.some((key) => {
         const expected = Buffer.from(hash(key, text).digest("base64url"))

@@ -1,17 +1,18 @@
 /**
- * Refuses requests that the page of another origin makes a browser send (CSRF), without tokens.
+ * Protection against cross-site request forgery (CSRF), without tokens.
  *
- * Browsers say where a request comes from, in headers that no page can set: `Sec-Fetch-Site`, or `Origin` where that
- * is missing (older browsers, plain http, WebSockets). This is the algorithm of Go's `http.CrossOriginProtection`:
+ * Browsers tell where a request comes from, in headers that no page can set: `Sec-Fetch-Site`, or `Origin` where the first is
+ * missing (older browsers, plain http, WebSockets). This is the algorithm of Go's `http.CrossOriginProtection`:
  *
- * 1. GET, HEAD and OPTIONS pass, so they must not change anything.
- * 2. With `Sec-Fetch-Site`: `same-origin` and `none` (typed, bookmarked) pass, others if their `Origin` is allowed.
- * 3. Without it and without `Origin`: passes. That is a program (curl, an API client), which needs neither header.
- * 4. Otherwise `Origin` must be the request's own origin or an allowed one. `null` never is.
+ * 1. GET, HEAD and OPTIONS pass. They must not change anything.
+ * 2. With `Sec-Fetch-Site`, `same-origin` and `none` (typed, bookmarked) pass; other values pass if `Origin` is allowed.
+ * 3. Without both headers, the request passes: it comes from a program (curl, an API client), not from a page.
+ * 4. Otherwise `Origin` must be the own origin of the server, or an allowed one. `null` never passes.
  *
- * The own origin is the `Host` header and the scheme, where that is certain: as `HttpMiddleware.xForwardedHeaders`
- * took it from a trusted proxy, or https. Plain http is not certain, a TLS terminator may stand in front: then the
- * http and https pages of the host are its own. A proxy must pass on `Host`, or have its `X-Forwarded-Host` trusted.
+ * The own origin is the `Host` header with the scheme of the request. The scheme is certain when it is https, or when
+ * `HttpMiddleware.xForwardedHeaders` took it from a trusted proxy. Plain http is not certain, because a proxy may terminate
+ * TLS: then both the http and the https origin of the host are accepted. A proxy must forward `Host`, or have its
+ * `X-Forwarded-Host` trusted.
  *
  * @since 0.1.0
  */
@@ -19,28 +20,28 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
 import { withoutStack } from "../../internal/withoutStack.ts"
+import { refusal, respondable } from "../internal/answers.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-/** Shortened and in one line, to be quoted. */
+/** Shortens a text and puts it in quotes, in one line. */
 const shown = (text: string): string =>
   JSON.stringify((text.length > 80 ? `${text.slice(0, 80)}…` : text).replace(/\p{C}/gu, ""))
 
 /**
- * The request comes from a page of another origin. It had no effect.
+ * The request comes from a page of another origin. It had no effect. Allow the origin if it is yours.
  *
  * @since 0.1.0
  * @category errors
  */
-export class CrossOriginRefused
-  extends taggedError<CrossOriginRefused>()("CrossOriginRefused", {}, { status: 403, retrySafe: true })
-{
-  /** Makes the error for the `Origin` header of a request. It has no stack: see `SessionError`. */
+export class CrossOriginRefused extends respondable(
+  taggedError<CrossOriginRefused>()("CrossOriginRefused", {}, { status: 403, retrySafe: true })
+) {
+  /** Makes the error for the `Origin` header of a request, without a stack. */
   static of(origin: string | undefined): CrossOriginRefused {
     const from = origin === undefined ? "another origin" : `the origin ${shown(origin)}`
     return withoutStack(() =>
@@ -50,13 +51,13 @@ export class CrossOriginRefused
 }
 
 /**
- * What to let pass besides the own origin.
+ * The origins that are accepted besides the own origin.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Other origins whose pages may do all that ours may: `scheme://host[:port]`, no path, no `*`. Default: none. */
+  /** Origins whose pages may do what the own pages may: `scheme://host[:port]`, no path, no `*`. Default: none. */
   readonly allow?: ReadonlyArray<string> | undefined
 }
 
@@ -71,7 +72,7 @@ export interface Policy {
   readonly allow: ReadonlySet<string>
 }
 
-/** A page's origin. Pages that open a WebSocket have http origins too. */
+/** The origin of a page. A page that opens a WebSocket also has an http or https origin. */
 const shape = /^(?!wss?:)[a-z][a-z0-9+.-]*:\/\/(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?$/i
 
 const normalize = (origin: string): string | undefined => {
@@ -83,7 +84,7 @@ const normalize = (origin: string): string | undefined => {
 const isListed = (origin: string | undefined, { allow }: Policy): boolean =>
   origin !== undefined && allow.size > 0 && (allow.has(origin) || allow.has(normalize(origin) ?? ""))
 
-/** What a request's own origin may be: as many as there are schemes it may have come by. */
+/** The own origins of a request: one for each scheme that it may have come by. */
 const ownOrigins = ({ headers, originalUrl, protocol }: Request): ReadonlyArray<string> => {
   const host = headers.host ?? /^https?:\/\/([^/?#]*)/i.exec(originalUrl)?.[1]
   if (!host) return []
@@ -114,18 +115,18 @@ const refuseUnless = (allowed: boolean, request: Request): Effect.Effect<void, C
   allowed ? Effect.void : Effect.fail(CrossOriginRefused.of(request.headers.origin))
 
 /**
- * The program's policy, and what goes by it.
+ * The policy of the program, and the checks that apply it.
  *
  * @since 0.1.0
  * @category services
  */
 export class CrossOrigin extends Context.Service<CrossOrigin, Policy>()("effect-sessions/CrossOrigin") {
-  /** Checks options. Fails with `InvalidConfig` on the first that is not an origin. */
+  /** Checks options. Fails with `InvalidConfig` when one is not an origin. */
   static make({ allow = [] }: Options = {}): Effect.Effect<Policy, InvalidConfig> {
     return Effect.map(Effect.forEach(allow, parse), (origins) => ({ allow: new Set(origins) }))
   }
 
-  /** Whether a request may pass. Not for WebSocket handshakes, which are GETs. */
+  /** Whether a request may pass. Not for WebSocket handshakes, which are GETs: see `checkUpgrade`. */
   static isAllowed(request: Request, policy: Policy): boolean {
     const { headers, method } = request
     if (method === "GET" || method === "HEAD" || method === "OPTIONS") return true
@@ -140,29 +141,32 @@ export class CrossOrigin extends Context.Service<CrossOrigin, Policy>()("effect-
   }
 
   /**
-   * For WebSocket handshakes, before the upgrade. They go by `Origin` alone, which browsers always send with them.
-   * Without it they pass: that is no browser, and still has to bring its token.
+   * Checks a WebSocket handshake before the upgrade, by its `Origin` alone, which browsers always send. Without `Origin` it
+   * passes: it does not come from a browser, and still needs a credential.
    */
   static checkUpgrade(request: Request, policy: Policy): Effect.Effect<void, CrossOriginRefused> {
     return refuseUnless(isOriginAllowed(request, policy), request)
   }
 
-  /** The policy of a program. Fails with `InvalidConfig`, see `make`. */
+  /** The policy of the program. Fails with `InvalidConfig` when an option is not an origin. */
   static layer(options?: Options): Layer.Layer<CrossOrigin, InvalidConfig> {
     return Layer.effect(CrossOrigin, CrossOrigin.make(options))
   }
 
   /**
-   * For all routes of the router: answers what is not allowed with 403 and the error as JSON, before the body is read.
-   * Merge it before middleware that reads bodies. `xForwardedHeaders` goes around the router, see `HttpRouter.serve`.
+   * Protects all routes of the router: a request that is not allowed is answered with 403 and the error as JSON, before its
+   * body is read. Merge it before middleware that reads bodies. Apply `xForwardedHeaders` around the router, see
+   * `HttpRouter.serve`.
    */
   static readonly protect: Layer.Layer<never, never, HttpRouter.HttpRouter | CrossOrigin> = HttpRouter.middleware(
-    Effect.map(CrossOrigin, (policy) => (respond) =>
-      Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-        if (CrossOrigin.isAllowed(request, policy)) return respond
-        const { _tag, httpStatus: status, message } = CrossOriginRefused.of(request.headers.origin)
-        return Effect.succeed(HttpServerResponse.jsonUnsafe({ _tag, message }, { status }))
-      })),
+    Effect.map(
+      CrossOrigin,
+      (policy) => (respond) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+          CrossOrigin.isAllowed(request, policy)
+            ? respond
+            : Effect.succeed(refusal(CrossOriginRefused.of(request.headers.origin))))
+    ),
     { global: true }
   )
 }

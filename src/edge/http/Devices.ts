@@ -1,8 +1,8 @@
 /**
- * A user's devices: the sessions that a user has logged in with, each of which can be thrown out.
+ * The devices of a user: the sessions that the user has logged in with. Use it for a page "Where you are logged in".
  *
- * Ending a device ends its session, which is told to its streams and sockets at once, and cuts what does not end by itself
- * within a second.
+ * Ending a device ends its session. Its streams and sockets are told at once; those that do not close by themselves are
+ * disconnected after a second.
  *
  * @since 0.1.0
  */
@@ -21,22 +21,22 @@ import * as Noted from "./internal/device.ts"
  * @category models
  */
 export interface Device {
-  /** The kind and id of its session. The id is an address, not a credential. */
+  /** The kind and the id of its session. The id is an address, not a credential. */
   readonly kind: string
   readonly id: string
   /** Milliseconds since 1970. */
   readonly startedAt: number
   /** Milliseconds since 1970. */
   readonly lastActiveAt: number
-  /** Where its last request came from. */
+  /** The address that its last request came from, see `ClientAddress`. */
   readonly address: string | undefined
-  /** What it says it is: the `User-Agent` of its last request, cut to 200 characters. */
+  /** The `User-Agent` of its last request, truncated to 200 characters. */
   readonly agent: string | undefined
-  /** Streams and sockets that are open. */
+  /** The number of its open streams and sockets. */
   readonly connections: number
 }
 
-/** The sessions of a user that have a cookie. */
+/** The sessions of a user that have a cookie, with their devices. */
 const found = (
   user: string
 ): Effect.Effect<Array<{ readonly ref: AnyRef; readonly device: Device }>, LoadError, Sessions> =>
@@ -54,7 +54,7 @@ const found = (
   })
 
 /**
- * The devices of a user, the one that was active last first.
+ * The devices of a user, the most recently active first. Fails with a `LoadError` when the store cannot be read.
  *
  * @since 0.1.0
  * @category operations
@@ -63,7 +63,7 @@ export const list = (user: string): Effect.Effect<Array<Device>, LoadError, Sess
   Effect.map(found(user), (all) => all.map(({ device }) => device).sort((a, b) => b.lastActiveAt - a.lastActiveAt))
 
 /**
- * Throws out a device of a user and waits until it is. `false` when the user has no such device.
+ * Ends a device of a user and waits until its session has ended. `false` when the user has no such device.
  *
  * @since 0.1.0
  * @category operations
@@ -75,9 +75,9 @@ export const end = (user: string, id: string): Effect.Effect<boolean, LoadError,
   })
 
 /**
- * Throws a user out everywhere: ends all devices, cuts all connections, and ends whatever other sessions the user has;
- * for a changed password, or a lost phone. With `except`, that device stays, and so do the connections and sessions that
- * are not another device's. Gives the number of devices that were thrown out.
+ * Logs a user out everywhere, for a changed password or a lost phone: ends all devices, disconnects all connections, and ends
+ * all other sessions of the user. With `except`, that device stays, and so do sessions and connections that do not belong to
+ * another device. Gives the number of devices that were ended.
  *
  * @since 0.1.0
  * @category operations
@@ -90,10 +90,10 @@ export const endAll = (
     const except = options?.except
     const others = (yield* found(user)).filter(({ device }) => device.id !== except)
     for (const connection of yield* (yield* Connections).of(user)) {
-      if (connection.session.id !== except) connection.cut()
+      if (connection.session.id !== except) connection.disconnect()
     }
     const refs = except === undefined ? yield* (yield* Sessions).ofUser(user) : others.map(({ ref }) => ref)
-    // What cannot be ended now is told when all others are.
+    // Fails for a session that cannot be ended only after all others have ended.
     const ends = yield* Effect.forEach(refs, (ref) => Effect.result(ref.end({ reason: revoked })), {
       concurrency: "unbounded"
     })
@@ -101,4 +101,4 @@ export const endAll = (
     return others.length
   })
 
-const revoked = EndReason.stopped("thrown out")
+const revoked = EndReason.stopped("logged out")

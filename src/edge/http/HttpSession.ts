@@ -1,5 +1,5 @@
 /**
- * The session of an HTTP request: found by a signed cookie, started when an endpoint asks for it.
+ * The session of an HTTP request: found by a signed cookie, and started when an endpoint asks for it.
  *
  * ```ts
  * class Visitor extends HttpSession.Service<Visitor>()("shop/Visitor", { kind: Visit }) {}
@@ -7,19 +7,22 @@
  * const visit = yield* (yield* Visitor).start()
  * ```
  *
- * A cookie counts only with a signature of this server, while its session lives, and as long as it is the last
- * that the session gave. Whatever else a client brings leads to a new session under a new id, so that nobody can be
- * made to use an id that somebody else knows. How long the session lives is for the session to say: the browser keeps the
- * cookie for as long as that can be, and activity on a socket counts as much as requests do.
+ * A cookie is valid only with a signature of this server, while its session lives, and while it is the latest cookie of that
+ * session. Anything else leads to a new session with a new id, so that nobody can be made to use an id that somebody else
+ * knows (session fixation). The lifetime of the session is up to the session: the browser stores the cookie for as long as
+ * the session may live, and activity on a socket counts as much as requests do.
  *
- * Requests of one browser run side by side. One whose cookie another request has replaced meanwhile, or just before it came,
- * gets `CookieReplaced` from then on: it neither takes over the session nor starts one, and its answer has no cookie. Sent
- * again, it has the new one. A session whose store cannot be read now is not one that there is not: `SessionUnavailable`
- * leaves the cookie alone. A route that does not handle these errors answers with their status, and `Retry-After`.
+ * **Concurrent requests.** Requests of one browser run concurrently. When one of them replaces the cookie, by `rotate` or by
+ * `end`, the others fail with `CookieReplaced` from then on: they neither take over the session nor start another one, and
+ * their answers set no cookie. Sent again, they carry the new cookie.
  *
- * An answer that gives the cookie is `Cache-Control: no-store`, and each that was asked for the session has `Vary: Cookie`.
+ * **Stores that fail.** While the store of a session cannot be read, requests fail with `SessionUnavailable`, and the cookie
+ * stays as it is. A route that does not handle these errors answers with their status and `Retry-After`.
  *
- * `middleware` gives it to routes of an `HttpRouter`, `layerApi` to endpoints of an `HttpApi`.
+ * **Caches.** An answer that sets the cookie is `Cache-Control: no-store`. The answer to each request whose session was asked
+ * for has `Vary: Cookie`.
+ *
+ * Use `middleware` for routes of an `HttpRouter`, and `layerApi` for endpoints of an `HttpApi`.
  *
  * @since 0.1.0
  */
@@ -47,17 +50,18 @@ import {
 import type { SessionRef } from "../../contract/SessionRef.ts"
 import { Connections, type TooManyConnections } from "./Connections.ts"
 import { CookieKeys } from "./CookieKeys.ts"
+import { CookieReplaced, NoSession, SessionUnavailable } from "./HttpSessionError.ts"
 import * as Noted from "./internal/device.ts"
 import { fingerprint } from "./internal/fingerprint.ts"
-import { CookieReplaced, NoSession, SessionUnavailable } from "./HttpSessionError.ts"
+import { RecentTickets } from "./internal/RecentTickets.ts"
 import { RequestSession } from "./internal/RequestSession.ts"
 import { SessionCookie } from "./internal/SessionCookie.ts"
 
 export { CookieReplaced, NoSession, SessionUnavailable }
 
 /**
- * Why it cannot be said now whose session a request has: for the `error` of a middleware of an `HttpApi`, whose endpoints
- * may then fail with these.
+ * The errors of a request whose session cannot be determined now: for the `error` of the middleware of an `HttpApi`, whose
+ * endpoints may then fail with them.
  *
  * @since 0.1.0
  * @category errors
@@ -65,7 +69,7 @@ export { CookieReplaced, NoSession, SessionUnavailable }
 export const unreached = [CookieReplaced, SessionUnavailable] as const
 
 /**
- * Why it cannot be said now whose session a request has.
+ * The errors of a request whose session cannot be determined now. Both are safe to retry.
  *
  * @since 0.1.0
  * @category errors
@@ -73,7 +77,7 @@ export const unreached = [CookieReplaced, SessionUnavailable] as const
 export type Unreached = CookieReplaced | SessionUnavailable
 
 /**
- * What starting a request's session may fail with, besides the kind's own error.
+ * The errors of starting the session of a request, besides the error of its kind.
  *
  * @since 0.1.0
  * @category errors
@@ -87,75 +91,73 @@ export type StartFailure = Exclude<StartError, InvalidSessionId | LoadError> | U
  * @category models
  */
 export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in out Args, in out E> {
-  /** The session whose cookie the request carries, if it lives. Counts as activity. */
+  /** The session of the request's cookie, if the cookie is valid. Counts as activity. */
   readonly find: Effect.Effect<Option.Option<SessionRef<State, Protocol>>, Unreached>
 
   /** `find`, or fails with `NoSession`. */
   readonly get: Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached>
 
-  /** `find`, or starts one and gives a cookie for it. Fails as the start of a session does, see `SessionKind.start`. */
+  /** `find`, or starts a session and sets its cookie. Fails as the start of a session does, see `SessionKind.start`. */
   start(...options: Session.StartArg<Args>): Effect.Effect<SessionRef<State, Protocol>, E | StartFailure>
 
   /**
-   * Replaces the cookie: for login, logout and whenever somebody's rights change. The session goes on, with all who
-   * watch it; the old cookie is worth nothing from here on. Connections that it opened are cut, but for those of the
-   * very client that asks (the same address and user agent), unless `cut` is `"all"` or the session becomes another user's,
-   * be it that it was nobody's. `user` names whose session it is from now on. Of several requests with the same cookie one
-   * can do this, the others get `CookieReplaced`.
+   * Replaces the cookie: for login, logout, and whenever the rights of the user change. The session and those who watch it go
+   * on; the old cookie is no longer valid. `user` sets the user of the session.
+   *
+   * Connections that the old cookie opened are disconnected. Those of the very client that asks (the same address and user
+   * agent) stay, unless `disconnect` is `"all"` or the user of the session changes. Of several requests with the same cookie,
+   * one can rotate it; the others fail with `CookieReplaced`.
    */
   rotate(options?: {
     readonly user?: string | undefined
-    readonly cut?: "others" | "all" | undefined
+    readonly disconnect?: "others" | "all" | undefined
   }): Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached>
 
-  /** Ends the session, which cuts its connections, and takes the cookie back. `false` when there was none. */
+  /** Ends the session, which closes its connections, and deletes the cookie. `false` when there was no session. */
   readonly end: Effect.Effect<boolean, Unreached>
 
   /**
-   * A stream for an answer that stays open: as long as it runs the client counts as connected, and it is cut when the
-   * cookie is replaced, or soon after the session's end.
+   * Makes a stream a connection of the session, for an answer that stays open. While it runs, the client counts as connected.
+   * It ends when the cookie is replaced, or a second after the end of the session.
    */
   hold<A, E2, R>(
     stream: Stream.Stream<A, E2, R>
   ): Effect.Effect<Stream.Stream<A, E2, R>, NoSession | Unreached | TooManyConnections>
 
   /**
-   * `hold` for connections that are not streams, such as sockets: the client counts as connected for as long as the
-   * Scope lives, and `cut` is called when the cookie is replaced. Watch the session to learn of its end.
+   * `hold` for connections that are not streams, such as sockets: the client counts as connected for as long as the Scope
+   * lives, and `disconnect` is called when the cookie is replaced. Watch the session to learn of its end.
    */
   connect(
-    cut: () => void
+    disconnect: () => void
   ): Effect.Effect<SessionRef<State, Protocol>, NoSession | Unreached | TooManyConnections, Scope.Scope>
 
-  /**
-   * What a token can say to be bound to this session and cookie: see `bound`.
-   */
+  /** The claim that binds a token to this session and its cookie: see `bound` and `Admission.TokenOptions`. */
   readonly binding: Effect.Effect<string, NoSession | Unreached>
 }
 
 /**
- * Options of a request's session.
+ * Options of the session of a request.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<D> {
-  /** The kind of session that requests have. */
+  /** The kind of the session. */
   readonly kind: D
-  /** The cookie's name. Default: `session`. With `Secure` it gets the prefix `__Host-`. */
+  /** The name of the cookie. Default: `session`. A `Secure` cookie gets the prefix `__Host-`. */
   readonly cookie?: string | undefined
-  /** Default: `lax`. */
+  /** The attribute `SameSite` of the cookie. Default: `lax`. */
   readonly sameSite?: "lax" | "strict" | undefined
   /**
-   * Should the cookie travel over TLS only? `"auto"` (default): unless the host that the client asked for is this
-   * machine (`localhost` and the like), and the request did not come over https either, as far as a proxy knows that
-   * `HttpMiddleware.xForwardedHeaders` trusts.
+   * Whether the cookie is sent over TLS only. `"auto"` (default): always, except for a plain http request whose `Host` is the
+   * local machine (see `ClientAddress.isLocalHost`). Behind a proxy, `HttpMiddleware.xForwardedHeaders` tells the protocol.
    */
   readonly secure?: boolean | "auto" | undefined
 }
 
 /**
- * A service for the session of the request that is being handled: what `Service` makes.
+ * The service that `Service` defines: the session of the request that is being handled.
  *
  * @since 0.1.0
  * @category models
@@ -169,7 +171,7 @@ export interface ServiceClass<
 }
 
 /**
- * The definition of a kind that can be the session of requests.
+ * The definition of a kind whose sessions can be those of requests.
  *
  * @since 0.1.0
  * @category utility types
@@ -177,7 +179,7 @@ export interface ServiceClass<
 export type AnyKind = Session.Any & Context.Key<any, any>
 
 /**
- * The request's session of a kind.
+ * The session of a request, of a kind.
  *
  * @since 0.1.0
  * @category utility types
@@ -192,8 +194,7 @@ export type Of<D extends AnyKind> = HttpSession<
 const namePattern = /^[A-Za-z0-9_-]{1,64}$/
 
 /**
- * Defines the service that gives handlers the session of their request. A malformed cookie name is a defect of the
- * program and throws at once.
+ * Defines the service that gives handlers the session of their request. Throws when the name of the cookie is malformed.
  *
  * @since 0.1.0
  * @category constructors
@@ -201,13 +202,13 @@ const namePattern = /^[A-Za-z0-9_-]{1,64}$/
 export const Service =
   <Self>() => <const Id extends string, D extends AnyKind>(id: Id, options: Options<D>): ServiceClass<Self, Id, D> => {
     if (options.cookie !== undefined && !namePattern.test(options.cookie)) {
-      throw new TypeError(`"${options.cookie}" is not a name for a session's cookie: letters, digits, _ and - are`)
+      throw new TypeError(`"${options.cookie}" is not a name for a cookie: use letters, digits, _ and -`)
     }
     return Object.assign(Context.Service<Self, Of<D>>()(id), { options }) as never
   }
 
 /**
- * What giving requests their session needs.
+ * The services that requests need to get their session.
  *
  * @since 0.1.0
  * @category utility types
@@ -259,7 +260,7 @@ export const layerApi = <M extends Context.Key<any, any>, Self, Id extends strin
   )
 
 /**
- * The cookie as a security scheme, so that OpenAPI tells of it.
+ * The cookie as a security scheme of an `HttpApi`, for its OpenAPI description.
  *
  * @since 0.1.0
  * @category middleware
@@ -272,12 +273,12 @@ export const security = <Self, Id extends string, D extends AnyKind>(
     key: options.secure === false ? cookieName(options) : `__Host-${cookieName(options)}`
   }).pipe(HttpApiSecurity.annotate(
     OpenApi.Description,
-    "Names the visitor's session. It is given with an answer where there is none yet; on localhost without the prefix."
+    "Names the visitor's session. An answer sets it where there is none yet; on localhost, without the prefix."
   ))
 
 const cookieName = (options: Options<unknown>): string => options.cookie ?? "session"
 
-/** Gives an Effect the session of its request. */
+/** Provides an Effect with the session of its request. */
 const provider = <Self, Id extends string, D extends AnyKind>(service: ServiceClass<Self, Id, D>) =>
   Effect.map(
     make(service.options),
@@ -290,7 +291,7 @@ const provider = <Self, Id extends string, D extends AnyKind>(service: ServiceCl
   )
 
 /**
- * Opens the session of a request, for a middleware of your own.
+ * Gives the session of a request: for middleware of your own.
  *
  * @since 0.1.0
  * @category constructors
@@ -307,12 +308,13 @@ export const make = <D extends AnyKind>(
       sameSite: options.sameSite ?? "lax",
       secure: options.secure ?? "auto"
     }, yield* CookieKeys)
-    return (request) => new RequestSession({ clock, connections, kind, cookie }, request) as unknown as Of<D>
+    const services = { clock, connections, kind, cookie, ended: new RecentTickets(clock) }
+    return (request) => new RequestSession(services, request) as unknown as Of<D>
   })
 
 /**
- * Does a session still have the cookie for which this binding was made? Gives the session. It is how a token that was
- * given to a client is worth nothing once that client has logged in anew, logged out or been thrown out.
+ * The session that a binding was made for, if the session still has the same cookie. So a token with that binding stops being
+ * valid when its client logs in again, logs out or is logged out. Fails with `NoSession` when the binding is not valid.
  *
  * @since 0.1.0
  * @category bindings

@@ -1,5 +1,8 @@
 /**
- * Why a request does not get its session. Each of these is an answer of its own to a route that does not handle it.
+ * The errors of the session of a request, which `HttpSession` exports. A route that does not handle them answers with their
+ * status.
+ *
+ * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { taggedError } from "../../contract/internal/taggedError.ts"
@@ -7,7 +10,7 @@ import { withoutStack } from "../../internal/withoutStack.ts"
 import { respondable } from "../internal/answers.ts"
 
 /**
- * The request has no session: it brought no cookie, or one that does not count (any more).
+ * The request has no session: it carries no cookie, or one that is not valid (any more).
  *
  * @since 0.1.0
  * @category errors
@@ -15,18 +18,19 @@ import { respondable } from "../internal/answers.ts"
 export class NoSession
   extends respondable(taggedError<NoSession>()("NoSession", {}, { status: 401, retrySafe: true }))
 {
+  /** Makes the error, without a stack. */
   static of(message = "there is no session for this request"): NoSession {
     return withoutStack(() => new NoSession({ message }))
   }
 }
 
-/** How soon the new cookie has reached the browser, most likely, in milliseconds. */
+/** When the browser has the new cookie, most likely, in milliseconds. */
 const soon = 1_000
 
 /**
- * Another request, such as a login, has replaced the cookie that this one was sent with: before this one came, or while it
- * was under way. It did nothing from here on, and it gets no cookie, which would take the place of the new one. Send it
- * again, with the new cookie. `retryAfter` is in milliseconds.
+ * Another request, such as a login or a logout, has replaced the cookie of this one, before it arrived or while it was handled.
+ * It had no effect after that, and its answer sets no cookie, which would overwrite the new one. Send it again, with the new
+ * cookie. `retryAfter` is in milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -34,18 +38,19 @@ const soon = 1_000
 export class CookieReplaced extends respondable(
   taggedError<CookieReplaced>()("CookieReplaced", { retryAfter: Schema.Number }, { status: 409, retrySafe: true })
 ) {
+  /** Makes the error, without a stack. */
   static of(): CookieReplaced {
-    const message = "the cookie of this request was replaced meanwhile: send it again with the new one"
+    const message = "the cookie of this request was replaced meanwhile: send the request again"
     return withoutStack(() => new CookieReplaced({ retryAfter: soon, message }))
   }
 }
 
-/** How soon a store is tried again, in milliseconds. */
+/** When a store may work again, in milliseconds. */
 const later = 1_000
 
 /**
- * Whether there is a session, or what has become of it, cannot be said now: its store does not do what it is asked for.
- * The cookie stays as it is. `retryAfter` is in milliseconds.
+ * The session of the request cannot be read, or written, now: its store fails. The cookie stays as it is. `retryAfter` is in
+ * milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -56,6 +61,7 @@ export class SessionUnavailable extends respondable(
     retrySafe: true
   })
 ) {
+  /** Makes the error, without a stack. */
   static of(message = "the session cannot be reached now"): SessionUnavailable {
     return withoutStack(() => new SessionUnavailable({ retryAfter: later, message }))
   }

@@ -1,5 +1,5 @@
 /**
- * The algorithms that tokens can be signed with.
+ * The algorithms that tokens can be signed with. There is no "none".
  *
  * @since 0.1.0
  */
@@ -32,8 +32,8 @@ export const keyPairAlgorithms = [...rsaAlgorithms, ...curveAlgorithms] as const
 export type SecretAlgorithm = (typeof secretAlgorithms)[number]
 
 /**
- * Algorithms with a private key that signs and a public key that verifies. "EdDSA" and "Ed25519" are an older and a
- * newer name of the same one, but different texts in a token's header: pin the one that your issuer writes.
+ * Algorithms with a private key that signs and a public key that verifies. "EdDSA" and "Ed25519" are the older and the newer
+ * name of the same algorithm, but different texts in the header of a token: pin the one that your issuer writes.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +41,7 @@ export type SecretAlgorithm = (typeof secretAlgorithms)[number]
 export type KeyPairAlgorithm = (typeof keyPairAlgorithms)[number]
 
 /**
- * The algorithms that keys can be pinned to. There is no "none".
+ * The algorithms that keys can be pinned to.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * The keys that tokens are verified with: secrets, public keys, or the key set of an identity provider.
+ * The keys that tokens are verified with: secrets, public keys, or the key set of an identity provider. See `JwtVerifier`.
  *
  * @since 0.1.0
  */
@@ -10,39 +10,26 @@ import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
-import { taggedError } from "../../contract/internal/taggedError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { importKey, importSecrets, invalid, pin, type Secrets } from "./internal/jwtImport.ts"
+import { KeysUnavailable } from "../auth/TokenVerifier.ts"
+import { importKey, importSecrets, invalid, pin } from "./internal/jwtImport.ts"
 import { type Algorithm, type KeyPairAlgorithm, keyPairAlgorithms, type SecretAlgorithm } from "./JwtAlgorithm.ts"
 
 /**
- * The keys that tokens are verified with cannot be fetched, so nothing can be said about the token. `retryAfter` is
- * in milliseconds.
+ * One secret as UTF-8 text, or several while it is being replaced: all of them verify, the first signs.
  *
  * @since 0.1.0
- * @category errors
+ * @category models
  */
-export class KeysUnavailable extends taggedError<KeysUnavailable>()("KeysUnavailable", { retryAfter: Schema.Number }, {
-  status: 503,
-  retrySafe: true
-}) {
-  static of(retryAfter: number): KeysUnavailable {
-    return withoutStack(() =>
-      new KeysUnavailable({
-        retryAfter,
-        message: `the keys that verify tokens cannot be fetched, try again in ${Math.ceil(retryAfter / 1000)} s`
-      })
-    )
-  }
-}
+export type Secrets = Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>>
 
 /**
- * What a token's header says about its key. `alg` is one of the pinned algorithms.
+ * What the header of a token says about its key. `alg` is one of the pinned algorithms.
  *
  * @since 0.1.0
  * @category models
@@ -52,7 +39,7 @@ export interface Header {
   readonly kid?: string
 }
 
-/** The keys of a set that fit a header; those that cannot be imported are left out. */
+/** The keys of a set that fit a header, without those that cannot be imported. */
 const fitting = (set: Jose.LocalJWKSet, header: Header): Effect.Effect<ReadonlyArray<Jose.CryptoKey>> =>
   Effect.promise(async () => {
     try {
@@ -79,21 +66,20 @@ const toKeySet = (document: unknown) =>
   )
 
 /**
- * The keys that are trusted, and the algorithms they are for.
+ * The trusted keys, and the algorithms that they are for.
  *
  * @since 0.1.0
  * @category services
  */
 export class JwtKeys extends Context.Service<JwtKeys, {
-  /** Tokens of any other algorithm are refused before a key is looked for. All with secrets, or all with key pairs. */
+  /** Tokens with another algorithm are refused before a key is looked up. All use secrets, or all use key pairs. */
   readonly algorithms: ReadonlyArray<Algorithm>
-  /** The keys that a token with this header may be signed with. Empty: the token is refused as `UnknownKey`. */
+  /** The keys that may have signed a token with this header. If there are none, the token is refused as `UnknownKey`. */
   readonly find: (header: Header) => Effect.Effect<ReadonlyArray<Jose.CryptoKey>, KeysUnavailable>
-}>()("effect-sessions/socket/JwtKeys") {
+}>()("effect-sessions/JwtKeys") {
   /**
-   * Secrets that this server shares with the issuer, as UTF-8 texts; the `kid` of tokens is ignored. Give several to
-   * change the secret: all verify, the first signs. Fails with `InvalidConfig` when one has fewer bytes than the
-   * algorithm's hash (32 for HS256). `algorithm` is HS256 by default.
+   * Secrets that this server shares with the issuer. The `kid` of tokens is ignored. Fails with `InvalidConfig` when a
+   * secret has fewer bytes than the hash of the algorithm (32 for HS256, the default).
    *
    * @since 0.1.0
    */
@@ -110,7 +96,7 @@ export class JwtKeys extends Context.Service<JwtKeys, {
     )
 
   /**
-   * One public key: PEM (SPKI or an X.509 certificate, whose dates are not looked at) or JWK. The `kid` of tokens is
+   * One public key, as PEM (SPKI or an X.509 certificate, whose validity dates are ignored) or JWK. The `kid` of tokens is
    * ignored. Fails with `InvalidConfig` when the key is not for the algorithm.
    *
    * @since 0.1.0
@@ -128,8 +114,8 @@ export class JwtKeys extends Context.Service<JwtKeys, {
     )
 
   /**
-   * A JSON Web Key Set that does not change. Keys are chosen by `kid` and by what they say they are for. Fails with
-   * `InvalidConfig` when no key of it can be used.
+   * A JSON Web Key Set that does not change. A key is chosen by its `kid`, `alg` and `use`. Fails with `InvalidConfig` when
+   * no key of the set is usable.
    *
    * @since 0.1.0
    */
@@ -150,13 +136,13 @@ export class JwtKeys extends Context.Service<JwtKeys, {
     )
 
   /**
-   * The JSON Web Key Set at a URL, such as an identity provider's `jwks_uri`. It is fetched when the first token
-   * comes, again when it is older than `cacheFor`, and when a token names a key that is not in it; one fetch at a time,
-   * which all tokens that need it wait for, and at most one in a `cooldown`. While fetches fail, the keys that were
-   * fetched go on being used until they are older than `keepFor`; then, and for keys they do not have, verification
-   * fails with `KeysUnavailable`. Each failure is logged as a warning.
+   * The JSON Web Key Set at a URL, such as the `jwks_uri` of an identity provider. It is fetched when the first token
+   * arrives, when it is older than `cacheFor`, and when a token names a key that it does not contain. There is at most one
+   * fetch at a time, which all verifications that need it share, and at most one per `cooldown`. While fetches fail, the
+   * keys of the last fetch stay in use until they are older than `keepFor`; after that, and for keys that they do not
+   * contain, verification fails with `KeysUnavailable`. Each failed fetch is logged as a warning.
    *
-   * Who can change the answer can forge tokens: use https. Give the `HttpClient` retries if you want some.
+   * Use https: anybody who can change the response can forge tokens. Retries are up to the `HttpClient`.
    *
    * @since 0.1.0
    */
@@ -164,11 +150,11 @@ export class JwtKeys extends Context.Service<JwtKeys, {
     url: string | URL,
     options: {
       readonly algorithms: ReadonlyArray<KeyPairAlgorithm>
-      /** How long keys are used without asking again: how soon a withdrawn key is noticed. Default: 10 minutes. */
+      /** How long fetched keys are used before they are fetched again: a withdrawn key is noticed then. Default: 10 minutes. */
       readonly cacheFor?: Duration.Input | undefined
-      /** The least time between two fetches. Default: 30 seconds. */
+      /** The minimum time between two fetches. Default: 30 seconds. */
       readonly cooldown?: Duration.Input | undefined
-      /** How long keys are used while they cannot be fetched again. Default: 1 hour. */
+      /** How long fetched keys are used while fetches fail. Default: 1 hour. */
       readonly keepFor?: Duration.Input | undefined
       /** How long a fetch may take. Default: 5 seconds. */
       readonly timeout?: Duration.Input | undefined
@@ -205,7 +191,7 @@ export class JwtKeys extends Context.Service<JwtKeys, {
             else yield* Effect.logWarning("the keys that verify tokens could not be fetched", exit.cause)
           }))
         )
-        // A fiber of the layer's: a verification that is interrupted takes the fetch away from nobody.
+        // The fiber belongs to the Layer, so that interrupting one verification does not end the fetch for the others.
         const refresh = Effect.andThen(
           FiberHandle.run(loading, load, { onlyIfMissing: true }),
           FiberHandle.awaitEmpty(loading)

@@ -1,5 +1,5 @@
 /**
- * Issues tokens, where no identity provider does.
+ * Issues JSON Web Tokens, for programs without an identity provider. See `JwtVerifier`.
  *
  * @since 0.1.0
  */
@@ -12,11 +12,12 @@ import * as Redacted from "effect/Redacted"
 import * as Jose from "jose"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
-import { importKey, importSecrets, list, type Secrets } from "./internal/jwtImport.ts"
+import { importKey, importSecrets, list } from "./internal/jwtImport.ts"
 import type { Algorithm, KeyPairAlgorithm, SecretAlgorithm } from "./JwtAlgorithm.ts"
+import type { Secrets } from "./JwtKeys.ts"
 
 /**
- * What the tokens of a signer have in common.
+ * What all tokens of a signer have in common.
  *
  * @since 0.1.0
  * @category models
@@ -26,7 +27,7 @@ export interface SignerOptions {
   readonly issuer?: string | undefined
   /** The `aud` claim. Default: none. */
   readonly audience?: string | ReadonlyArray<string> | undefined
-  /** The `kid` header, for verifiers with several keys. Default: that of the JWK, or none. */
+  /** The `kid` header, for verifiers with several keys. Default: the `kid` of the JWK, or none. */
   readonly keyId?: string | undefined
   /** How long tokens are valid. Default: 15 minutes. */
   readonly expiresIn?: Duration.Input | undefined
@@ -40,16 +41,16 @@ export interface SignerOptions {
  */
 export class JwtSigner extends Context.Service<JwtSigner, {
   /**
-   * A token with these claims, over those of the signer; `iat` and `exp` are set from the Clock. Claims that are not
-   * JSON are a bug, and die.
+   * A token with these claims, which take precedence over those of the signer. `iat` and `exp` are set from the Clock.
+   * Claims that are not JSON are a defect.
    */
   readonly sign: (
     claims: Jose.JWTPayload & { readonly sub: string },
     options?: { readonly expiresIn?: Duration.Input | undefined }
   ) => Effect.Effect<string>
-}>()("effect-sessions/socket/JwtSigner") {
+}>()("effect-sessions/JwtSigner") {
   /**
-   * Signs with a secret; of several, with the first. See `JwtKeys.layerSecret`.
+   * Signs with a secret, or with the first of several. See `JwtKeys.layerSecret`.
    *
    * @since 0.1.0
    */
@@ -65,7 +66,7 @@ export class JwtSigner extends Context.Service<JwtSigner, {
   }
 
   /**
-   * Signs with a private key: PEM (PKCS#8) or JWK. Fails with `InvalidConfig` when it is not for the algorithm.
+   * Signs with a private key, as PEM (PKCS#8) or JWK. Fails with `InvalidConfig` when the key is not for the algorithm.
    *
    * @since 0.1.0
    */

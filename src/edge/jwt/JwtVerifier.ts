@@ -1,10 +1,9 @@
 /**
- * JSON Web Tokens: who is at the other end of a connection.
+ * Verifies JSON Web Tokens (JWT) with `jose`: the `TokenVerifier` of admissions by token.
  *
- * Three services, over `jose`: `JwtKeys` holds the keys that are trusted, `JwtVerifier` checks a token against them
- * and gives its claims, `JwtSigner` issues tokens where no identity provider does. The algorithms are pinned by the
- * keys' Layer: what a token says of itself only chooses among them. Time is Effect's Clock. No error shows anything of
- * a token, a claim's value or a key.
+ * Three modules work together: `JwtKeys` holds the keys that are trusted, `JwtVerifier` checks a token against them and gives
+ * its claims, and `JwtSigner` issues tokens where no identity provider does. The Layer of the keys pins the algorithms: the
+ * header of a token only chooses among them. Time is Effect's Clock. No error contains a token, a claim's value or a key.
  *
  * ```ts
  * const Tokens = JwtVerifier.layer({ issuer: "https://id.example", audience: "shop" }).pipe(
@@ -13,76 +12,25 @@
  * )
  * ```
  *
- * Not for sessions' own cookies, nor for encrypted tokens (JWE).
+ * Not for the cookies of sessions (see `HttpSession`), nor for encrypted tokens (JWE).
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as Struct from "effect/Struct"
 import * as Jose from "jose"
-import { taggedError } from "../../contract/internal/taggedError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
+import { InvalidToken, type InvalidTokenReason, TokenVerifier } from "../auth/TokenVerifier.ts"
 import { invalid, isOneOf, list, pin } from "./internal/jwtImport.ts"
 import { keyPairAlgorithms, secretAlgorithms } from "./JwtAlgorithm.ts"
-import { JwtKeys, type KeysUnavailable } from "./JwtKeys.ts"
+import { JwtKeys } from "./JwtKeys.ts"
 
-/**
- * What a verified token says. Times are in seconds since the epoch; other claims are as the issuer wrote them, so
- * decode those you use with a schema.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Claims extends Jose.JWTPayload {
-  /** Whom the token is about. Never empty. */
-  readonly sub: string
-  /** When the token ends, in seconds since the epoch. Always finite. */
-  readonly exp: number
-}
-
-const explanations = {
-  Malformed: "the token is not a well-formed JWT",
-  Algorithm: "the token's algorithm is not one that is accepted here",
-  Type: "the token is of another kind than those that are accepted here",
-  UnknownKey: "no trusted key fits the token: it is of another issuer, or its key was withdrawn",
-  Signature: "the token's signature is wrong",
-  Expired: "the token has expired: get a new one",
-  NotYetValid: "the token is not valid yet: do the clocks agree?",
-  Audience: "the token is meant for another audience",
-  Issuer: "the token is of another issuer",
-  Claims: "the token's claims are incomplete"
-}
-
-type Reason = keyof typeof explanations
-
-/**
- * The token is not accepted. `reason` says why, for logs and metrics; neither it nor the message shows anything of the
- * token. Trying again is safe, and helps with another token.
- *
- * @since 0.1.0
- * @category errors
- */
-export class InvalidToken
-  extends taggedError<InvalidToken>()("InvalidToken", { reason: Schema.Literals(Struct.keys(explanations)) }, {
-    status: 401,
-    retrySafe: true
-  })
-{
-  static of(reason: Reason, message = explanations[reason]): InvalidToken {
-    return withoutStack(() => new InvalidToken({ reason, message }))
-  }
-}
-
-const reasons: Readonly<Record<string, Reason>> = {
+const reasons: Readonly<Record<string, InvalidTokenReason>> = {
   ERR_JOSE_ALG_NOT_ALLOWED: "Algorithm",
   ERR_JWS_SIGNATURE_VERIFICATION_FAILED: "Signature",
   ERR_JWT_EXPIRED: "Expired"
@@ -91,9 +39,9 @@ const reasons: Readonly<Record<string, Reason>> = {
 const invalidClaim = (claim: string): InvalidToken =>
   InvalidToken.of("Claims", `the token has no valid "${claim}" claim`)
 
-/** Says in our words what jose threw, whose errors carry the claims. */
+/** Translates what jose threw: its errors contain the claims. */
 const toInvalidToken = (cause: unknown): InvalidToken => {
-  // Not about the token: the key cannot be used.
+  // The key cannot be used: the token is not at fault.
   if (!(cause instanceof Jose.errors.JOSEError)) return InvalidToken.of("UnknownKey")
   if (!(cause instanceof Jose.errors.JWTClaimValidationFailed)) {
     return InvalidToken.of(reasons[cause.code] ?? "Malformed")
@@ -104,14 +52,14 @@ const toInvalidToken = (cause: unknown): InvalidToken => {
   return invalidClaim(cause.claim)
 }
 
-/** What the header says, not verified yet; nothing when the token is malformed. */
+/** The header, which is not verified yet; `undefined` when the token is malformed. */
 const readHeader = (
   token: string
 ): { readonly alg: string; readonly kid: string | undefined; readonly typ: string | undefined } | undefined => {
   try {
     const { alg, kid, typ } = Jose.decodeProtectedHeader(token)
     const signature = token.slice(token.lastIndexOf(".") + 1)
-    // Decoders forgive other spellings of a signature; the same token then has several texts.
+    // Decoders accept several spellings of a signature; only one of them counts, so that a token has one text.
     const exact = Jose.base64url.encode(Jose.base64url.decode(signature)) === signature
     const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string"
     return exact && typeof alg === "string" && isText(kid) && isText(typ) ? { alg, kid, typ } : undefined
@@ -120,117 +68,101 @@ const readHeader = (
   }
 }
 
-/** A media type, whose `application/` and capitals do not matter. */
+/** Normalizes a media type: its case and the prefix `application/` mean nothing. */
 const typeOf = (typ: string): string => typ.toLowerCase().replace(/^application\//, "")
 
 /**
- * What a token must be like, besides being signed.
+ * What a token must be like, besides being signed with a trusted key.
  *
  * @since 0.1.0
  * @category models
  */
-export interface VerifierOptions {
-  /** The issuers (`iss`) that are trusted. Default: not checked. */
+export interface Options {
+  /** The trusted issuers (`iss`). Default: the issuer is not checked. */
   readonly issuer?: string | ReadonlyArray<string> | undefined
   /**
-   * Whom tokens must be meant for: one of their audiences (`aud`) must be one of these. Default: not checked, which
-   * accepts what the same issuer made for others.
+   * The audiences (`aud`) that this server is: a token must name one of them. Default: not checked, so that tokens are
+   * accepted which the same issuer made for other servers.
    */
   readonly audience?: string | ReadonlyArray<string> | undefined
-  /** How far the issuer's clock may be from ours: `exp`, `nbf` and `iat` are off by as much. Default: 5 seconds. */
+  /** How far the issuer's clock may be off, for `exp`, `nbf` and `iat`. Default: 5 seconds. */
   readonly clockTolerance?: Duration.Input | undefined
-  /** How long ago a token may have been issued (`iat`, then required), whenever it expires. Default: no limit. */
+  /** The maximum age of a token by its `iat`, which is then required, whatever its `exp`. Default: no limit. */
   readonly maxAge?: Duration.Input | undefined
   /**
-   * The kinds of tokens that are accepted, by their `typ` (RFC 8725, 3.11): an issuer signs others with the same keys, that
-   * are for other purposes. One that does not say its kind is accepted. Default: `JWT` and `at+jwt` (access tokens), and
-   * nothing that has the claim `events`, as logout tokens have.
+   * The types of tokens (`typ`) that are accepted (RFC 8725, section 3.11): issuers sign tokens for other purposes with the
+   * same keys. A token without `typ` is accepted. Default: `JWT` and `at+jwt` (access tokens), except tokens with the claim
+   * `events`, such as logout tokens.
    */
   readonly types?: ReadonlyArray<string> | undefined
-  /** The most characters of a token; longer ones are refused unread. Default: 8,192. */
+  /** The maximum length of a token in characters; longer tokens are refused unread. Default: 8,192. */
   readonly maxLength?: number | undefined
 }
 
 /**
- * Checks tokens and gives what they say.
+ * Verifies tokens with the given keys. A token must be signed with a trusted key and a pinned algorithm, have a `sub` and an
+ * `exp`, and be within its times. Fails with `InvalidConfig` when an option is not usable, or when the keys are of both
+ * families, secrets and key pairs.
  *
  * @since 0.1.0
- * @category services
+ * @category layers
  */
-export class JwtVerifier extends Context.Service<JwtVerifier, {
-  /**
-   * The claims of a token (the bare text, without "Bearer"). It must be signed with a trusted key and a pinned
-   * algorithm, have a `sub` and an `exp`, and be within its times. Fails with `InvalidToken` when it is not, and with
-   * `KeysUnavailable` when that cannot be said now.
-   */
-  readonly verify: (token: string) => Effect.Effect<Claims, InvalidToken | KeysUnavailable>
-  /** From when on a token with these claims is not accepted any more, in milliseconds since 1970. */
-  readonly expiresAt: (claims: Claims) => number
-}>()("effect-sessions/socket/JwtVerifier") {
-  /**
-   * Verifies with the given keys. Fails with `InvalidConfig` on an option that is not usable, and when keys are for
-   * secrets and for key pairs at once.
-   *
-   * @since 0.1.0
-   */
-  static readonly layer = (options: VerifierOptions = {}): Layer.Layer<JwtVerifier, InvalidConfig, JwtKeys> =>
-    Layer.effect(
-      JwtVerifier,
-      Effect.gen(function*() {
-        const keys = yield* JwtKeys
-        const algorithms = yield* pin("algorithms", keys.algorithms, secretAlgorithms, keyPairAlgorithms)
-        const maxLength = yield* wholeNumber("maxLength", options.maxLength ?? 8192, 1)
-        const tolerance = Option.map(Duration.fromInput(options.clockTolerance ?? "5 seconds"), Duration.toSeconds)
-        if (Option.isNone(tolerance) || !(tolerance.value >= 0 && tolerance.value < Infinity)) {
-          return yield* invalid("clockTolerance", `a duration such as "5 seconds", or 0`)
-        }
-        const clockTolerance = tolerance.value
-        const maxAge = options.maxAge === undefined ? undefined : (yield* duration("maxAge", options.maxAge)) / 1000
-        const rules: Jose.JWTVerifyOptions = {
-          algorithms: [...algorithms],
-          clockTolerance,
-          ...(options.issuer !== undefined && { issuer: list(options.issuer) }),
-          ...(options.audience !== undefined && { audience: list(options.audience) }),
-          ...(maxAge !== undefined && { maxTokenAge: maxAge })
-        }
-        const types = new Set((options.types ?? ["JWT", "at+jwt"]).map(typeOf))
+export const layer = (options: Options = {}): Layer.Layer<TokenVerifier, InvalidConfig, JwtKeys> =>
+  Layer.effect(TokenVerifier, make(options))
 
-        return {
-          expiresAt: ({ exp, iat }) =>
-            (Math.min(exp, maxAge === undefined ? Infinity : (iat ?? 0) + maxAge) + clockTolerance) * 1_000,
-          verify: Effect.fn("JwtVerifier.verify")(function*(token) {
-            if (token.length > maxLength) {
-              return yield* InvalidToken.of("Malformed", `the token is longer than ${maxLength} characters`)
-            }
-            const header = readHeader(token)
-            if (header === undefined) return yield* InvalidToken.of("Malformed")
-            const { alg, kid, typ } = header
-            if (!isOneOf(algorithms)(alg)) return yield* InvalidToken.of("Algorithm")
-            if (typ !== undefined && !types.has(typeOf(typ))) return yield* InvalidToken.of("Type")
-            const candidates = yield* keys.find(kid === undefined ? { alg } : { alg, kid })
-            const currentDate = yield* DateTime.nowAsDate
-            let refused: InvalidToken | undefined
-            for (const key of candidates) {
-              const verified = yield* Effect.result(Effect.tryPromise({
-                try: () => Jose.jwtVerify(token, key, { ...rules, currentDate }),
-                catch: toInvalidToken
-              }))
-              if (Result.isSuccess(verified)) {
-                const { payload } = verified.success
-                const { exp, iat = 0, sub } = payload
-                // What tells of an event, such as a logout, is not for who comes with it, whatever it calls itself.
-                if (options.types === undefined && "events" in payload) return yield* InvalidToken.of("Type")
-                if (typeof sub !== "string" || sub === "") return yield* invalidClaim("sub")
-                if (exp === undefined || !Number.isFinite(exp)) return yield* invalidClaim("exp")
-                if (iat > currentDate.getTime() / 1000 + clockTolerance) return yield* InvalidToken.of("NotYetValid")
-                return { ...payload, sub, exp }
-              }
-              refused = verified.failure
-              if (refused.reason !== "Signature" && refused.reason !== "UnknownKey") break
-            }
-            return yield* refused ?? InvalidToken.of("UnknownKey")
-          })
+const make = Effect.fnUntraced(function*(options: Options) {
+  const keys = yield* JwtKeys
+  const algorithms = yield* pin("algorithms", keys.algorithms, secretAlgorithms, keyPairAlgorithms)
+  const maxLength = yield* wholeNumber("maxLength", options.maxLength ?? 8192, 1)
+  const tolerance = Option.map(Duration.fromInput(options.clockTolerance ?? "5 seconds"), Duration.toSeconds)
+  if (Option.isNone(tolerance) || !(tolerance.value >= 0 && tolerance.value < Infinity)) {
+    return yield* invalid("clockTolerance", `a duration such as "5 seconds", or 0`)
+  }
+  const clockTolerance = tolerance.value
+  const maxAge = options.maxAge === undefined ? undefined : (yield* duration("maxAge", options.maxAge)) / 1000
+  const rules: Jose.JWTVerifyOptions = {
+    algorithms: [...algorithms],
+    clockTolerance,
+    ...(options.issuer !== undefined && { issuer: list(options.issuer) }),
+    ...(options.audience !== undefined && { audience: list(options.audience) }),
+    ...(maxAge !== undefined && { maxTokenAge: maxAge })
+  }
+  const types = new Set((options.types ?? ["JWT", "at+jwt"]).map(typeOf))
+
+  return {
+    expiresAt: ({ exp, iat }) =>
+      (Math.min(exp, maxAge === undefined ? Infinity : (iat ?? 0) + maxAge) + clockTolerance) * 1_000,
+    verify: Effect.fn("JwtVerifier.verify")(function*(token) {
+      if (token.length > maxLength) {
+        return yield* InvalidToken.of("Malformed", `the token is longer than ${maxLength} characters`)
+      }
+      const header = readHeader(token)
+      if (header === undefined) return yield* InvalidToken.of("Malformed")
+      const { alg, kid, typ } = header
+      if (!isOneOf(algorithms)(alg)) return yield* InvalidToken.of("Algorithm")
+      if (typ !== undefined && !types.has(typeOf(typ))) return yield* InvalidToken.of("Type")
+      const candidates = yield* keys.find(kid === undefined ? { alg } : { alg, kid })
+      const currentDate = yield* DateTime.nowAsDate
+      let refused: InvalidToken | undefined
+      for (const key of candidates) {
+        const verified = yield* Effect.result(Effect.tryPromise({
+          try: () => Jose.jwtVerify(token, key, { ...rules, currentDate }),
+          catch: toInvalidToken
+        }))
+        if (Result.isSuccess(verified)) {
+          const { payload } = verified.success
+          const { exp, iat = 0, sub } = payload
+          // A token about an event, such as a logout, does not admit anybody, whatever its `typ`.
+          if (options.types === undefined && "events" in payload) return yield* InvalidToken.of("Type")
+          if (typeof sub !== "string" || sub === "") return yield* invalidClaim("sub")
+          if (exp === undefined || !Number.isFinite(exp)) return yield* invalidClaim("exp")
+          if (iat > currentDate.getTime() / 1000 + clockTolerance) return yield* InvalidToken.of("NotYetValid")
+          return { ...payload, sub, exp }
         }
-      })
-    )
-}
+        refused = verified.failure
+        if (refused.reason !== "Signature" && refused.reason !== "UnknownKey") break
+      }
+      return yield* refused ?? InvalidToken.of("UnknownKey")
+    })
+  } satisfies TokenVerifier["Service"]
+})

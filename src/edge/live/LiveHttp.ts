@@ -54,9 +54,8 @@ import type { SessionRef } from "../../contract/SessionRef.ts"
 import { toJson } from "../../internal/jsonCodec.ts"
 import { defaultDepth, isTextDeeper, tooDeep } from "../../internal/jsonDepth.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
-import { refusal } from "../internal/answers.ts"
-import { refuse, type Refused } from "../socket/internal/socketRoute.ts"
+import { type Admission, type Allow, allowing, type Refused } from "../auth/Admission.ts"
+import { json, refusal, refuse } from "../internal/answers.ts"
 import { Commands } from "../internal/Commands.ts"
 import type { AnyLive } from "./LiveViews.ts"
 
@@ -336,12 +335,9 @@ const tooLarge = (maxBodySize: number): Refused => ({
 })
 
 /** The answer to an action that failed: its error as JSON, 422 for one that has no status. */
-const failed = (error: unknown, json: unknown): HttpServerResponse.HttpServerResponse => {
+const failed = (error: unknown, encoded: unknown): HttpServerResponse.HttpServerResponse => {
   const { httpStatus = 422, retryAfter } = (error ?? {}) as { httpStatus?: number; retryAfter?: number }
-  const response = HttpServerResponse.jsonUnsafe(json, { status: httpStatus })
-  return retryAfter === undefined
-    ? response
-    : HttpServerResponse.setHeader(response, "retry-after", String(Math.max(1, Math.ceil(retryAfter / 1_000))))
+  return json(encoded, { status: httpStatus, retryAfter })
 }
 
 /** What an `EventSource` does not come back after. */

@@ -1,10 +1,8 @@
 /**
- * `effect-sessions/live`: views of a session in every tab, as patches, over WebSockets and server-sent events. Needs
- * `@effect/platform-node` and `jose`.
+ * `effect-sessions/live`: the views of a session, as JSON patches over server-sent events, and its actions over `POST`. For
+ * WebSockets see `LiveSocket` of `effect-sessions/socket`.
  *
  * @since 0.1.0
  */
-export * as Admission from "../auth/Admission.ts"
 export * as LiveHttp from "./LiveHttp.ts"
-export * as LiveSocket from "../socket/LiveSocket.ts"
 export * as LiveViews from "./LiveViews.ts"

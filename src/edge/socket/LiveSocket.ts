@@ -1,17 +1,18 @@
 /**
- * Live views and actions over WebSockets: a route that lets a client in, by its cookie or its token, and serves the RPCs
- * of a definition (see `Live.rpcs`).
+ * Live views and actions over WebSockets: a route that admits a client by its cookie or its token, and serves the RPCs of a
+ * definition (see `Live.rpcs`). `LiveClient` of `effect-sessions/client` is a client for it. For clients without WebSockets,
+ * see `LiveHttp` of `effect-sessions/live`.
  *
  * ```ts
  * const Routes = LiveSocket.layer(CartLive, { path: "/live", session: Admission.cookie(Visitor) })
  * ```
  *
- * Another origin is refused with 403, too many connections or sessions with 429 and 503, before the connection is
- * upgraded. A client without a session is let in and closed with 1008, since browsers do not tell their page the status of
- * a refused upgrade. The close code says what to do next: see `CloseCode`.
+ * A request from another origin is refused with 403, and one too many connections or sessions with 429 or 503, before the
+ * connection is upgraded. A client without a session is upgraded and closed with 1008, because browsers do not tell a page
+ * the status of a refused upgrade. The close code says what to do next: see `CloseCode`.
  *
- * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: without, the server waits for open
- * sockets for up to 20 seconds.
+ * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: otherwise the shutdown of the server waits
+ * up to 20 seconds for open sockets.
  *
  * @since 0.1.0
  */
@@ -28,13 +29,12 @@ import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { defaultDepth } from "../../internal/jsonDepth.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import { type Admission, type Allow, allowing } from "../auth/Admission.ts"
-import * as TokenAdmission from "../auth/internal/TokenAdmission.ts"
+import { type Admission, type Allow, allowing, type Revocation } from "../auth/Admission.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
-import { serve } from "./internal/socketRoute.ts"
 import { Commands } from "../internal/Commands.ts"
-import { LiveConnection, RefusedConnection } from "./internal/LiveConnection.ts"
 import type { AnyLive } from "../live/LiveViews.ts"
+import { LiveConnection, RefusedConnection } from "./internal/LiveConnection.ts"
+import { closeCodeOf, serve } from "./internal/socketRoute.ts"
 
 /**
  * Options of a route for live views.
@@ -46,28 +46,25 @@ export interface Options<D extends Live.Any, RSession, R> {
   readonly path: `/${string}`
   /** How the session of a connection is found. */
   readonly session: Admission<D["kind"]["kind"], RSession>
-  /** May this client see the view, or do the action, of this name? Default: yes. */
+  /** Decides whether a client may see a view, or do an action. Default: everything is allowed. */
   readonly allow?: Allow<D, R> | undefined
-  /**
-   * How much of a view may be on its way before changes are conflated: chunks that the client has not acknowledged.
-   * Default: 32.
-   */
+  /** How many chunks of a view may be unacknowledged before further changes are conflated. Default: 32. */
   readonly window?: number | undefined
-  /** How often a client is asked for a sign of life; one that gives none until the next time is let go. Default: 30 s. */
+  /** How often a client is sent a ping; it is disconnected if nothing comes from it until the next one. Default: 30 s. */
   readonly heartbeat?: Duration.Input | undefined
   /**
-   * Messages of one connection, whatever they say; free are the acknowledgements that the server has asked for. Actions over it
-   * are answered with `Busy`; who goes on regardless is closed with 1008. Default: 200 in 10 seconds.
+   * How many messages a connection may send. The acknowledgements that the server asked for do not count. Further actions are
+   * answered with `Busy`; a client that ignores that is closed with 1008. Default: 200 in 10 seconds.
    */
   readonly messageRate?: Rate | false | undefined
-  /** The largest frame of a client in bytes; larger ones close the connection with 1009. Default: 65,536. */
+  /** The largest frame of a client in bytes; a larger one closes the connection with 1009. Default: 65,536. */
   readonly maxFrameSize?: number | undefined
-  /** How deep the JSON of an action may be nested; a deeper one is answered with `InvalidPayload`. Default: 64. */
+  /** How deep the JSON of an action may be nested; deeper JSON is answered with `InvalidPayload`. Default: 64. */
   readonly maxDepth?: number | undefined
 }
 
 /**
- * What a route for live views needs, besides what finds the session.
+ * The services that a route for live views needs, besides those of its admission.
  *
  * @since 0.1.0
  * @category utility types
@@ -118,22 +115,26 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     maxFrameSize,
     connect: (request, _scope, closed) =>
       Effect.gen(function*() {
-        // What happens to the session may happen before there is a connection to tell.
-        const fate: { connection?: LiveConnection; end?: EndReason.EndReason | TokenAdmission.Revocation } = {}
-        const tell = () => {
-          if (typeof fate.end === "string") fate.connection?.close(TokenAdmission.closeCodeOf(fate.end), fate.end)
-          else if (fate.end !== undefined) fate.connection?.ended(fate.end)
+        // The session may end before the connection is made.
+        let connection: LiveConnection | undefined = undefined as LiveConnection | undefined
+        let end: EndReason.EndReason | Revocation | undefined = undefined as
+          | EndReason.EndReason
+          | Revocation
+          | undefined
+        const close = () => {
+          if (typeof end === "string") connection?.close(closeCodeOf(end), end)
+          else if (end !== undefined) connection?.ended(end)
         }
-        const over = (end: EndReason.EndReason | TokenAdmission.Revocation) => {
-          fate.end ??= end
-          tell()
+        const over = (why: EndReason.EndReason | Revocation) => {
+          end ??= why
+          close()
         }
         const client = yield* admission.connect(request, { revoked: over, ended: over })
         const { renewal, session } = client
-        yield* session.watch({ identified: () => fate.connection?.askAgain(), ended: over })
-        fate.connection = new LiveConnection(route, { session, renewal, allows: allows(client) }, closed)
-        tell()
-        return fate.connection
+        yield* session.watch({ identified: () => connection?.askAgain(), ended: over })
+        connection = new LiveConnection(route, { session, renewal, allows: allows(client) }, closed)
+        close()
+        return connection
       }).pipe(Effect.catchIf(
         (error) => withoutSession.has(error._tag),
         ({ _tag }) => Effect.succeed(new RefusedConnection(route, closed, _tag))
@@ -141,5 +142,5 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
   })
 })
 
-/** Pages are not told the status of a refused upgrade: these they must know. */
+/** Refusals that a page must learn of, although it is not told the status of a refused upgrade. */
 const withoutSession: ReadonlySet<string> = new Set(["NoSession", "InvalidToken", "SessionNotFound"])

@@ -1,31 +1,34 @@
 /**
- * WebSocket sessions of users: a route that lets a client in by its token, finds or starts the user's session, and
- * tells the client its state.
+ * A user's session over a WebSocket: a route that admits a client by its token, finds or starts the session of its user, and
+ * sends the client the state.
+ *
+ * Use it for programs that speak plain JSON. Browsers are served better by `LiveSocket`: views, patches, and actions that are
+ * handled once.
  *
  * ```ts
  * const Socket = SessionSocket.layer({ path: "/socket", kind: Member })
  * ```
  *
- * Everything is checked before the connection is upgraded, and refused with a status: 403 for another origin, 401
- * without a good token, 429 with `Retry-After` for too many connections or starts, 503 for too many sessions. Tokens
- * come in the query (`?token=`), in the header `Authorization: Bearer …`, or as subprotocol (`["bearer", token]`). A
- * query is seen by proxies and their logs, and by traces of the server; prefer the other two where you can.
+ * All checks are made before the connection is upgraded. A request is refused with 403 when it comes from another origin, 401
+ * without a valid token, 429 with `Retry-After` for too many connections or starts, and 503 for too many sessions. The token
+ * comes in the header `Authorization: Bearer …`, as a subprotocol (`["bearer", token]`), or in the query (`?token=`). Prefer
+ * the first two: proxies, their logs, and the traces of the server see a query.
  *
- * What follows is JSON, a message a line. The server sends `{"type":"state","state":…}` at once and after each change,
- * newest state first for a client that is slow, and at last `{"type":"end","reason":…}`, with the `error` with which
- * the session stopped if its kind declares it. `{"type":"ping"}` is answered with `{"type":"pong"}` and counts as
- * activity; other messages go to `receive`. The close code says what to do next: see `CloseCode`.
+ * After that, each line is a JSON message. The server sends `{"type":"state","state":…}` at once and after each change; a slow
+ * client gets the newest state only. The last message is `{"type":"end","reason":…}`, with the `error` with which the session
+ * stopped if its kind declares one. `{"type":"ping"}` is answered with `{"type":"pong"}` and counts as activity; other
+ * messages go to `receive`. The close code says what to do next: see `CloseCode`.
  *
- * A connection ends with its token, with 3000. A client that has another one in time, for the same user and session, sends
- * `{"type":"token","token":"…"}` and is answered with `{"type":"token","expiresIn":milliseconds}`; one that is not accepted is
- * answered with an error and changes nothing.
+ * The connection is closed with 3000 when its token expires. To stay connected, a client sends a newer token for the same user
+ * and session as `{"type":"token","token":"…"}`. The answer is `{"type":"token","expiresIn":milliseconds}`, or an error, which
+ * changes nothing.
  *
- * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: without, the server waits for open sockets
- * before the route can close them, for up to 20 seconds. What is sent while a `receive` is under way waits for it; a
- * `receive` that is not over when the connection is, is interrupted.
+ * Serve it with `NodeHttpServer.layer(…, { disablePreemptiveShutdown: true })`: otherwise the shutdown of the server waits
+ * up to 20 seconds for open sockets. Messages that arrive while a `receive` runs wait for it. A `receive` that still runs when
+ * the connection closes is interrupted.
  *
- * A session has as many connections as its user has devices. Give the kind an `idleTimeout` and a `reconnectWindow`
- * (30 minutes and 30 seconds are usual): how long it lives without activity, and without any connection.
+ * All devices of a user are connected to one session. Give its kind an `idleTimeout` and a `reconnectWindow` (usually 30
+ * minutes and 30 seconds): how long it lives without activity, and without a connection.
  *
  * @since 0.1.0
  */
@@ -48,16 +51,16 @@ import { jsonCodec, toJson } from "../../internal/jsonCodec.ts"
 import { defaultDepth } from "../../internal/jsonDepth.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
-import * as TokenAdmission from "../auth/internal/TokenAdmission.ts"
-import type { Claims, JwtVerifier } from "../jwt/JwtVerifier.ts"
+import * as Admission from "../auth/Admission.ts"
+import type { Claims, TokenVerifier } from "../auth/TokenVerifier.ts"
 import type { Connections } from "../http/Connections.ts"
 import type { CrossOrigin } from "../http/CrossOrigin.ts"
 import type * as HttpSession from "../http/HttpSession.ts"
-import { serve } from "./internal/socketRoute.ts"
+import { closeCodeOf, serve } from "./internal/socketRoute.ts"
 import { type Receive, StateConnection } from "./internal/StateConnection.ts"
 
 /**
- * A client as `receive` sees it.
+ * A client, as `receive` sees it.
  *
  * @since 0.1.0
  * @category models
@@ -65,16 +68,16 @@ import { type Receive, StateConnection } from "./internal/StateConnection.ts"
 export interface Client<D extends Session.Any> {
   /** The user's session. */
   readonly session: Session.Ref<D>
-  /** What the client's latest token said. */
+  /** The claims of the client's latest token. */
   readonly claims: Claims
   /** Sends a message to this client, as JSON. */
   readonly send: (message: { readonly type: string; readonly [key: string]: unknown }) => Effect.Effect<void>
-  /** Closes this connection. What cannot be sent as code or reason becomes what can: see `CloseCode.sendable`. */
+  /** Closes this connection. A code or reason that cannot be sent is replaced: see `CloseCode.sendable`. */
   readonly close: (code: number, reason: string) => Effect.Effect<void>
 }
 
 /**
- * A message of a client: a JSON object with a `type`. The rest is yours to check.
+ * A message of a client: a JSON object with a `type`. Nothing else is checked.
  *
  * @since 0.1.0
  * @category models
@@ -90,32 +93,32 @@ export interface Message {
  * @since 0.1.0
  * @category models
  */
-export interface Options<D extends HttpSession.AnyKind, R = never> extends TokenAdmission.Options<D> {
+export interface Options<D extends HttpSession.AnyKind, R = never> extends Admission.TokenOptions<D> {
   readonly path: `/${string}`
-  /** Handles a message of a client, one at a time. Default: there are none but `ping`. */
+  /** Handles the messages of a client, one at a time. Default: there are no messages but `ping` and `token`. */
   readonly receive?: ((message: Message, client: Client<D>) => Effect.Effect<void, never, R>) | undefined
-  /** What clients are told of the state. Default: all of it, encoded by its schema. */
+  /** What a client is sent of the state. Default: all of it, encoded by its schema. */
   readonly view?: ((state: D["state"]["Type"]) => unknown) | undefined
-  /** How often a client is asked for a sign of life; one that gives none until the next time is let go. Default: 30 s. */
+  /** How often a client is sent a ping; it is disconnected if nothing comes from it until the next one. Default: 30 s. */
   readonly heartbeat?: Duration.Input | undefined
   /**
-   * Messages of one connection; more close it with 1008. What says nothing, blank lines and pings of the protocol above all,
-   * counts as well. Default: 100 in 10 seconds.
+   * How many messages a connection may send; more close it with 1008. Blank lines and the control frames of the protocol count
+   * too. Default: 100 in 10 seconds.
    */
   readonly messageRate?: Rate | false | undefined
-  /** The largest frame of a client in bytes; larger ones close the connection with 1009. Default: 65,536. */
+  /** The largest frame of a client in bytes; a larger one closes the connection with 1009. Default: 65,536. */
   readonly maxFrameSize?: number | undefined
-  /** How deep the JSON of a message may be nested; deeper ones are answered with an error. Default: 64. */
+  /** How deep the JSON of a message may be nested; deeper JSON is answered with an error. Default: 64. */
   readonly maxDepth?: number | undefined
 }
 
 /**
- * What a route for sockets needs.
+ * The services that a route for sockets needs.
  *
  * @since 0.1.0
  * @category utility types
  */
-export type Needs = HttpRouter.HttpRouter | JwtVerifier | CrossOrigin | Connections
+export type Needs = HttpRouter.HttpRouter | TokenVerifier | CrossOrigin | Connections
 
 /**
  * A route for the sockets of users' sessions. Fails with `InvalidConfig` when an option is not usable.
@@ -139,7 +142,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
   )
   const maxFrameSize = yield* SessionsConfig.wholeNumber("socket.maxFrameSize", options.maxFrameSize ?? 65_536, 1)
   const maxDepth = yield* SessionsConfig.wholeNumber("socket.maxDepth", options.maxDepth ?? defaultDepth, 1)
-  const admission = yield* TokenAdmission.make(options)
+  const admission = yield* Admission.token(options as Options<any, any>).make
   const run = Effect.runForkWith(yield* Effect.context<R>())
   const clock = new MonotonicClock(yield* Clock.Clock)
   const route = {
@@ -151,10 +154,10 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     declaredError: declaredErrors(options.kind.error)
   }
 
-  /** What the route does with a message that came through a connection. */
+  /** Handles the messages of a connection. */
   const receiver = (
     connection: StateConnection,
-    admitted: TokenAdmission.Admitted,
+    admitted: Admission.Admitted,
     scope: Scope.Scope
   ): Receive => {
     const { receive } = options
@@ -162,7 +165,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     const client: Client<D> = {
       session,
       get claims() {
-        return admitted.claims
+        return admitted.claims!
       },
       send: (message) => Effect.sync(() => connection.send(message)),
       close: (code, reason) => Effect.sync(() => connection.close(code, reason))
@@ -188,7 +191,7 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
             )
           ),
           Effect.ensuring(Effect.sync(done)),
-          // It is over with the connection.
+          // Interrupted when the connection closes.
           Effect.forkIn(scope),
           run
         )
@@ -199,11 +202,11 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
     }
   }
 
-  /** Finds or starts the session and lets the client in; all that is held is released with the Scope. */
+  /** Admits the client and makes its connection. What is acquired is released with the Scope. */
   const connect = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Scope, closed: () => void) {
     const connection = new StateConnection(route, options.kind.kind, closed)
     const admitted = yield* admission.connect(request, {
-      revoked: (why) => connection.close(TokenAdmission.closeCodeOf(why), why, farewells[why]),
+      revoked: (why) => connection.close(closeCodeOf(why), why, farewells[why]),
       ended: (reason) => connection.ended(reason)
     })
     const { session } = admitted
@@ -222,25 +225,25 @@ const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind, R>(optio
 
 const revoked = JSON.stringify({ type: "end", reason: "Revoked" })
 
-const farewells: { readonly [R in TokenAdmission.Revocation]: string } = {
+const farewells: { readonly [R in Admission.Revocation]: string } = {
   revoked,
   replaced: revoked,
   expired: JSON.stringify({ type: "end", reason: "TokenExpired" })
 }
 
-/** The answer to another token. */
-const renew = ({ expiresIn, renew }: TokenAdmission.Renewal, token: unknown) =>
+/** The answer to a newer token. */
+const renew = ({ expiresIn, renew }: Admission.Renewal, token: unknown) =>
   Effect.match(typeof token === "string" ? renew(token) : Effect.fail({ _tag: "InvalidToken" }), {
     onFailure: ({ _tag }) => failure(_tag, "the token is not accepted"),
     onSuccess: () => ({ type: "token", expiresIn: expiresIn() })
   })
 
-/** Clients choose it: it may be anything, and of any length. */
+/** The type of a message as text for an error: clients choose it, so it may be anything, and of any length. */
 const shown = (type: unknown): string => (typeof type === "string" ? type : JSON.stringify(type)).slice(0, 80)
 
 const failure = (_tag: string, message: string) => ({ type: "error", error: { _tag, message } })
 
-/** Encodes each state once, for however many connections it is. */
+/** Encodes each state once, for all connections that are sent it. */
 const stateFrames = (view: (state: any) => unknown): (state: unknown) => string => {
   const known = new WeakMap<object, string>()
   return (state) => {

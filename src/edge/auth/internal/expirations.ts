@@ -1,5 +1,5 @@
 /**
- * Calls when a time is over, to the second: one fiber, whatever the number of those that wait.
+ * Timers of one second's resolution, for the expiry of tokens: one fiber serves any number of them.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 
 export interface Expirations {
-  /** Calls in so many milliseconds, or a little later, unless that is cancelled with the function that it gives. */
+  /** Calls `f` after so many milliseconds, at most a second late. Gives a function that cancels the call. */
   readonly after: (millis: number, f: () => void) => () => void
 }
 

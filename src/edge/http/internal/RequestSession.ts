@@ -1,16 +1,16 @@
 /**
  * The session of one request, from its cookie to the cookie of its answer.
  *
- * A request may take long, and others of its browser come and go meanwhile. So nothing that it was told at its beginning
- * is taken for granted later: what replaces the ticket does so only if it is still the one of this request, in one step,
- * and whether the answer has a cookie is decided when the answer is made.
+ * A request may take long, while other requests of its browser are handled. So nothing that was read at its beginning is relied
+ * on later: the ticket is replaced by a compare-and-set, and whether the answer sets a cookie is decided when the answer is
+ * made.
  */
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpEffect from "effect/http/HttpEffect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -19,38 +19,42 @@ import type * as Session from "../../../contract/Session.ts"
 import { isLoadError, type ReachError, type SessionNotFound } from "../../../contract/SessionError.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionInfo, SessionRef } from "../../../contract/SessionRef.ts"
+import { withRetryAfter } from "../../internal/answers.ts"
 import * as ClientAddress from "../ClientAddress.ts"
 import type { Connection, Connections, TooManyConnections } from "../Connections.ts"
 import type { HttpSession } from "../HttpSession.ts"
+import { CookieReplaced, NoSession, SessionUnavailable } from "../HttpSessionError.ts"
 import * as Noted from "./device.ts"
 import { fingerprint } from "./fingerprint.ts"
-import { CookieReplaced, NoSession, SessionUnavailable } from "../HttpSessionError.ts"
+import type { RecentTickets } from "./RecentTickets.ts"
 import { type Credential, type SessionCookie, varyByCookie } from "./SessionCookie.ts"
 
 /**
- * How long requests that were sent with the old cookie when it was replaced are told so, and do not get another one, which
- * would take the place of the new cookie in the browser. Milliseconds.
+ * How long after a rotation a request with the old cookie gets `CookieReplaced`: it was probably sent before the browser had
+ * the new one. After that, the old cookie is like none. Milliseconds.
  */
 const rotationGrace = 10_000
 
-/** How long browsers keep a cookie at most, in milliseconds. */
+/** The longest time that browsers store a cookie, in milliseconds. */
 const longestCookie = 400 * 24 * 60 * 60 * 1_000
 
-/** How soon after the end of a session its connections are cut, if they do not end by themselves. */
-const lastWords = "1 second"
+/** How long after the end of a session its streams are ended, if they do not end by themselves. */
+const endGrace = "1 second"
 
 export interface Services {
   readonly clock: Clock.Clock
   readonly connections: Connections["Service"]
   readonly kind: Session.SessionKind<any, any, any, any>
   readonly cookie: SessionCookie
+  /** The tickets of sessions that requests have ended. */
+  readonly ended: RecentTickets
 }
 
 type Ref = SessionRef<any, any>
 
 type Unreached = CookieReplaced | SessionUnavailable
 
-/** What is not about the session's address. */
+/** Errors that do not concern the address of the session. */
 type Known<E> = Exclude<E, ReachError>
 
 export class RequestSession implements HttpSession<any, any, any, any> {
@@ -59,12 +63,14 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   private readonly receivedAt: Noted.Moment
   private readonly address: string | undefined
   private readonly agent: string | undefined
-  /** Found, or started, earlier in this request, and the ticket of its cookie. */
+  /** The content of the request's cookie. */
+  private credential: Credential | undefined = undefined
+  /** The session that was found or started earlier in this request, and the ticket of its cookie. */
   private current: Ref | undefined = undefined
   private ticket: string | undefined = undefined
   private starting: Semaphore.Semaphore | undefined = undefined
-  /** What the answer does with the browser's cookie, if that is right by then. */
-  private intent: "keep" | "give" | "takeBack" = "keep"
+  /** What the answer does with the browser's cookie, if that is still right by then. */
+  private intent: "keep" | "give" | "delete" = "keep"
   private refused: Unreached | undefined = undefined
   private answers = false
 
@@ -77,7 +83,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // the session that there is
+  // the session of the cookie
   // -------------------------------------------------------------------------------------------------------
 
   get find(): Effect.Effect<Option.Option<Ref>, Unreached> {
@@ -88,9 +94,9 @@ export class RequestSession implements HttpSession<any, any, any, any> {
         HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_, response) => this.answer(response))
       }
       const { cookie, kind } = this.services
-      const credential = cookie.read(this.request)
+      const credential = this.credential = cookie.read(this.request)
       if (credential === undefined) return Effect.succeedNone
-      // A copy that another process has taken over since does not know who was put out there.
+      // `reach` asks the store: the session may have been taken over, and its cookie replaced, by another process.
       return Effect.matchEffect(kind.reach(credential.id), {
         onFailure: () => this.unavailable,
         onSuccess: (found) => found._tag === "None" ? Effect.succeedNone : this.look(found.value, credential)
@@ -101,24 +107,24 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>, Unreached> {
     return Effect.matchEffect(ref.info, {
       onFailure: (error) => this.gone(error),
-      onSuccess: (info) => this.recognise(ref, info, credential)
+      onSuccess: (info) => this.recognize(ref, info, credential)
     })
   }
 
-  /** A session that ends between two steps is one that there is not; one that cannot be loaded now may be there. */
+  /** A session that has ended meanwhile is none; a session that cannot be loaded now may exist. */
   private gone(error: ReachError): Effect.Effect<Option.Option<never>, SessionUnavailable> {
     return isLoadError(error) ? this.unavailable : Effect.succeedNone
   }
 
-  /** The id alone does not make it the visitor's session: it must know him by this ticket. */
-  private recognise(
+  /** The id is no secret: the session must have the ticket of the cookie. */
+  private recognize(
     ref: Ref,
     info: SessionInfo,
     credential: Credential
   ): Effect.Effect<Option.Option<Ref>, Unreached> {
     const known = Noted.ticketOf(info)
     if (known !== credential.ticket) {
-      // A ticket that we signed for this session and that is not its own was replaced: by the last rotation or before.
+      // We have signed this ticket for this session, so it was replaced: by the latest rotation or before.
       return known !== undefined && Noted.isRotatedSince(info, this.receivedAt, rotationGrace)
         ? this.replaced
         : Effect.succeedNone
@@ -128,10 +134,11 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     const { address, agent } = this
     const device = Noted.deviceOf(info)
     const now = this.services.clock.currentTimeMillisUnsafe()
+    // A cookie's lifetime is a matter of dates: browsers delete it by their own clock.
     const expires = cookieEnd(info, now)
     if (expires - credential.expires > (expires - now) / 2) this.intent = "give"
     if (device?.address === address && device?.agent === agent) return Effect.succeedSome(ref)
-    // It is good to know, and no reason to write at once.
+    // Not worth a write to the store at once.
     const noted = Effect.catchTag(
       ref.setMetadata(Noted.noteDevice({ address, agent }), { durable: false }),
       "InvalidMetadata",
@@ -163,7 +170,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     return Effect.fail(error)
   }
 
-  /** Does something with the session as long as it has the ticket of this request. */
+  /** Does something with the session if it has the ticket of this request. */
   private ifMine<A, E>(
     ref: Ref,
     then: (info: SessionInfo) => Effect.Effect<A, E>
@@ -174,7 +181,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     )) as Effect.Effect<A, Known<E> | CookieReplaced | NoSession | SessionUnavailable>
   }
 
-  /** Tells what a session's address fails with as what a request is told. */
+  /** Turns the errors of the session's address into those of a request. */
   private known<A, E, R>(
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, Known<E> | NoSession | SessionUnavailable, R> {
@@ -185,14 +192,14 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // its beginning and its end
+  // start, rotation, end
   // -------------------------------------------------------------------------------------------------------
 
   start(options?: Session.StartOptions): Effect.Effect<Ref, any> {
     return Effect.flatMap(this.find, Option.match({ onNone: () => this.startOnce(options), onSome: Effect.succeed }))
   }
 
-  /** Two at a time are one after the other, so that they are one session. */
+  /** Concurrent starts of one request give one session. */
   private startOnce(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
     this.starting ??= Semaphore.makeUnsafe(1)
     return this.starting.withPermits(1)(
@@ -202,7 +209,11 @@ export class RequestSession implements HttpSession<any, any, any, any> {
 
   private startNew(options: Session.StartOptions | undefined): Effect.Effect<Ref, any> {
     return Effect.gen({ self: this }, function*() {
-      const { address, agent } = this
+      const { address, agent, credential, services: { ended } } = this
+      // The answer to the request that ended its session deletes the cookie in the browser, and might delete a new one.
+      if (credential !== undefined && this.intent !== "delete" && ended.has(credential.ticket)) {
+        return yield* this.replaced
+      }
       const id = yield* SessionId.make
       const ticket = yield* SessionId.make
       const ref: Ref = yield* this.services.kind.start(id, {
@@ -222,18 +233,18 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   }
 
   rotate(
-    options?: { readonly user?: string | undefined; readonly cut?: "others" | "all" | undefined }
+    options?: { readonly user?: string | undefined; readonly disconnect?: "others" | "all" | undefined }
   ): Effect.Effect<Ref, NoSession | Unreached> {
     return Effect.flatMap(this.get, (ref) =>
       this.ifMine(ref, (info) =>
-        // Once the old cookie is worth nothing, what it has opened is cut, whether anybody waits for the answer or not.
+        // When the old cookie is invalid, its connections must be disconnected, even if the request is aborted.
         Effect.uninterruptible(this.replaceTicket(ref, info, options))))
   }
 
   private replaceTicket(
     ref: Ref,
     { user: before }: SessionInfo,
-    options: { readonly user?: string | undefined; readonly cut?: "others" | "all" | undefined } = {}
+    options: { readonly user?: string | undefined; readonly disconnect?: "others" | "all" | undefined } = {}
   ): Effect.Effect<Ref, ReachError | CookieReplaced> {
     return Effect.gen({ self: this }, function*() {
       const ticket = yield* SessionId.make
@@ -246,9 +257,9 @@ export class RequestSession implements HttpSession<any, any, any, any> {
       if (!changed) return yield* this.replaced
       this.ticket = ticket
       this.intent = "give"
-      // What was opened for another user, or for nobody in particular, is not for this one: whoever opened it.
-      const all = options.cut === "all" || ("user" in options && options.user !== before)
-      yield* connections.cut(
+      // A connection that was opened for another user, or before there was one, is not for this user, whoever opened it.
+      const all = options.disconnect === "all" || ("user" in options && options.user !== before)
+      yield* connections.disconnect(
         ref,
         (connection) => all || connection.address !== address || connection.agent !== agent
       )
@@ -259,32 +270,33 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   get end(): Effect.Effect<boolean, Unreached> {
     return Effect.flatMap(this.find, (found) => {
       if (Option.isNone(found)) {
-        this.intent = "takeBack"
+        this.intent = "delete"
         return Effect.succeed(false)
       }
+      this.services.ended.add(this.ticket!)
       const ended = this.ifMine(found.value, () => found.value.end())
       return Effect.tap(Effect.catchTag(ended, "NoSession", () => Effect.succeed(false)), () =>
         Effect.sync(() => {
           this.current = undefined
-          this.intent = "takeBack"
+          this.intent = "delete"
         }))
     })
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // what lasts longer than the request
+  // connections
   // -------------------------------------------------------------------------------------------------------
 
   connect(
-    cut: () => void
+    disconnect: () => void
   ): Effect.Effect<Ref, NoSession | Unreached | TooManyConnections, Scope.Scope> {
     return this.known(Effect.gen({ self: this }, function*() {
       const ref = yield* this.get
       const { address, agent, services: { connections } } = this
-      const connection: Connection = { session: ref, owner: ownerOf(yield* ref.info), address, agent, cut }
+      const connection: Connection = { session: ref, owner: ownerOf(yield* ref.info), address, agent, disconnect }
       yield* connections.add(connection)
       yield* ref.attach
-      // Whoever it belongs to from then on, it counts for.
+      // It is counted for whoever the session belongs to.
       yield* ref.watch({
         identified: ({ user }) => connections.assign(connection, user ?? ref.id),
         ended: () => {}
@@ -303,12 +315,12 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     return this.known(Effect.gen({ self: this }, function*() {
       yield* this.services.connections.check(ownerOf(yield* (yield* this.get).info))
       const held = Effect.gen({ self: this }, function*() {
-        const cut = yield* Deferred.make<void>()
-        const ref = yield* this.connect(() => Deferred.doneUnsafe(cut, Effect.void))
-        const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(lastWords))
-        return Stream.interruptWhen(stream, Effect.race(Deferred.await(cut), ended))
+        const disconnected = yield* Deferred.make<void>()
+        const ref = yield* this.connect(() => Deferred.doneUnsafe(disconnected, Effect.void))
+        const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(endGrace))
+        return Stream.interruptWhen(stream, Effect.race(Deferred.await(disconnected), ended))
       })
-      // What happened since, another connection, a rotation, the end, is told by the end of the stream.
+      // The headers are sent by now: one connection too many, a rotation or the end of the session just end the stream.
       return Stream.unwrap(Effect.catch(held, () => Effect.succeed(Stream.empty)))
     }))
   }
@@ -330,11 +342,11 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     const varied = varyByCookie(response)
     const { current, intent, refused, request, services: { clock, cookie } } = this
     if (refused !== undefined && response.status === refused.httpStatus) {
-      return Effect.succeed(saysWhen(varied, refused.retryAfter))
+      return Effect.succeed(withRetryAfter(varied, refused.retryAfter))
     }
-    // Whoever comes with a cookie that was just replaced has a new one on its way, which must stay.
+    // If the cookie of the request was just replaced, the browser has, or soon gets, a new one, which must not be overwritten.
     if (intent === "keep" || refused instanceof CookieReplaced) return Effect.succeed(varied)
-    if (intent === "takeBack") return Effect.succeed(cookie.takeBack(request, varied))
+    if (intent === "delete") return Effect.succeed(cookie.delete(request, varied))
     return Effect.match(current!.info, {
       onFailure: () => varied,
       onSuccess: (info) => {
@@ -351,24 +363,16 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   }
 }
 
-/** Whose connections are counted together. */
+/** The owner of the session's connections, whose connections are counted together. */
 const ownerOf = ({ id, user }: SessionInfo): string => user ?? id
 
 /**
- * When the browser drops the cookie, in milliseconds since 1970: when the session ends whatever happens, or as late as
- * can be, since how long it lives depends on what else it hears of its user. The cookie of one that does not expire is the
- * browser's, which closes it.
+ * When the browser deletes the cookie, in milliseconds since 1970: at the absolute end of the session, or as late as possible,
+ * because activity that is not a request prolongs the session. The cookie of a session that does not expire is deleted when
+ * the browser is closed.
  */
 const cookieEnd = ({ endsAt, expiresAt }: SessionInfo, now: number): number =>
   expiresAt === undefined ? Infinity : Math.min(endsAt ?? Infinity, now + longestCookie)
-
-const saysWhen = (
-  response: HttpServerResponse.HttpServerResponse,
-  millis: number
-): HttpServerResponse.HttpServerResponse =>
-  response.headers["retry-after"] === undefined
-    ? HttpServerResponse.setHeader(response, "retry-after", String(Math.ceil(millis / 1_000)))
-    : response
 
 const isNotFound = (error: unknown): error is SessionNotFound =>
   (error as { readonly _tag?: unknown } | null)?._tag === "SessionNotFound"

@@ -1,20 +1,20 @@
 /**
  * The cookie that names a session: `ticket.id.expires.signature`.
  *
- * The id is the session's address; the ticket, 192 random bits too, is what the session knows its visitor by, and
- * is replaced at login. The signature covers all of that and the name. The time is when the browser drops it; how long
- * the session lives is for the session to say, which may have been active where no cookie was sent.
+ * The id is the address of the session. The ticket, 192 random bits as well, is the secret by which the session recognizes its
+ * visitor; it is replaced at login. The signature covers all of that and the name. `expires` is when the browser deletes the
+ * cookie. It does not limit the session, which may have been active without a request.
  */
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { isLocalHost } from "../ClientAddress.ts"
 import type { CookieKeys } from "../CookieKeys.ts"
 
-/** What a good cookie says. */
+/** The content of a cookie with a valid signature. */
 export interface Credential {
   readonly ticket: string
   readonly id: string
-  /** When the browser drops it, in milliseconds since 1970; `Infinity`: when it is closed. */
+  /** When the browser deletes it, in milliseconds since 1970; `Infinity`: when the browser is closed. */
   readonly expires: number
 }
 
@@ -29,19 +29,19 @@ interface Known extends Credential {
   readonly name: string
 }
 
-/** How many headers are remembered, in each of two generations, and how long they may be. */
+/** How many headers are cached, in each of two generations, and the length up to which they are. */
 const remembered = 10_000
 const rememberedLength = 1_024
 
 export class SessionCookie {
   private readonly options: CookieOptions
   private readonly keys: CookieKeys["Service"]
-  // The headers that came lately with a good cookie, so that it is looked for, and its signature checked, once.
+  // Recent headers with a valid cookie, so that each is parsed, and its signature checked, once.
   private recent = new Map<string, Known>()
   private earlier = new Map<string, Known>()
 
   private readonly secureName: string
-  // Most requests are for the same host as the one before.
+  // Most requests have the same host as the one before.
   private lastHost: string | undefined = undefined
   private lastIsLocal = isLocalHost(undefined)
 
@@ -51,7 +51,7 @@ export class SessionCookie {
     this.keys = keys
   }
 
-  /** What the request's cookie says, if it is one of ours. */
+  /** The content of the request's cookie, if this server has signed it. */
   read(request: HttpServerRequest): Credential | undefined {
     const header = request.headers["cookie"]
     if (header === undefined) return undefined
@@ -86,12 +86,12 @@ export class SessionCookie {
     return { ticket: ticket!, id: id!, expires: expires === "" ? Infinity : Number.parseInt(expires!, 36) * 1_000 }
   }
 
-  /** A cookie for another name, under the same keys, is not one for this. */
+  /** The name is signed too: a cookie with another name and the same keys is not valid for this one. */
   private toSign(text: string): string {
     return `${this.options.name}=${text}`
   }
 
-  /** Gives the cookie with the answer to a request. */
+  /** Sets the cookie with the answer to a request. */
   give(
     request: HttpServerRequest,
     response: HttpServerResponse.HttpServerResponse,
@@ -104,8 +104,8 @@ export class SessionCookie {
     return this.set(request, response, value, maxAge)
   }
 
-  /** Takes the cookie back with the answer to a request. */
-  takeBack(
+  /** Deletes the cookie with the answer to a request. */
+  delete(
     request: HttpServerRequest,
     response: HttpServerResponse.HttpServerResponse
   ): HttpServerResponse.HttpServerResponse {
@@ -128,12 +128,12 @@ export class SessionCookie {
     return HttpServerResponse.setHeader(set, "cache-control", notStored(response.headers["cache-control"]))
   }
 
-  /** `__Host-`: browsers take it from this host only, over TLS only. */
+  /** Browsers accept a cookie with the prefix `__Host-` only from this very host, over TLS. */
   private nameFor(request: HttpServerRequest): string {
     return this.isSecure(request) ? this.secureName : this.options.name
   }
 
-  /** Only on the developer's own machine does the cookie travel without TLS. */
+  /** Without TLS, the cookie is sent on the developer's own machine only. */
   private isSecure(request: HttpServerRequest): boolean {
     const { secure } = this.options
     return secure === "auto" ? request.protocol === "https" || !this.isLocal(request.headers["host"]) : secure
@@ -150,7 +150,7 @@ export class SessionCookie {
 
 const pattern = /^(([\w-]{32})\.([\w-]{32})\.([0-9a-z]{0,8}))\.([\w-]{43})$/
 
-/** What a response with a cookie says of caches: nobody keeps it. What does not contradict that stays. */
+/** The `Cache-Control` of an answer with a cookie: `no-store`, and the directives of the answer that are compatible. */
 const notStored = (said: string | undefined): string => {
   const others = (said ?? "").split(",").map((directive) => directive.trim().toLowerCase())
   return ["no-store", ...others.filter((directive) => compatible.has(directive))].join(", ")
@@ -158,7 +158,7 @@ const notStored = (said: string | undefined): string => {
 
 const compatible: ReadonlySet<string> = new Set(["no-transform", "no-cache", "private"])
 
-/** The answer depends on the cookie: a cache that is shared must know. */
+/** Tells shared caches that the answer depends on the cookie. */
 export const varyByCookie = (
   response: HttpServerResponse.HttpServerResponse
 ): HttpServerResponse.HttpServerResponse => {

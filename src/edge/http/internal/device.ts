@@ -1,12 +1,15 @@
 /**
- * What a session notes, in its metadata, about the cookie it gave and the device it gave it to. The two are apart, so
- * that a request that is seen cannot undo the rotation of another.
+ * What a session stores in its metadata about its cookie and the device that has it. These are separate entries, so that
+ * writing one of them cannot undo a concurrent rotation.
  */
 import type * as Clock from "effect/Clock"
 import { randomUUID } from "node:crypto"
 import type { SessionInfo } from "../../../contract/SessionRef.ts"
 
-/** A time as others can read it, who may be in another process: by the date, if they have to. */
+/**
+ * A point in time that other processes can read. Within one process, two moments are compared by its monotonic clock; between
+ * processes there is only the date, so that their clocks should agree to within the grace of a rotation.
+ */
 export interface Moment {
   /** Milliseconds since 1970. */
   readonly date: number
@@ -15,7 +18,7 @@ export interface Moment {
   readonly process: string
 }
 
-/** Where the device was last seen, and what it said it is. */
+/** The address and the `User-Agent` of the latest request. */
 export interface Device {
   readonly address: string | undefined
   readonly agent: string | undefined
@@ -33,14 +36,14 @@ export const moment = (clock: Clock.Clock): Moment => ({
   process: thisProcess
 })
 
-/** How many milliseconds lie between two moments. */
+/** The milliseconds between two moments. */
 const between = (earlier: Moment, later: Moment): number =>
   earlier.process === later.process ? later.time - earlier.time : later.date - earlier.date
 
-/** The ticket is what the cookie must say to be this session's. */
+/** The ticket that the cookie of this session must have. */
 export const noteTicket = (ticket: string): Readonly<Record<string, unknown>> => ({ [ticketKey]: ticket })
 
-/** When it was last replaced. */
+/** When the ticket was last replaced. */
 export const noteRotation = (moment: Moment): Readonly<Record<string, unknown>> => ({ [rotationKey]: moment })
 
 export const noteDevice = (device: Device): Readonly<Record<string, unknown>> => ({ [deviceKey]: device })
@@ -51,7 +54,7 @@ export const ticketOf = ({ metadata }: Noting): string | undefined => metadata[t
 
 export const deviceOf = ({ metadata }: Noting): Device | undefined => metadata[deviceKey] as Device | undefined
 
-/** Was the ticket replaced after this moment, or not longer before it than this many milliseconds? */
+/** Whether the ticket was replaced after this moment, or at most `grace` milliseconds before. */
 export const isRotatedSince = ({ metadata }: Noting, since: Moment, grace: number): boolean => {
   const rotated = metadata[rotationKey] as Moment | undefined
   return rotated !== undefined && between(rotated, since) < grace

@@ -1,5 +1,5 @@
 /**
- * A ticket is a secret, which a token must not tell: what it can tell instead.
+ * The hash of a ticket, for tokens: a ticket is a secret, which a token must not contain.
  */
 import * as Effect from "effect/Effect"
 

@@ -1,5 +1,5 @@
 /**
- * Secrets and keys for tokens, checked and imported once.
+ * Checks and imports the secrets and keys for tokens, once.
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -12,6 +12,7 @@ import {
   type SecretAlgorithm,
   secretAlgorithms
 } from "../JwtAlgorithm.ts"
+import type { Secrets } from "../JwtKeys.ts"
 
 export const invalid = (setting: string, expected: string): InvalidConfig =>
   new InvalidConfig({ setting, message: `${setting} must be ${expected}` })
@@ -19,7 +20,7 @@ export const invalid = (setting: string, expected: string): InvalidConfig =>
 export const isOneOf = <const A>(known: ReadonlyArray<A>) => (value: unknown): value is A =>
   known.some((one) => one === value)
 
-/** Checks that algorithms are given and are all of one family: a public key must never become an HMAC secret. */
+/** Checks that there are algorithms, all of one family: a public key must never be used as an HMAC secret. */
 export const pin = <const A extends Algorithm>(
   setting: string,
   algorithms: ReadonlyArray<A>,
@@ -29,9 +30,7 @@ export const pin = <const A extends Algorithm>(
     ? Effect.succeed(algorithms)
     : Effect.fail(invalid(setting, `one or more of ${families.map((family) => family.join(", ")).join(", or of ")}`))
 
-export type Secrets = Redacted.Redacted<string> | ReadonlyArray<Redacted.Redacted<string>>
-
-/** Imports secrets, once. */
+/** Imports secrets. */
 export const importSecrets = Effect.fnUntraced(function*(secret: Secrets, algorithm: SecretAlgorithm) {
   yield* pin("algorithm", [algorithm], secretAlgorithms)
   const bits = Number(algorithm.slice(2))
@@ -48,7 +47,7 @@ export const importSecrets = Effect.fnUntraced(function*(secret: Secrets, algori
   return [yield* importOne(first), ...(yield* Effect.forEach(others, importOne))] as const
 })
 
-/** Imports one key of a pair, once. */
+/** Imports one key of a pair. */
 export const importKey = Effect.fnUntraced(function*(
   type: "public" | "private",
   algorithm: KeyPairAlgorithm,
@@ -57,7 +56,7 @@ export const importKey = Effect.fnUntraced(function*(
   yield* pin("algorithm", [algorithm], keyPairAlgorithms)
   const pem = typeof key === "string" ? key.trim() : ""
   const declared = typeof key === "string" ? algorithm : key.alg ?? algorithm
-  // What jose checks only when the key is used, or not at all.
+  // jose checks these only when the key is used, or not at all.
   const fits = (imported: Jose.CryptoKey | Uint8Array): imported is Jose.CryptoKey =>
     "algorithm" in imported && imported.type === type && declared === algorithm &&
     !("modulusLength" in imported.algorithm && Number(imported.algorithm.modulusLength) < 2048)

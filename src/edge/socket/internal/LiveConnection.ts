@@ -23,10 +23,10 @@ import { Busy, Forbidden, InvalidPayload, SessionGone, Unknown, ViewError } from
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import { jsonCodec, toJson } from "../../../internal/jsonCodec.ts"
 import { isDeeper, isTextDeeper, tooDeep } from "../../../internal/jsonDepth.ts"
-import type { Renewal } from "../../auth/internal/TokenAdmission.ts"
+import type { Renewal } from "../../auth/Admission.ts"
+import type { Commands } from "../../internal/Commands.ts"
 import { eachLine, isBlank } from "./lines.ts"
 import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
-import type { Commands } from "../../internal/Commands.ts"
 
 /** What a connection's route does for it. */
 export interface LiveRoute extends SocketRoute {

@@ -1,6 +1,6 @@
 /**
- * A route for WebSockets: the handshake, its refusals, and the open sockets, which are asked for signs of life and closed
- * with the route.
+ * A route for WebSockets: the handshake, its refusals, and the open sockets, which get heartbeats and are closed with the
+ * Layer of the route.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,29 +9,22 @@ import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Scope from "effect/Scope"
 import * as CloseCode from "../../../contract/CloseCode.ts"
+import type { Refused, Revocation } from "../../auth/Admission.ts"
 import { CrossOrigin } from "../../http/CrossOrigin.ts"
-import { refusal } from "../../internal/answers.ts"
+import { refusal, refuse } from "../../internal/answers.ts"
 import type { SocketConnection } from "./SocketConnection.ts"
 import * as Upgrade from "./upgrade.ts"
 
-/** Why a client is not let in. */
-export interface Refused {
-  readonly _tag: string
-  readonly message?: string
-  readonly httpStatus?: number
-  readonly retryAfter?: number
-}
-
-/** What a route does for those who ask for a socket. */
+/** What distinguishes a route. */
 export interface Options {
   readonly path: `/${string}`
-  /** How often a client is asked for a sign of life, in milliseconds. */
+  /** How often a client is sent a ping, in milliseconds. */
   readonly heartbeat: number
-  /** In bytes. */
+  /** The largest frame of a client, in bytes. */
   readonly maxFrameSize: number
   /**
-   * Makes the connection, which is then opened. What it holds is released with the Scope, which is closed after
-   * `closed` was called, or when the client is refused.
+   * Makes the connection, which is then opened. What it acquires is released with the Scope, which is closed after `closed`
+   * is called, or when the client is refused.
    */
   readonly connect: (
     request: HttpServerRequest,
@@ -71,38 +64,13 @@ export const serve = Effect.fnUntraced(function*({ connect, heartbeat, maxFrameS
   yield* HttpRouter.HttpRouter.use((router) => router.add("GET", path, respond))
 })
 
-/** The kind's own errors, and what has gone wrong inside, are not for strangers. */
-export const refuse = ({ _tag, httpStatus, message, retryAfter }: Refused): HttpServerResponse.HttpServerResponse => {
-  // The id of the session is the token's subject.
-  if (_tag === "InvalidSessionId") return unauthorized({ _tag: "InvalidToken", message: "the token names no user" })
-  if (message === undefined || httpStatus === undefined || internal.has(_tag)) {
-    return refusal({
-      _tag: "SessionUnavailable",
-      httpStatus: 503,
-      message: "the session cannot be reached now",
-      retryAfter: 1_000
-    })
-  }
-  if (httpStatus === 401) return unauthorized({ _tag, message })
-  const later = retryAfter ?? (httpStatus === 503 ? 5_000 : undefined)
-  return refusal({ _tag, httpStatus, message, ...(later === undefined ? {} : { retryAfter: later }) })
-}
-
-const internal: ReadonlySet<string> = new Set([
-  "StartFailed",
-  "StartTimeout",
-  "RestoreFailed",
-  "SessionNotFound",
-  "StoreUnavailable",
-  "SnapshotUnreadable"
-])
-
-const unauthorized = (error: { readonly _tag: string; readonly message: string }) =>
-  refusal({ ...error, httpStatus: 401 }, { "www-authenticate": "Bearer error=\"invalid_token\"" })
+/** The code with which a socket is closed whose credential is no longer valid. */
+export const closeCodeOf = (why: Revocation): number =>
+  why === "revoked" ? CloseCode.policyViolation : CloseCode.unauthorized
 
 const badHandshake = refusal({ _tag: "BadHandshake", httpStatus: 400, message: "the WebSocket handshake is malformed" })
 
-const upgradeRequired = refusal({ _tag: "UpgradeRequired", httpStatus: 426, message: "this is for WebSockets" }, {
+const upgradeRequired = refusal({ _tag: "UpgradeRequired", httpStatus: 426, message: "this route is for WebSockets" }, {
   upgrade: "websocket",
   connection: "upgrade"
 })
@@ -119,7 +87,7 @@ const makeSockets = Effect.fnUntraced(function*(heartbeat: number) {
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
       for (const connection of open) connection.close(CloseCode.goingAway, "the server is closing")
-      // Most answer at once; who does not is not waited for long.
+      // Most clients answer at once; the others get half a second.
       for (let i = 0; i < 10 && open.size > 0; i++) yield* Effect.sleep("50 millis")
       for (const connection of open) connection.terminate()
     })
