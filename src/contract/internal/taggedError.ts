@@ -1,8 +1,8 @@
 import type * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
 
-/** The members that all errors of this library share, with the status as a literal. */
-interface Members<Status extends number> {
+/** The members that all errors of this library share. Not an interface: declarations cannot name one that is internal. */
+type Members<Status extends number> = {
   /** The HTTP status for this error. */
   readonly httpStatus: Status
   /** `true`: the operation had no effect, so trying again cannot do anything twice. */
