@@ -214,6 +214,39 @@ describe("a store that cannot be read now", () => {
     }))
 })
 
+describe("a logout", () => {
+  it.effect("lets no request with its cookie start a session, whose cookie its answer would delete", () =>
+    Effect.gen(function*() {
+      const browser = new Browser(yield* serve)
+      yield* browser.start()
+      const old = browser.cookie
+      const logout = yield* underWay(browser, (visitor) => visitor.end, nothing)
+      const early = yield* browser.start({ cookie: old })
+      assert.deepStrictEqual([early.status, early.setCookies], [409, []])
+      assert.strictEqual(early.response.headers.get("retry-after"), "1")
+      assert.deepStrictEqual((yield* browser.find({ cookie: old })).value, undefined)
+      const answer = yield* logout.finish
+      assert.match(answer.setCookie!, /^__Host-session=;.*Max-Age=0/)
+      browser.take(answer.setCookies)
+      assert.strictEqual(browser.cookie, "")
+      const again = yield* browser.start()
+      assert.deepStrictEqual([again.status, again.setCookies.length], [204, 1])
+      // A client that keeps the old cookie is not refused for long.
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* browser.start({ cookie: old })).status, 204)
+    }).pipe(Effect.scoped, setup()))
+
+  it.effect("may start a session in the same request", () =>
+    Effect.gen(function*() {
+      const browser = new Browser(yield* serve)
+      const first = yield* browser.start()
+      const { status, value } = yield* browser.run((visitor) => Effect.andThen(visitor.end, visitor.start()))
+      assert.strictEqual(status, 204)
+      assert.notStrictEqual(value!.id, first.value)
+      assert.strictEqual((yield* browser.find()).value, value!.id)
+    }).pipe(Effect.scoped, setup()))
+})
+
 describe("rotate", () => {
   it.effect("disconnects all when nobody becomes somebody, or somebody somebody else", () =>
     Effect.gen(function*() {

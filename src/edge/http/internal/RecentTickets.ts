@@ -10,7 +10,7 @@ import type * as Clock from "effect/Clock"
 import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 
 /** How long a ticket is remembered at least, in milliseconds; it is forgotten after twice that time. */
-const grace = 10_000
+const grace = 5_000
 
 export class RecentTickets {
   private readonly clock: MonotonicClock
