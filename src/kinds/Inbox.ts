@@ -1,9 +1,12 @@
 /**
- * Notifications for users, whether they are online or not.
+ * Notifications for users, online or not.
  *
- * An inbox is a session: one for each user, whose id is the user's. Notifications are of kinds, each with a schema of its
- * own; they are read, removed, replaced by key, dropped when there are too many, and expire. Who subscribes gets those
- * that are pending, then each new one.
+ * Each user has an inbox: a session whose id is the user's. Notifications are typed by kind, each with a schema of its own.
+ * They are read, removed, replaced by key, dropped when there are too many, and expire.
+ *
+ * **When to use.** For what a user must see later, too: messages, alerts, results of jobs. For what only matters to those who
+ * are here now use `Groups`. An inbox holds the latest notifications, not an archive: keep that in a database. It does not
+ * reach users by mail or push services; the event `Notification` is the place to do that.
  *
  * ```ts
  * class Inboxes extends Inbox.Service<Inboxes>()("Inboxes", {
@@ -19,47 +22,49 @@
  * const bell = inboxes.unreadCounts("ada")
  * ```
  *
- * With `snapshots`, inboxes are kept in the `SnapshotStore`: they outlive the process, and those that nobody uses leave
- * memory until something is pushed or asked for, or something in them expires. Without, they are in memory, all of them,
- * and lost with the process. Those in memory count as sessions: `maxSessions` must leave room for them, or a push to one
- * more fails with `SessionLimitReached`.
+ * **Details.** With `snapshots`, inboxes are stored: they outlive the process, and unused ones leave memory until they are
+ * needed or something in them expires. Without, all inboxes are in memory and are lost with the process.
  *
- * It does not reach users elsewhere, by mail or through push services: the event `Notification` says when to do that.
+ * **Gotchas.** Inboxes in memory count as sessions: when `maxSessions` is reached, a push to one more fails with
+ * `SessionLimitReached`. By default a push creates the inbox of its user, whoever that is: when clients name the recipient,
+ * use `create: "onOpen"`, or check that the user exists. Payloads are not copied: do not change one after it was pushed.
+ * Stored inboxes that have a notification of a kind which the definition no longer has cannot be read: a migration removes
+ * such notifications.
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
 import type * as Result from "effect/Result"
-import * as Rpc from "effect/rpc/Rpc"
-import * as Schema from "effect/Schema"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import type { KindOptions, SnapshotOptions } from "../contract/KindOptions.ts"
-import * as Session from "../contract/Session.ts"
-import {
-  type CallError,
+import type { KindOptions } from "../contract/KindOptions.ts"
+import type * as Session from "../contract/Session.ts"
+import type {
+  CallError,
   InvalidConfig,
-  type InvalidSessionId,
-  type SessionNotFound,
-  type SessionsClosed,
-  type StartError
+  InvalidSessionId,
+  SessionNotFound,
+  SessionsClosed,
+  StartError
 } from "../contract/SessionError.ts"
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import * as SessionsConfig from "../policy/SessionsConfig.ts"
-import { InboxFull, InvalidNotification } from "./InboxError.ts"
-import { type InboxSettings, type KindRules, makeBehavior } from "./internal/inbox/behavior.ts"
-import { makeInboxes } from "./internal/inbox/service.ts"
+import type { InboxFull, InvalidNotification } from "./InboxError.ts"
+import { makeKind, Pushed } from "./internal/inbox/definition.ts"
+import { makeLayer } from "./internal/inbox/service.ts"
+
+export { Pushed }
 
 // ---------------------------------------------------------------------------------------------------------
 // what is in an inbox
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * The kinds of notifications of an inbox: the schema of the payload of each, by name.
+ * The kinds of notifications of an inbox: by name, the schema of the payload.
  *
  * @since 0.1.0
  * @category models
@@ -77,30 +82,30 @@ export interface Kinds {
 export type KindName<K extends Kinds> = keyof K & string
 
 /**
- * A notification, of any of the kinds or of some.
+ * A notification: of any kind of the inbox, or of the kinds `N`.
  *
  * @since 0.1.0
  * @category models
  */
 export type Notification<K extends Kinds, N extends KindName<K> = KindName<K>> = {
   readonly [Name in N]: {
-    /** Counts up within an inbox, and never comes again: who has seen one has seen those with smaller ids. */
+    /** Grows within an inbox and is never reused: whoever has seen one id has seen all smaller ones. */
     readonly id: number
     readonly kind: Name
-    /** When it was pushed, in milliseconds since 1970; not before the one that came before it. */
+    /** When it was pushed, in milliseconds since 1970; never less than that of the notification before it. */
     readonly at: number
     /** When it was read, in milliseconds since 1970; `null` while it is unread. */
     readonly readAt: number | null
     /** See `PushOptions.key`. */
     readonly key: string | null
-    /** When it is gone, in milliseconds since 1970; `null`: it stays. */
+    /** When it expires, in milliseconds since 1970; `null`: never. */
     readonly expiresAt: number | null
     readonly payload: K[Name]["Type"]
   }
 }[N]
 
 /**
- * The state of an inbox's session: what views of it are made of.
+ * The state of an inbox's session, from which views select.
  *
  * @since 0.1.0
  * @category models
@@ -110,36 +115,19 @@ export interface State<K extends Kinds> {
   readonly lastId: number
   /** How many notifications are unread. */
   readonly unread: number
-  /** When it looks for what has expired, in milliseconds since 1970. */
+  /** When it next removes what has expired, in milliseconds since 1970; not after the first notification expires. */
   readonly alarmAt: number | null
   /** Oldest first. */
   readonly notifications: ReadonlyArray<Notification<K>>
 }
 
-/**
- * What a push answers. `isNew` is `false` when a notification with the same key was there already; it stays as it is,
- * and `id` is its id.
- *
- * @since 0.1.0
- * @category models
- */
-export const Pushed = Schema.Struct({ id: Schema.Int, isNew: Schema.Boolean })
-
-/**
- * What a push answers.
- *
- * @since 0.1.0
- * @category models
- */
-export type Pushed = typeof Pushed.Type
-
 // ---------------------------------------------------------------------------------------------------------
-// what is done with it
+// operations
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * What a push does when a notification with its key is there: `"keep"` leaves that one, `"replace"` takes it out and puts
- * the new one at the end, unread and with an id of its own.
+ * What a push does when the inbox has a notification with the same key: `"keep"` leaves that one in place; `"replace"` removes
+ * it and adds the new one at the end, unread and with a new id.
  *
  * @since 0.1.0
  * @category models
@@ -147,22 +135,22 @@ export type Pushed = typeof Pushed.Type
 export type OnDuplicate = "keep" | "replace"
 
 /**
- * Options of one push.
+ * Options of a push.
  *
  * @since 0.1.0
  * @category models
  */
 export interface PushOptions {
-  /** There is at most one notification with a key in an inbox. Default: none, as many as are pushed. */
+  /** An inbox has at most one notification per key. Default: no key. */
   readonly key?: string | undefined
-  /** How long it stays, at least a millisecond; `"Infinity"`: for ever. Default: that of its kind, or of the inbox. */
+  /** How long it stays, at least 1 millisecond; `"Infinity"`: for ever. Default: that of its kind, else of the inbox. */
   readonly expireAfter?: Duration.Input | undefined
-  /** Default: that of its kind, or of the inbox. */
+  /** Default: that of its kind, else of the inbox. */
   readonly onDuplicate?: OnDuplicate | undefined
 }
 
 /**
- * Which kinds are meant. Default: all.
+ * Selects notifications by kind. Default: all kinds.
  *
  * @since 0.1.0
  * @category models
@@ -172,7 +160,7 @@ export interface Filter<out N extends string> {
 }
 
 /**
- * Which notifications are listed. Default: all.
+ * Selects the notifications of `list`. Default: all.
  *
  * @since 0.1.0
  * @category models
@@ -180,14 +168,14 @@ export interface Filter<out N extends string> {
 export interface Query<out N extends string> extends Filter<N> {
   /** Only those that are unread. */
   readonly unread?: boolean | undefined
-  /** Only those with a smaller id: the next page begins before the last of the one before. */
+  /** Only smaller ids: for the next page, the last id of the page before. */
   readonly before?: number | undefined
-  /** At most so many, the newest. */
+  /** The newest, at most this many. */
   readonly limit?: number | undefined
 }
 
 /**
- * Which notifications are removed. Default: all.
+ * Selects the notifications that `clear` removes. Default: all.
  *
  * @since 0.1.0
  * @category models
@@ -198,21 +186,21 @@ export interface ClearOptions<out N extends string> extends Filter<N> {
 }
 
 /**
- * Where a subscription begins, and with which kinds.
+ * Where a subscription starts, and which kinds it has.
  *
  * @since 0.1.0
  * @category models
  */
 export interface SubscribeOptions<out N extends string> extends Filter<N> {
   /**
-   * Begins with what came after the notification with this id, read or not: for a reader that comes back. Default: with
-   * all that are unread.
+   * Starts with the notifications after this id, read or unread: for a reader that comes back. Default: with all that are
+   * unread.
    */
   readonly after?: number | undefined
 }
 
 /**
- * The payload and the options of a push: no payload is needed when it is void.
+ * The arguments of a push after its kind: the payload, optional when it is void, and options.
  *
  * @since 0.1.0
  * @category utility types
@@ -221,15 +209,15 @@ export type PushArgs<Payload> = void extends Payload ? [payload?: Payload, optio
   : [payload: Payload, options?: PushOptions]
 
 /**
- * What a push can fail with. The user's inbox is started or loaded for it, so there is always one.
+ * Why a push fails. `SessionNotFound`: the user has no inbox, and pushes do not create it (`Options.create`).
  *
  * @since 0.1.0
  * @category errors
  */
-export type PushError = StartError | AskError | InboxFull | InvalidNotification
+export type PushError = StartError | CallError | InboxFull | InvalidNotification
 
 /**
- * What asking an inbox can fail with.
+ * Why an operation on an inbox fails.
  *
  * @since 0.1.0
  * @category errors
@@ -237,7 +225,7 @@ export type PushError = StartError | AskError | InboxFull | InvalidNotification
 export type AskError = InvalidSessionId | Exclude<CallError, SessionNotFound>
 
 /**
- * What following an inbox can fail with.
+ * Why a subscription fails.
  *
  * @since 0.1.0
  * @category errors
@@ -245,16 +233,17 @@ export type AskError = InvalidSessionId | Exclude<CallError, SessionNotFound>
 export type FollowError = Exclude<StartError, SessionsClosed>
 
 /**
- * The inboxes of all users: what yielding a definition gives. A user is named by a `SessionId`. A user who never got
- * anything has an empty inbox, which takes no memory. Kinds that the definition lacks, in untyped code, are a defect.
+ * The service of an inbox: the inboxes of all users. A user is named by a `SessionId`. To read and change the inbox of a user
+ * who never got a notification is no error; it is empty. A kind that the definition does not have, from untyped code, is
+ * a defect.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Inboxes<in out K extends Kinds> {
   /**
-   * Puts a notification into the inbox of a user, online or not, and waits until it is there: with `snapshots` and
-   * `save: "everyChange"`, until it is written. The payload is checked against the schema of its kind.
+   * Pushes a notification to a user, online or not, and waits until the inbox has it: with `snapshots` and
+   * `save: "everyChange"`, until it is written. Checks the payload against the schema of its kind.
    */
   push<const N extends KindName<K>>(
     user: string,
@@ -270,8 +259,8 @@ export interface Inboxes<in out K extends Kinds> {
   ): Effect.Effect<Map<string, Result.Result<Pushed, PushError>>>
 
   /**
-   * `push` for callers outside Effect, into an inbox that is in memory: `true` when its mailbox accepted the
-   * notification. It neither starts nor loads one. What the inbox then refuses is told by a `CommunicationError` event.
+   * `push` for code outside Effect, into an inbox that is in memory: `true` when its mailbox accepted the notification.
+   * Neither starts nor loads an inbox. When the inbox refuses it later, a `CommunicationError` event says so.
    */
   pushUnsafe<const N extends KindName<K>>(user: string, kind: N, ...args: PushArgs<K[N]["Type"]>): boolean
 
@@ -281,40 +270,40 @@ export interface Inboxes<in out K extends Kinds> {
     query?: Query<N>
   ): Effect.Effect<ReadonlyArray<Notification<K, N>>, AskError>
 
-  /** How many are unread. */
+  /** The number of unread notifications. */
   unread(user: string, filter?: Filter<KindName<K>>): Effect.Effect<number, AskError>
 
-  /** Marks these as read and gives how many of them were unread. Ids that are not there, or not any more, are no error. */
+  /** Marks these ids as read; gives how many of them were unread. Unknown ids are ignored. */
   read(user: string, ids: Iterable<number>): Effect.Effect<number, AskError>
 
-  /** Marks this one and those before it as read and gives how many of them were unread. */
+  /** Marks this id and all smaller ones as read; gives how many of them were unread. */
   readUpTo(user: string, id: number, filter?: Filter<KindName<K>>): Effect.Effect<number, AskError>
 
-  /** Marks all as read and gives how many were unread. */
+  /** Marks all as read; gives how many were unread. */
   readAll(user: string, filter?: Filter<KindName<K>>): Effect.Effect<number, AskError>
 
-  /** Removes these and gives how many of them were there. */
+  /** Removes these ids; gives how many of them the inbox had. */
   remove(user: string, ids: Iterable<number>): Effect.Effect<number, AskError>
 
-  /** Removes all, or some, and gives how many they were. */
+  /** Removes all notifications, or some; gives how many. */
   clear(user: string, options?: ClearOptions<KindName<K>>): Effect.Effect<number, AskError>
 
   /**
-   * The notifications that are pending, oldest first, then each new one: none is missed and none comes twice. A reader
-   * that is slow gets what is still in the inbox, so it may miss what was dropped, removed or replaced, or has expired.
+   * The pending notifications, oldest first, then each new one. None is missed and none comes twice. A slow reader gets what
+   * the inbox still has: what was dropped, removed, replaced or has expired meanwhile does not come.
    *
-   * It goes on when the inbox's session is reset, ends, or is started anew, and ends with the server. It keeps the inbox
-   * in memory. Fails when the inbox cannot be opened at first.
+   * The stream survives resets, ends and restarts of the inbox's session, keeps the inbox in memory, and ends when the server
+   * shuts down. It creates the inbox, and fails when the inbox cannot be opened at first.
    */
   subscribe<const N extends KindName<K> = KindName<K>>(
     user: string,
     options?: SubscribeOptions<N>
   ): Stream.Stream<Notification<K, N>, FollowError>
 
-  /** How many are unread: now, and then whenever that has changed. It goes on as long as `subscribe`. */
+  /** The number of unread notifications, now and whenever it changes. Lives as long as `subscribe`. */
   unreadCounts(user: string, filter?: Filter<KindName<K>>): Stream.Stream<number, FollowError>
 
-  /** The session of a user's inbox, found, loaded or started: for live views, and to let clients in. */
+  /** The session of a user's inbox, found, loaded or created: for live views, and to let clients in. */
   open(user: string): Effect.Effect<Ref<K>, StartError>
 }
 
@@ -323,7 +312,7 @@ export interface Inboxes<in out K extends Kinds> {
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * A push, as a message.
+ * The message of a push.
  *
  * @since 0.1.0
  * @category models
@@ -340,8 +329,8 @@ export type PushRequest<K extends Kinds> = {
 }[KindName<K>]
 
 /**
- * The messages of an inbox: what its methods send, and what clients may send where a `Live` definition lets them. Whoever
- * may send one may do so for the whole inbox.
+ * The messages of an inbox. The service sends them; clients may send those that a `Live` definition exposes. Whoever may send
+ * a message may do so for all notifications of the inbox.
  *
  * @since 0.1.0
  * @category models
@@ -355,14 +344,16 @@ export type Protocol<K extends Kinds> =
   >
   | Rpc.Rpc<"List", Schema.Codec<Query<KindName<K>>, unknown>, Schema.Codec<ReadonlyArray<Notification<K>>, unknown>>
   | Rpc.Rpc<"Unread", Schema.Codec<Filter<KindName<K>>, unknown>, typeof Schema.Int>
-  | Rpc.Rpc<"Read", typeof Ids, typeof Schema.Int>
+  | Rpc.Rpc<"Read", Schema.Codec<Ids, unknown>, typeof Schema.Int>
   | Rpc.Rpc<"ReadUpTo", Schema.Codec<Filter<KindName<K>> & { readonly id: number }, unknown>, typeof Schema.Int>
   | Rpc.Rpc<"ReadAll", Schema.Codec<Filter<KindName<K>>, unknown>, typeof Schema.Int>
-  | Rpc.Rpc<"Remove", typeof Ids, typeof Schema.Int>
+  | Rpc.Rpc<"Remove", Schema.Codec<Ids, unknown>, typeof Schema.Int>
   | Rpc.Rpc<"Clear", Schema.Codec<ClearOptions<KindName<K>>, unknown>, typeof Schema.Int>
   | Rpc.Rpc<"Expire">
 
-const Ids = Schema.Struct({ ids: Schema.Array(Schema.Int) })
+interface Ids {
+  readonly ids: ReadonlyArray<number>
+}
 
 /**
  * The ref of an inbox.
@@ -373,7 +364,7 @@ const Ids = Schema.Struct({ ids: Schema.Array(Schema.Int) })
 export type Ref<K extends Kinds> = SessionRef<State<K>, Protocol<K>>
 
 /**
- * Identifies the sessions of an inbox in a program's services.
+ * Identifies the sessions of the inboxes in the context; the Layer of a definition provides them too.
  *
  * @since 0.1.0
  * @category models
@@ -383,7 +374,7 @@ export interface Sessions<Name extends string> {
 }
 
 /**
- * A definition of an inbox: the class that `Service` makes. The service is the inboxes of all users.
+ * A definition: the class that `Service` makes.
  *
  * @since 0.1.0
  * @category models
@@ -392,7 +383,7 @@ export interface Definition<in out Self, Name extends string, in out K extends K
   extends Context.ServiceClass<Self, `effect-sessions/inbox/${Name}`, Inboxes<K>>
 {
   readonly kinds: K
-  /** The kind of session of which each user has one: for `Live` definitions, and for `Sessions`. */
+  /** The kind of session that an inbox is, for live views. The id of a session is the user's. */
   readonly kind: Session.Definition<
     Sessions<Name>,
     Name,
@@ -401,13 +392,21 @@ export interface Definition<in out Self, Name extends string, in out K extends K
     typeof Schema.Void,
     typeof Schema.Never
   >
-  /** A notification of any kind: for views, and for APIs. */
+  /** The schema of a notification of any kind, for views and for HTTP. */
   readonly Notification: Schema.Codec<Notification<K>, unknown>
 }
 
 /**
- * Defines an inbox and its kinds of notifications. Give it a Layer with `layer`. An inbox without kinds is a defect of
- * the program and throws at once, as does a malformed name.
+ * Any definition, whatever its kinds.
+ *
+ * @since 0.1.0
+ * @category utility types
+ */
+export type AnyDefinition = Definition<any, any, Kinds>
+
+/**
+ * Defines an inbox: its name, which also names the kind of its sessions, and its kinds of notifications. Give it a Layer
+ * with `layer`. An inbox without kinds, or a malformed name, is a defect of the program and throws at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -418,71 +417,9 @@ export const Service = <Self>() =>
   options: { readonly kinds: K }
 ): Definition<Self, Name, K> => {
   const { kinds } = options
-  const names = Object.keys(kinds)
-  if (names.length === 0) throw new TypeError(`inbox ${name} has no kinds of notifications`)
-  const OnDuplicate = Schema.Literals(["keep", "replace"])
-  const filter = { kinds: Schema.optional(Schema.Array(Schema.Literals(names))) }
-  const each = <S extends Schema.Top>(make: (kind: string, payload: Schema.Top) => S) =>
-    Schema.Union(Object.entries(kinds).map(([kind, payload]) => make(kind, payload)))
-  const Notification = each((kind, payload) =>
-    Schema.Struct({
-      id: Schema.Int,
-      kind: Schema.Literal(kind),
-      at: Schema.Finite,
-      readAt: Schema.NullOr(Schema.Finite),
-      key: Schema.NullOr(Schema.String),
-      expiresAt: Schema.NullOr(Schema.Finite),
-      payload
-    })
-  )
-  const Push = each((kind, payload) =>
-    Schema.Struct({
-      kind: Schema.Literal(kind),
-      payload,
-      key: Schema.optionalKey(Schema.String),
-      expireAfter: Schema.optionalKey(Schema.NullOr(Schema.Finite)),
-      onDuplicate: Schema.optionalKey(OnDuplicate)
-    })
-  )
-  const kind = Session.Service<Sessions<Name>>()(name, {
-    state: Schema.Struct({
-      lastId: Schema.Int,
-      unread: Schema.Int,
-      alarmAt: Schema.NullOr(Schema.Finite),
-      notifications: Schema.Array(Notification)
-    }),
-    protocol: [
-      Rpc.make("Push", {
-        payload: Push,
-        success: Pushed,
-        error: Schema.Union([InboxFull, InvalidNotification])
-      }),
-      Rpc.make("List", {
-        payload: Schema.Struct({
-          ...filter,
-          unread: Schema.optional(Schema.Boolean),
-          before: Schema.optional(Schema.Int),
-          limit: Schema.optional(Schema.Int)
-        }),
-        success: Schema.Array(Notification)
-      }),
-      Rpc.make("Unread", { payload: Schema.Struct(filter), success: Schema.Int }),
-      Rpc.make("Read", { payload: Ids, success: Schema.Int }),
-      Rpc.make("ReadUpTo", { payload: Schema.Struct({ ...filter, id: Schema.Int }), success: Schema.Int }),
-      Rpc.make("ReadAll", { payload: Schema.Struct(filter), success: Schema.Int }),
-      Rpc.make("Remove", { payload: Ids, success: Schema.Int }),
-      Rpc.make("Clear", {
-        payload: Schema.Struct({ ...filter, read: Schema.optional(Schema.Boolean) }),
-        success: Schema.Int
-      }),
-      Rpc.make("Expire")
-    ]
-  })
-  return Object.assign(Context.Service<Self, never>()(`effect-sessions/inbox/${name}`), {
-    kinds,
-    kind,
-    Notification
-  }) as never
+  const { kind, Notification } = makeKind(name, kinds)
+  const definition = Context.Service<Self, Inboxes<K>>()(`effect-sessions/inbox/${name}`)
+  return Object.assign(definition, { kinds, kind, Notification }) as never
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -490,16 +427,28 @@ export const Service = <Self>() =>
 // ---------------------------------------------------------------------------------------------------------
 
 /**
- * What a full inbox does with a notification:
+ * What a full inbox does with another notification:
  *
- * - `"dropRead"`: the oldest one that is read makes room for it; when all are unread, the oldest;
- * - `"dropOldest"`: the oldest one makes room for it;
- * - `"reject"`: its sender gets `InboxFull`.
+ * - `"dropRead"`: drops the oldest that is read, or the oldest when all are unread;
+ * - `"dropOldest"`: drops the oldest;
+ * - `"reject"`: the push fails with `InboxFull`.
  *
  * @since 0.1.0
  * @category models
  */
 export type WhenFull = "dropRead" | "dropOldest" | "reject"
+
+/**
+ * What creates the inbox of a user:
+ *
+ * - `"onPush"`: a push does, and so does what `"onOpen"` says. Every user can be pushed to.
+ * - `"onOpen"`: only `open`, `subscribe` and `unreadCounts` do, as when a user logs in for the first time. A push to a user
+ *   without an inbox fails with `SessionNotFound`, so senders cannot create inboxes by making up names.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Create = "onPush" | "onOpen"
 
 /**
  * How long notifications stay, and what happens to duplicates.
@@ -510,32 +459,34 @@ export type WhenFull = "dropRead" | "dropOldest" | "reject"
 export interface Rules {
   /** How long a notification stays. Default: for ever. */
   readonly expireAfter?: Duration.Input | undefined
-  /** What a push does when a notification with its key is there. Default: `"keep"`. */
+  /** What a push does when the inbox has a notification with its key. Default: `"keep"`. */
   readonly onDuplicate?: OnDuplicate | undefined
 }
 
 /**
- * Options of an inbox: those of its sessions, with other defaults. Inboxes do not expire (`idleTimeout` and
- * `absoluteTimeout` are `"Infinity"`: an inbox that expired would be gone from the store, too), hibernate after a minute,
- * and, when they are kept, leave memory five minutes later. Their starts are not counted.
+ * Options of an inbox, and of its sessions, with other defaults than other kinds have. Inboxes do not expire (`idleTimeout` and
+ * `absoluteTimeout` are `"Infinity"`: an inbox that expires is deleted from the store, too). They hibernate after 1 minute and,
+ * when stored, leave memory 5 minutes later. Their starts do not count towards the start rate.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<K extends Kinds> extends KindOptions<Protocol<K>["_tag"]>, Rules {
   /**
-   * How many notifications an inbox holds. Default: 100. Looking at an inbox after a change copies its list, and so
-   * does marking as read: for thousands, keep an archive in a database.
+   * How many notifications an inbox holds. Default: 100. To read an inbox after a change copies its list, and so does marking
+   * as read: with thousands that is slow.
    */
   readonly capacity?: number | undefined
-  /** Default: `"dropRead"`. */
+  /** What happens to a push into a full inbox. Default: `"dropRead"`. */
   readonly whenFull?: WhenFull | undefined
-  /** Rules for notifications of some kinds, over those of the inbox. */
+  /** What creates the inbox of a user. Default: `"onPush"`. */
+  readonly create?: Create | undefined
+  /** Rules for some kinds of notifications, which take precedence over those of the inbox. */
   readonly kinds?: { readonly [N in KindName<K>]?: Rules } | undefined
 }
 
 /**
- * Provides the inboxes of a definition, and their sessions. Fails with `InvalidConfig` when an option is not usable.
+ * Registers the kind of the inboxes, and provides the service. Fails with `InvalidConfig` when an option is not usable.
  *
  * @since 0.1.0
  * @category layers
@@ -543,86 +494,4 @@ export interface Options<K extends Kinds> extends KindOptions<Protocol<K>["_tag"
 export const layer = <Self, const Name extends string, K extends Kinds>(
   definition: Definition<Self, Name, K>,
   options: Options<K> = {}
-): Layer.Layer<Self | Sessions<Name>, InvalidConfig, SessionHost> => {
-  const { hibernateAfter, snapshots } = options
-  const sessions = definition.kind.toLayer(
-    Effect.flatMap(
-      checkOptions(definition.kind.kind, Object.keys(definition.kinds), options),
-      (settings) => makeBehavior(definition, settings)
-    ) as never,
-    {
-      idleTimeout: "Infinity",
-      absoluteTimeout: "Infinity",
-      hibernateAfter: "1 minute",
-      limitStarts: false,
-      ...defined(options),
-      snapshots: snapshots === undefined ? undefined : withPassivation(snapshots, hibernateAfter)
-    }
-  ) as Layer.Layer<Sessions<Name>, InvalidConfig, SessionHost>
-  const inboxes = Layer.effect(
-    definition as Context.Key<Self, any>,
-    Effect.gen(function*() {
-      const names = new Set(Object.keys(definition.kinds))
-      return makeInboxes((yield* definition.kind) as never, names, yield* Clock.Clock)
-    })
-  )
-  return Layer.provideMerge(inboxes, sessions)
-}
-
-/** What is `undefined` is not given. */
-const defined = <A extends object>(options: A): A =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as A
-
-/** Inboxes that are kept leave memory, unless they never hibernate. */
-const withPassivation = (
-  snapshots: SnapshotOptions,
-  hibernateAfter: Duration.Input | undefined
-): SnapshotOptions => {
-  const hibernates = hibernateAfter === undefined ||
-    Duration.fromInput(hibernateAfter).pipe((duration) => duration._tag === "Some" && Duration.isFinite(duration.value))
-  return hibernates ? { passivateAfter: "5 minutes", ...defined(snapshots) } : snapshots
-}
-
-const checkOptions = <K extends Kinds>(
-  inbox: string,
-  names: ReadonlyArray<string>,
-  options: Options<K>
-): Effect.Effect<InboxSettings, InvalidConfig> =>
-  Effect.gen(function*() {
-    const { capacity = 100, kinds = {}, whenFull = "dropRead" } = options
-    const given: Readonly<Record<string, Rules | undefined>> = kinds
-    for (const name of Object.keys(given)) {
-      if (!names.includes(name)) {
-        return yield* invalid(`${inbox}.kinds.${name}`, "names notifications that the inbox lacks")
-      }
-    }
-    yield* oneOf(`${inbox}.whenFull`, whenFull, ["dropRead", "dropOldest", "reject"])
-    const own = yield* checkRules(inbox, options, { expireAfter: null, replaces: false })
-    const rules = new Map<string, KindRules>()
-    for (const name of names) {
-      rules.set(name, yield* checkRules(`${inbox}.kinds.${name}`, given[name] ?? {}, own))
-    }
-    return { capacity: yield* SessionsConfig.wholeNumber(`${inbox}.capacity`, capacity, 1), whenFull, rules }
-  })
-
-const checkRules = (
-  setting: string,
-  { expireAfter, onDuplicate }: Rules,
-  otherwise: KindRules
-): Effect.Effect<KindRules, InvalidConfig> =>
-  Effect.gen(function*() {
-    yield* oneOf(`${setting}.onDuplicate`, onDuplicate ?? "keep", ["keep", "replace"])
-    const lasts = expireAfter === undefined
-      ? otherwise.expireAfter
-      : yield* SessionsConfig.duration(`${setting}.expireAfter`, expireAfter, { infinite: true })
-    return {
-      expireAfter: lasts === Infinity ? null : lasts,
-      replaces: onDuplicate === undefined ? otherwise.replaces : onDuplicate === "replace"
-    }
-  })
-
-const oneOf = (setting: string, value: string, values: ReadonlyArray<string>): Effect.Effect<void, InvalidConfig> =>
-  values.includes(value) ? Effect.void : invalid(setting, `must be one of ${values.join(", ")}, got ${String(value)}`)
-
-const invalid = (setting: string, why: string): Effect.Effect<never, InvalidConfig> =>
-  Effect.fail(new InvalidConfig({ setting, message: `${setting} ${why}` }))
+): Layer.Layer<Self | Sessions<Name>, InvalidConfig, SessionHost> => makeLayer(definition as never, options as never)

@@ -8,8 +8,8 @@ import { taggedError } from "../contract/internal/taggedError.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
- * The inbox has as many notifications as it may have, and its policy is to refuse more. Nothing was pushed; it can be
- * once its user has removed some, or some have expired.
+ * The inbox is at its `capacity`, and its `whenFull` policy is `"reject"`. Nothing was pushed. A retry succeeds once the user
+ * removed notifications or some expired.
  *
  * @since 0.1.0
  * @category errors
@@ -28,7 +28,8 @@ export class InboxFull
 }
 
 /**
- * The inbox does not know such notifications, or the payload does not fit their schema. Nothing was pushed.
+ * The inbox has no such kind of notification, the payload does not fit the schema of its kind, or it has no JSON form. Nothing
+ * was pushed. The same push fails again.
  *
  * @since 0.1.0
  * @category errors

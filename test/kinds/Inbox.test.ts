@@ -197,6 +197,42 @@ describe("a push", () => {
     }).pipe(Effect.provide(TestSessions.layer(Inbox.layer(Any))))
   })
 
+  it.effect("is refused when its key is not a string, which could not be stored", () =>
+    Effect.gen(function*() {
+      const inboxes = yield* Inboxes
+      for (const key of [5, 5n, {}, Symbol.iterator]) {
+        const error = yield* Effect.flip(inboxes.push("ada", "message", message("a"), { key: key as never }))
+        assert.instanceOf(error, InboxError.InvalidNotification)
+      }
+      assert.deepStrictEqual(yield* texts, [])
+      yield* inboxes.push("ada", "message", message("b"), { key: "\u0000\ud800__proto__" })
+      assert.deepStrictEqual(yield* texts, ["b"])
+    }).pipe(provide()))
+
+  it.effect("is checked each time, since its payload may have changed since the last one", () =>
+    Effect.gen(function*() {
+      const inboxes = yield* Inboxes
+      const payload = { from: "bob", text: "a" }
+      yield* inboxes.push("ada", "message", payload)
+      payload.text = 5 as never
+      const error = yield* Effect.flip(inboxes.push("eve", "message", payload))
+      assert.instanceOf(error, InboxError.InvalidNotification)
+    }).pipe(provide()))
+
+  it.effect("creates no inbox where only those who open one have it", () =>
+    Effect.gen(function*() {
+      const inboxes = yield* Inboxes
+      const results = yield* inboxes.pushAll(["ada", "no user"], "ping")
+      assert.deepStrictEqual(
+        Array.from(results.values(), (result) => Result.isFailure(result) ? result.failure._tag : "pushed"),
+        ["SessionNotFound", "InvalidSessionId"]
+      )
+      assert.strictEqual(yield* (yield* Inboxes.kind).count, 0)
+      yield* inboxes.open("ada")
+      yield* pushes("hi")
+      assert.deepStrictEqual(yield* texts, ["hi"])
+    }).pipe(provide({ create: "onOpen" })))
+
   it.effect("is refused when the inbox has no such notifications", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes

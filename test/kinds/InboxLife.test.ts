@@ -317,6 +317,16 @@ describe("an inbox that is kept", () => {
       assert.strictEqual((yield* recorder.of("Restore")).length, 5)
     }).pipe(provide({ snapshots: {} }), Effect.provide(MemoryStore.layer)))
 
+  it.effect("is found in the store by a push that creates none", () =>
+    Effect.gen(function*() {
+      const inboxes = yield* Inboxes
+      yield* inboxes.open("ada")
+      yield* TestSessions.elapse("10 minutes")
+      assert.strictEqual(yield* (yield* Inboxes.kind).count, 0)
+      yield* push("hi")
+      assert.deepStrictEqual(yield* texts, ["hi"])
+    }).pipe(provide({ snapshots: {}, create: "onOpen" }), Effect.provide(MemoryStore.layer)))
+
   it.effect("stays in memory where it never hibernates, or where that is wanted", () =>
     Effect.gen(function*() {
       for (
@@ -515,6 +525,7 @@ describe("a definition", () => {
           [{ capacity: 0 }, "Inboxes.capacity"],
           [{ capacity: 1.5 }, "Inboxes.capacity"],
           [{ whenFull: "explode" }, "Inboxes.whenFull"],
+          [{ create: "never" }, "Inboxes.create"],
           [{ onDuplicate: "drop" }, "Inboxes.onDuplicate"],
           [{ expireAfter: "soon" }, "Inboxes.expireAfter"],
           [{ expireAfter: 0 }, "Inboxes.expireAfter"],

@@ -82,7 +82,8 @@ describe("a push", () => {
     compiled(() =>
       expectTypeOf(inboxes.push("ada", "ping")).toEqualTypeOf<Effect.Effect<Inbox.Pushed, Inbox.PushError>>()
     )
-    expectTypeOf<SessionError.SessionNotFound>().not.toExtend<Inbox.PushError | Inbox.AskError | Inbox.FollowError>()
+    expectTypeOf<SessionError.SessionNotFound>().not.toExtend<Inbox.AskError | Inbox.FollowError>()
+    expectTypeOf<SessionError.SessionNotFound>().toExtend<Inbox.PushError>()
     expectTypeOf<InboxError.InboxFull | SessionError.StartError>().toExtend<Inbox.PushError>()
     expectTypeOf<SessionError.SessionsClosed>().not.toExtend<Inbox.FollowError>()
   })

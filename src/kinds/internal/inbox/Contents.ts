@@ -1,35 +1,19 @@
 /**
- * What an inbox holds. Never changed: each change gives another one.
+ * The contents of an inbox: an immutable value.
  *
- * A push would copy a list of all notifications. Instead the contents before and after it share one list that only ever
- * grows at its end, and each knows which part of it is its own: a push costs the same whatever the inbox holds. What was
- * dropped from the front is let go of when it is half as much as what is left.
+ * With an array, each push would copy all notifications. Instead the contents before and after a push share one array that
+ * only grows at its end, and each knows which slice of it is its own: a push costs the same whatever the inbox holds. The
+ * array is copied, without what was dropped from its front, when that exceeds half of what is left.
  */
+import type { Kinds, Notification, State } from "../../Inbox.ts"
 
 /** A notification, whatever its kind. */
-export interface Item {
-  readonly id: number
-  readonly kind: string
-  readonly at: number
-  readonly readAt: number | null
-  readonly key: string | null
-  readonly expiresAt: number | null
-  readonly payload: unknown
-}
+export type Item = Notification<Kinds>
 
-/** The state of an inbox, as others see it, and as it comes from the store. */
-export interface InboxState {
-  /** The last id that was given. */
-  readonly lastId: number
-  /** How many of the notifications are unread. */
-  readonly unread: number
-  /** When the alarm rings; never after the first of the notifications expires. */
-  readonly alarmAt: number | null
-  /** Oldest first. */
-  readonly notifications: ReadonlyArray<Item>
-}
+/** The state of an inbox, whatever its kinds. */
+export type InboxState = State<Kinds>
 
-/** How much of a short list may be left over. */
+/** How many dropped notifications a short array may have in front. */
 const slack = 8
 
 export class Contents implements InboxState {
@@ -38,7 +22,7 @@ export class Contents implements InboxState {
   readonly alarmAt: number | null
   /** When the newest was pushed. */
   readonly lastAt: number
-  /** Shared with the contents before and after; what others put after `end` is not in here. */
+  /** Shared with the contents before and after; what is after `end` belongs to others. */
   private readonly shared: Array<Item>
   private readonly start: number
   private readonly end: number
@@ -86,28 +70,28 @@ export class Contents implements InboxState {
     return this.shared[this.start + place]!
   }
 
-  /** The newest place for which it holds; -1 when there is none. */
+  /** The newest place whose notification satisfies the predicate; -1 when there is none. */
   findLast(holds: (item: Item) => boolean): number {
     for (let place = this.size - 1; place >= 0; place--) if (holds(this.at(place))) return place
     return -1
   }
 
-  /** The oldest place for which it holds; -1 when there is none. */
+  /** The oldest place whose notification satisfies the predicate; -1 when there is none. */
   findFirst(holds: (item: Item) => boolean): number {
     for (let place = 0; place < this.size; place++) if (holds(this.at(place))) return place
     return -1
   }
 
-  /** With one more, which is unread; the one at the place `goes` makes room for it, if that is not -1. */
+  /** Adds an unread notification. The one at the place `goes` is removed, unless that is -1. */
   push(comes: Item, goes: number): Contents {
     if (goes > 0) return this.remove((item) => item === this.at(goes)).push(comes, -1)
     const { alarmAt, end, shared } = this
     const { at, id } = comes
-    // The oldest is looked at only where that is needed: it has not been for long.
+    // Reads the oldest only where needed: it is cold memory.
     const dropsUnread = goes === 0 && (this.unread === this.size || this.at(0).readAt === null)
     const unread = dropsUnread ? this.unread : this.unread + 1
     const start = this.start + goes + 1
-    // Others may have gone on from here already; and what nobody needs must not pile up.
+    // Copies when other contents went on from here already, or when too much was dropped from the front.
     if (shared.length !== end || start > slack + (end - start) / 2) {
       const own = shared.slice(start, end)
       own.push(comes)
@@ -117,7 +101,7 @@ export class Contents implements InboxState {
     return new Contents(id, unread, alarmAt, at, shared, start, end + 1)
   }
 
-  /** Without those that are `gone`; the same when there are none. */
+  /** Removes those that are `gone`; the same object when there are none. */
   remove(gone: (item: Item) => boolean): Contents {
     const { alarmAt, lastAt, lastId, notifications } = this
     const left = notifications.filter((item) => !gone(item))
@@ -126,7 +110,7 @@ export class Contents implements InboxState {
       : new Contents(lastId, unreadOf(left), alarmAt, lastAt, left, 0, left.length)
   }
 
-  /** With those that match read; the same when none of them was unread. */
+  /** Marks those that match as read; the same object when none of them was unread. */
   read(readAt: number, matches: (item: Item) => boolean): Contents {
     const { alarmAt, lastAt, lastId, unread } = this
     if (unread === 0) return this

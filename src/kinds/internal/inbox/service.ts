@@ -2,94 +2,147 @@
  * The inboxes of all users, over their sessions.
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { SessionKind } from "../../../contract/Session.ts"
-import { InvalidSessionId, type SessionNotFound } from "../../../contract/SessionError.ts"
+import {
+  type CallError,
+  type InvalidConfig,
+  InvalidSessionId,
+  type SessionNotFound
+} from "../../../contract/SessionError.ts"
+import type { SessionHost } from "../../../contract/SessionHost.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
 import { backoff } from "../../../internal/backoff.ts"
 import { isSafe } from "../../../policy/Retry.ts"
-import { type ClearRequest, type Filter, type ListRequest, matches, type PushRequest, unreadCount } from "./behavior.ts"
+import type {
+  AnyDefinition,
+  AskError,
+  Create,
+  Filter,
+  FollowError,
+  Inboxes,
+  Kinds,
+  Options,
+  Protocol,
+  Pushed,
+  PushError,
+  PushOptions,
+  PushRequest,
+  Ref,
+  SubscribeOptions
+} from "../../Inbox.ts"
+import { makeBehavior, matches, unreadCount } from "./behavior.ts"
 import { Contents, type InboxState, type Item } from "./Contents.ts"
+import { checkOptions, kindOptions } from "./options.ts"
 import { isExpired } from "./state.ts"
 
-interface PushOptions {
-  readonly key?: string | undefined
-  readonly expireAfter?: Duration.Input | undefined
-  readonly onDuplicate?: "keep" | "replace" | undefined
-}
-
-interface SubscribeOptions extends Filter {
-  readonly after?: number | undefined
-}
-
-/** How many users of a batch are pushed to at a time; only those whose inbox must be loaded count. */
+/** How many users of a batch are pushed to at a time; only those whose inbox must be loaded take time. */
 const batchConcurrency = 64
 
-/** The pauses before an inbox that was lost is looked for again, in milliseconds. */
+/** The pauses before a lost inbox is opened again, in milliseconds. */
 const firstPause = 100
 const longestPause = 10_000
 
-export const makeInboxes = (
-  sessions: SessionKind<InboxState, any, void, never>,
+type InboxKind = SessionKind<InboxState, Protocol<Kinds>, void, never>
+
+export const makeLayer = (
+  definition: AnyDefinition,
+  options: Options<Kinds>
+): Layer.Layer<any, InvalidConfig, SessionHost> =>
+  Layer.unwrap(Effect.map(
+    checkOptions(definition.kind.kind, Object.keys(definition.kinds), options),
+    (settings) =>
+      Layer.provideMerge(
+        Layer.effect(
+          definition,
+          Effect.gen(function*() {
+            const names = new Set(Object.keys(definition.kinds))
+            return makeInboxes(yield* definition.kind, names, settings.create, yield* Clock.Clock)
+          })
+        ),
+        definition.kind.toLayer(makeBehavior(definition, settings), kindOptions(options))
+      )
+  ))
+
+const makeInboxes = (
+  sessions: InboxKind,
   kinds: ReadonlySet<string>,
+  create: Create,
   clock: Clock.Clock
-) => {
+): Inboxes<Kinds> => {
   const open = (user: string) => sessions.start(user, { user })
 
-  /** Pushes into the inbox of a user, who has one from then on. */
-  const deliver = (user: string, message: PushRequest): Effect.Effect<any, any> =>
+  /** Pushes into the inbox of a user. */
+  const deliver = (user: string, message: PushRequest<Kinds>): Effect.Effect<Pushed, PushError> =>
     Effect.suspend(() => {
       const found = sessions.findUnsafe(user)
-      const sent = found === undefined
-        ? Effect.flatMap(open(user), (ref) => ref.call("Push", message))
-        : found.call("Push", message)
-      // It may end before the message gets there.
-      return Effect.catchCause(sent, (cause) =>
-        isNotFound(Cause.squash(cause)) ? deliver(user, message) : Effect.failCause(cause))
+      if (found !== undefined) return retryIfEnded(found.call("Push", message), user, message)
+      if (create === "onPush") {
+        return retryIfEnded(Effect.flatMap(open(user), (ref) => ref.call("Push", message)), user, message)
+      }
+      return SessionId.isValid(user)
+        ? sessions.ref(user).call("Push", message)
+        : Effect.fail(InvalidSessionId.of(user))
     })
 
-  /** Asks the inbox of a user; who has none has nothing in it. */
-  const ask = (
+  /** The session may end before the message arrives: its successor gets it. */
+  const retryIfEnded = (
+    sent: Effect.Effect<Pushed, PushError>,
     user: string,
-    filter: Filter,
-    tag: string,
-    payload: unknown,
-    nothing: unknown
-  ): Effect.Effect<any, any> =>
+    message: PushRequest<Kinds>
+  ): Effect.Effect<Pushed, PushError> =>
+    Effect.catchCause(
+      sent,
+      (cause) => isNotFound(Cause.squash(cause)) ? deliver(user, message) : Effect.failCause(cause)
+    )
+
+  /** Asks the inbox of a user. A user without an inbox has no notifications. */
+  const ask = <A>(
+    user: string,
+    filter: Filter<string>,
+    ifNone: A,
+    question: (ref: Ref<Kinds>) => Effect.Effect<A, CallError>
+  ): Effect.Effect<A, AskError> =>
     Effect.suspend(() => {
       checkKinds(filter)
-      return Effect.catchIf(
-        sessions.ref(user).call(tag, payload),
-        isNotFound,
-        () => SessionId.isValid(user) ? Effect.succeed(nothing) : Effect.fail(InvalidSessionId.of(user))
+      return Effect.catchTag(
+        question(sessions.ref(user)),
+        "SessionNotFound",
+        () => SessionId.isValid(user) ? Effect.succeed(ifNone) : Effect.fail(InvalidSessionId.of(user))
       )
     })
 
-  const checkKinds = (filter: Filter): void => {
+  const checkKinds = (filter: Filter<string>): void => {
     for (const kind of filter.kinds ?? []) {
       if (!kinds.has(kind)) {
         throw new TypeError(
-          `inbox ${sessions.kind}: there are no notifications ${kind} (known: ${Array.from(kinds).join(", ")})`
+          `inbox ${sessions.kind}: there is no kind of notification ${kind} (known: ${Array.from(kinds).join(", ")})`
         )
       }
     }
   }
 
-  const push = (user: string, kind: string, payload: unknown, options?: PushOptions): Effect.Effect<any, any> =>
+  const push = (
+    user: string,
+    kind: string,
+    payload?: unknown,
+    options?: PushOptions
+  ): Effect.Effect<Pushed, PushError> =>
     options === undefined
       ? deliver(user, { kind, payload })
       : Effect.suspend(() => deliver(user, request(kind, payload, options)))
 
-  /** The states of an inbox, whatever becomes of its session, until the server goes. */
-  const states = (user: string): Stream.Stream<InboxState, any> =>
+  /** The states of an inbox, through ends and restarts of its session, until the server shuts down. */
+  const states = (user: string): Stream.Stream<InboxState, FollowError> =>
     Stream.suspend(() => {
       let isFirst = true
       let failures = 0
       const attached = Effect.matchEffect(open(user), {
-        onFailure: (error): Effect.Effect<Stream.Stream<InboxState, any>, any> =>
+        onFailure: (error) =>
           isFirst || error._tag === "SessionsClosed" || !isSafe(error)
             ? Effect.fail(error)
             : Effect.as(Effect.sleep(backoff(++failures, firstPause, longestPause)), Stream.empty),
@@ -100,13 +153,13 @@ export const makeInboxes = (
         }
       })
       return Stream.unwrap(attached).pipe(
-        Stream.catchIf(isOver, () => Stream.empty),
+        Stream.catchTag(["SessionNotFound", "SessionEnded"], () => Stream.empty),
         Stream.forever,
-        Stream.catchIf(isClosed, () => Stream.empty)
+        Stream.catchTag("SessionsClosed", () => Stream.empty)
       )
     })
 
-  const subscribe = (user: string, options: SubscribeOptions = {}): Stream.Stream<Item, any> =>
+  const subscribe = (user: string, options: SubscribeOptions<string> = {}): Stream.Stream<Item, FollowError> =>
     Stream.suspend(() => {
       checkKinds(options)
       return Stream.mapAccum(states(user), () => undefined as number | undefined, (seen, state) => {
@@ -119,17 +172,9 @@ export const makeInboxes = (
       })
     })
 
-  const unreadCounts = (user: string, filter: Filter = {}): Stream.Stream<number, any> =>
-    Stream.suspend(() => {
-      checkKinds(filter)
-      return Stream.changes(
-        Stream.map(states(user), (state) => unreadCount(state, filter, clock.currentTimeMillisUnsafe()))
-      )
-    })
-
   return {
     push,
-    pushAll: (users: Iterable<string>, kind: string, payload: unknown, options?: PushOptions) =>
+    pushAll: (users, kind, payload?: unknown, options?: PushOptions) =>
       Effect.map(
         Effect.forEach(
           new Set(users),
@@ -138,30 +183,31 @@ export const makeInboxes = (
         ),
         (results) => new Map(results)
       ),
-    pushUnsafe: (user: string, kind: string, payload: unknown, options?: PushOptions): boolean =>
+    pushUnsafe: (user, kind, payload?: unknown, options?: PushOptions) =>
       sessions.findUnsafe(user)?.castUnsafe("Push", request(kind, payload, options)) ?? false,
-    list: (user: string, query: ListRequest = {}) => ask(user, query, "List", query, []),
-    unread: (user: string, filter: Filter = {}) => ask(user, filter, "Unread", filter, 0),
-    read: (user: string, ids: Iterable<number>) => ask(user, {}, "Read", { ids: Array.from(ids) }, 0),
-    readUpTo: (user: string, id: number, filter: Filter = {}) => ask(user, filter, "ReadUpTo", { ...filter, id }, 0),
-    readAll: (user: string, filter: Filter = {}) => ask(user, filter, "ReadAll", filter, 0),
-    remove: (user: string, ids: Iterable<number>) => ask(user, {}, "Remove", { ids: Array.from(ids) }, 0),
-    clear: (user: string, which: ClearRequest = {}) => ask(user, which, "Clear", which, 0),
-    subscribe,
-    unreadCounts,
+    list: (user, query = {}) => ask<ReadonlyArray<any>>(user, query, [], (ref) => ref.call("List", query)),
+    unread: (user, filter = {}) => ask(user, filter, 0, (ref) => ref.call("Unread", filter)),
+    read: (user, ids) => ask(user, {}, 0, (ref) => ref.call("Read", { ids: Array.from(ids) })),
+    readUpTo: (user, id, filter = {}) => ask(user, filter, 0, (ref) => ref.call("ReadUpTo", { ...filter, id })),
+    readAll: (user, filter = {}) => ask(user, filter, 0, (ref) => ref.call("ReadAll", filter)),
+    remove: (user, ids) => ask(user, {}, 0, (ref) => ref.call("Remove", { ids: Array.from(ids) })),
+    clear: (user, which = {}) => ask(user, which, 0, (ref) => ref.call("Clear", which)),
+    subscribe: (user, options) => subscribe(user, options) as Stream.Stream<any, FollowError>,
+    unreadCounts: (user, filter = {}) =>
+      Stream.suspend(() => {
+        checkKinds(filter)
+        return Stream.changes(
+          Stream.map(states(user), (state) => unreadCount(state, filter, clock.currentTimeMillisUnsafe()))
+        )
+      }),
     open
   }
 }
 
-const isNotFound = (error: unknown): error is SessionNotFound => tagOf(error) === "SessionNotFound"
+const isNotFound = (error: unknown): error is SessionNotFound =>
+  (error as { readonly _tag?: unknown } | undefined)?._tag === "SessionNotFound"
 
-const isOver = (error: unknown): boolean => isNotFound(error) || tagOf(error) === "SessionEnded"
-
-const isClosed = (error: unknown): boolean => tagOf(error) === "SessionsClosed"
-
-const tagOf = (error: unknown): unknown => (error as { readonly _tag?: unknown } | undefined)?._tag
-
-/** Those that came after an id: they are at the end. */
+/** The notifications that came after an id: they are at the end. */
 const since = (state: InboxState, id: number, isNews: (item: Item) => boolean): Array<Item> => {
   const contents = Contents.of(state)
   const news: Array<Item> = []
@@ -172,7 +218,7 @@ const since = (state: InboxState, id: number, isNews: (item: Item) => boolean): 
   return news
 }
 
-const request = (kind: string, payload: unknown, options: PushOptions | undefined): PushRequest => {
+const request = (kind: string, payload: unknown, options: PushOptions | undefined): PushRequest<Kinds> => {
   if (options === undefined) return { kind, payload }
   const { expireAfter, key, onDuplicate } = options
   const millis = expireAfter === undefined ? undefined : Duration.toMillis(expireAfter)

@@ -1,20 +1,18 @@
 /**
- * What becomes of an inbox. Pure.
+ * The changes of an inbox: pure functions.
  */
 import { Contents, type InboxState, type Item } from "./Contents.ts"
+import type { Settings } from "./options.ts"
 
-export interface Bounds {
-  readonly capacity: number
-  readonly whenFull: "dropOldest" | "dropRead" | "reject"
-}
+type Bounds = Pick<Settings, "capacity" | "whenFull">
 
-/** What is pushed. */
+/** A notification that is pushed. */
 export interface Arrival {
   readonly kind: string
   readonly payload: unknown
   readonly key: string | null
   readonly expiresAt: number | null
-  /** Does it take the place of one with the same key? */
+  /** Does it replace one with the same key? */
   readonly replaces: boolean
 }
 
@@ -24,15 +22,15 @@ export interface Outcome {
   readonly isNew: boolean
 }
 
-/** How many ids an incarnation can give in a millisecond of its life before they would reach those of the next one. */
+/** How many ids an incarnation can give per millisecond of its life before they reach those of the next incarnation. */
 const idsPerMillisecond = 1_000
 
-/** Epochs grow with the clock, so that an inbox that begins anew gives ids that it has never given. */
+/** Epochs grow with the clock, so an inbox that starts again gives ids that it never gave before. */
 export const emptyInbox = (epoch: number): Contents => Contents.empty(epoch * idsPerMillisecond)
 
 export const isExpired = ({ expiresAt }: Item, now: number): boolean => expiresAt !== null && expiresAt <= now
 
-/** Without those that have expired. */
+/** Removes those that have expired. */
 export const fresh = (state: InboxState, now: number): Contents => {
   const contents = Contents.of(state)
   return contents.alarmAt === null || now < contents.alarmAt
@@ -40,14 +38,14 @@ export const fresh = (state: InboxState, now: number): Contents => {
     : contents.remove((item) => isExpired(item, now))
 }
 
-/** When the first of the notifications expires. */
+/** When the next notification expires. */
 export const firstExpiry = ({ notifications }: InboxState): number | null => {
   let first = Infinity
   for (const { expiresAt } of notifications) if (expiresAt !== null && expiresAt < first) first = expiresAt
   return first === Infinity ? null : first
 }
 
-/** With a notification more; `undefined` when there is no room for it. */
+/** Adds a notification; `undefined` when the inbox is full and refuses it. */
 export const push = (
   given: InboxState,
   { expiresAt, key, kind, payload, replaces }: Arrival,
@@ -66,7 +64,7 @@ export const push = (
   return { state: state.push({ id, kind, at, readAt: null, key, expiresAt, payload }, goes), id, isNew: true }
 }
 
-/** What was kept when there was room for more of it. */
+/** Fits stored contents into a capacity that was reduced since. */
 export const fit = (given: InboxState, { capacity, whenFull }: Bounds): Contents => {
   let state = Contents.of(given)
   if (whenFull === "reject") return state
@@ -77,6 +75,6 @@ export const fit = (given: InboxState, { capacity, whenFull }: Bounds): Contents
   return state
 }
 
-/** Which one makes room. */
+/** The place of the notification that makes room for another one. */
 const toDrop = (state: Contents, whenFull: "dropOldest" | "dropRead"): number =>
   whenFull === "dropOldest" || state.unread === state.size ? 0 : state.findFirst(({ readAt }) => readAt !== null)
