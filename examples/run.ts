@@ -1,19 +1,19 @@
 /**
- * Runs every numbered example and fails when one of them does.
+ * Runs every numbered example and those of the documentation, and fails when one of them does.
  */
 import { spawnSync } from "node:child_process"
-import { readdirSync } from "node:fs"
+import { globSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
-const folder = new URL(".", import.meta.url)
-const examples = readdirSync(folder).filter((name) => /^\d\d-.*\.ts$/.test(name)).sort()
+const folder = fileURLToPath(new URL(".", import.meta.url))
+const examples = globSync(["[0-9][0-9]-*.ts", "docs/*.ts"], { cwd: folder }).sort()
 
 let failed = 0
 for (const name of examples) {
   const { status, stderr, stdout } = spawnSync(
     process.execPath,
-    ["--conditions=source", fileURLToPath(new URL(name, folder))],
-    { encoding: "utf8", timeout: 30_000 }
+    ["--conditions=source", name],
+    { cwd: folder, encoding: "utf8", timeout: 30_000 }
   )
   const ok = status === 0 && stdout.length > 0
   console.log(`${ok ? "ok    " : "FAILED"} ${name}`)

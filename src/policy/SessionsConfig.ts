@@ -234,7 +234,7 @@ const perMinute = (name: string) =>
 
 /**
  * Reads the settings from the environment (or whatever `ConfigProvider` is set), over the given
- * defaults. See the README for the names. Fails with `InvalidConfig` on a value that is not usable.
+ * defaults. Their names are in `docs/configuration.md`. Fails with `InvalidConfig` on a value that is not usable.
  *
  * @since 0.1.0
  * @category constructors

@@ -183,7 +183,7 @@ export class Sessions extends Context.Service<Sessions, {
     withDeps(Layer.effect(SessionsConfig, Config.make(options)))
 
   /**
-   * Hosts sessions with settings from the environment, over the given ones. See the README for the names.
+   * Hosts sessions with settings from the environment, over the given ones. Their names are in `docs/configuration.md`.
    *
    * @since 0.1.0
    */

@@ -1,9 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync } from "node:fs"
+import { dirname, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { anchors, blocks, fieldsOf, fieldTables, files, isPartOf, links, names, pages, prose, read } from "./pages.ts"
 
 const exists = (path: string) => existsSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)))
+
+/** The files that `npm run examples` runs. */
+const run = files("examples/{[0-9][0-9]-*,docs/*}.ts")
+
+/** Does it run, or does one that runs import it? */
+const isRun = (path: string) =>
+  run.includes(path) || run.some((file) => read(file).includes(`"./${relative(dirname(file), path)}"`))
 
 /** Code without its comments, which say words that no name has. */
 const withoutComments = (text: string) => text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "")
@@ -12,11 +20,15 @@ const withoutComments = (text: string) => text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*
 const words = new Set([
   ...files("{src,examples,bench}/**/*.{ts,html}").flatMap((path) => [path, withoutComments(read(path))]),
   ...files("test/**"),
+  ...files("docs/**/*.{json,mjs}").filter((path) => !path.includes("node_modules")),
   ...["package.json", ".ci/run", "bench/report.md"].map(read)
 ].flatMap((text) => text.match(/\w+/g) ?? []))
 
-/** Words of the Web, of SQL and of Effect that the code of the library does not use. */
-const foreign = new Set(["Retry", "After", "EventSource", "synchronous_commit", "appendonly", "maxmemory", "noeviction"])
+/** Words of the Web, of databases and of Effect that the code does not use. */
+const foreign = new Set(
+  ("CSRF Entity EventSource Fetch Forwarded HttpOnly Lax Origin SameSite Secure Site After Retry nbf noeviction " +
+    "synchronous_commit").split(" ")
+)
 
 /** Words of former names, or that mean nothing to the reader; `docs` says what the field says. */
 const avoided = /\b(behaviour|aside|doorkeeper|seats?|respite|rouse|hurry|relaunch\w*|asleep)\b/i
@@ -43,7 +55,7 @@ describe("pages", () => {
       for (const { code, comment, language } of blocks(page)) {
         if (language === "sh" || language === "text") continue
         assert.strictEqual(language, "ts", `a block of ${page} that nothing checks: ${code}`)
-        assert.match(comment, /^examples\/(\d\d-[\w-]+|docs\/[\w-]+)\.ts$/, `a block of ${page} that no example has: ${code}`)
+        assert.isTrue(isRun(comment), `a block of ${page} that no example has: ${code}`)
         assert.isTrue(isPartOf(read(comment), code), `${comment} has not the lines that ${page} shows:\n${code}`)
       }
     })
@@ -66,7 +78,10 @@ describe("pages", () => {
     if (!aboutOthers.has(page)) {
       it(`${page} names only what exists`, () => {
         const drawn = blocks(page).filter(({ language }) => language === "text").map(({ code }) => code)
-        const unknown = [...names(prose(page)).flatMap((name) => name.match(/\w{3,}/g) ?? []), ...drawn.flatMap((code) => code.match(/\b[A-Z]\w{3,}\b|\b\w+\.ts\b/g) ?? [])]
+        const unknown = [
+          ...names(prose(page)).flatMap((name) => name.match(/\w{3,}/g) ?? []),
+          ...drawn.flatMap((code) => code.match(/\b[A-Z]\w{3,}\b|\b\w+\.ts\b/g) ?? [])
+        ]
           .filter((word) => !words.has(word.replace(/\.ts$/, "")) && !foreign.has(word) && !/^\d+$/.test(word))
         assert.deepStrictEqual([...new Set(unknown)], [])
       })

@@ -1,4 +1,4 @@
-/** What a crash of the process loses under each policy: what the README's table says, and no more. */
+/** What a crash of the process loses under each policy: what the table in docs/snapshots.md says, and no more. */
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, FileSystem, Layer, Redacted } from "effect"
