@@ -2,8 +2,9 @@
 //   node --conditions=source examples/docs/live-http.ts
 import { Effect, Layer, Schema } from "effect"
 import { Live, Session, Sessions } from "effect-sessions"
+import { Admission } from "effect-sessions/auth"
 import { Connections, CookieKeys, CrossOrigin, HttpSession } from "effect-sessions/http"
-import { Admission, LiveHttp, LiveViews } from "effect-sessions/live"
+import { LiveHttp, LiveViews } from "effect-sessions/live"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Rpc } from "effect/rpc"
 
