@@ -423,7 +423,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(yield* kept(key), snapshotOf(key, 9))
         // It can be quarantined again, with another reason.
         yield* store.quarantine(first, "again")
-        const [again] = (yield* quarantined).filter(({ reason }) => reason === "again")
+        const again = (yield* quarantined).find(({ reason }) => reason === "again")
         assert.deepStrictEqual(again!.snapshot, first)
       }))
 
