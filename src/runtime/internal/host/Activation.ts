@@ -119,7 +119,7 @@ export class Activation implements Activator {
     // A start gives a session in any case.
     const load = this.load(id, { options }, persistence) as Effect.Effect<SessionRef.Any, StartError>
     return this.loading.has(id) ? load : Effect.flatMap(
-      Effect.catch(persistence.reader.has(id), (error) => this.refuse(id, error)),
+      Effect.catch(persistence.loader.has(id), (error) => this.refuse(id, error)),
       (has) => has || this.loading.has(id) ? load : Effect.andThen(this.checkRate(id, options), load)
     )
   }
@@ -156,7 +156,7 @@ export class Activation implements Activator {
       })
       if (this.loading.has(id)) return load
       return Effect.flatMap(
-        persistence.reader.has(id),
+        persistence.loader.has(id),
         (has) => !has ? Effect.succeed(false) : host.isFull() ? noRoom : load
       )
     })
@@ -199,7 +199,7 @@ export class Activation implements Activator {
     const { host, name, sessions } = kind
     const began = host.now()
     const refuse = (error: StartError) => start === undefined ? Effect.fail(error) : this.refuse(id, error)
-    return Effect.flatMap(Effect.catch(persistence.reader.load(id), refuse), (loaded) => {
+    return Effect.flatMap(Effect.catch(persistence.loader.load(id), refuse), (loaded) => {
       if (kind.isClosing) return Effect.fail(SessionsClosed.of())
       // Others may have started meanwhile.
       if (host.isFull()) return refuse(SessionLimitReached.of(host.config.maxSessions))

@@ -77,7 +77,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       })
       // What is loaded now is owned.
       if (persistence === undefined || session === undefined || !session.isLive(host.now())) return touch
-      return Effect.flatMap(persistence.reader.owns(session), (owns) => {
+      return Effect.flatMap(persistence.loader.owns(session), (owns) => {
         if (owns) return touch
         session.fenced()
         return Effect.andThen(session.awaitEnd(), touch)

@@ -114,7 +114,7 @@ export const make: Effect.Effect<
         yield* Effect.acquireRelease(Effect.sync(() => showKind(kind.context, kind)), (remove) => Effect.sync(remove))
         if (kind.persistence !== undefined) {
           yield* Effect.forkScoped(kind.persistence.alarms.watch)
-          yield* Effect.forkScoped(kind.persistence.tend)
+          yield* Effect.forkScoped(kind.persistence.upkeep)
         }
         return sessions
       })
@@ -225,14 +225,14 @@ export const make: Effect.Effect<
       Effect.map(
         Effect.forEach(
           ofKinds(undefined),
-          ({ home: { persistence } }) => persistence?.reader.quarantined ?? Effect.succeed([])
+          ({ home: { persistence } }) => persistence?.loader.quarantined ?? Effect.succeed([])
         ),
         (entries) => entries.flat()
       )
     ),
     discardQuarantined: (entry) =>
       Effect.suspend(() =>
-        byKind.get(entry.kind)?.home.persistence?.reader.discardQuarantined(entry) ?? Effect.succeed(false)
+        byKind.get(entry.kind)?.home.persistence?.loader.discardQuarantined(entry) ?? Effect.succeed(false)
       )
   }
   return { sessionHost, sessions }

@@ -194,7 +194,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
   /** To end one that is in the store only, it must be there first: it is told. If it cannot be, it goes untold. */
   private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
     const { host, persistence } = this.home
-    const discard = Effect.suspend(() => persistence!.reader.discard(this.id))
+    const discard = Effect.suspend(() => persistence!.loader.discard(this.id))
     const load = Effect.matchEffect(this.home.activator.activate(this.id), {
       onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
       onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)

@@ -34,7 +34,7 @@ export const hibernate = (session: LiveSession): boolean => {
   if (extras !== undefined) extras.context = undefined
   kind.hibernation!.count++
   emit(session, { _tag: "Hibernate" })
-  kind.persistence?.rests(session)
+  kind.persistence?.hibernated(session)
   return true
 }
 
@@ -63,7 +63,7 @@ export const passivate = (session: LiveSession): void => {
   const { lastActiveAt, kind: { persistence } } = session
   if (persistence === undefined || !isFree(session)) return
   const leaving = session.ensureExtras().leaving = {}
-  persistence.saveNow(session, (saved) => {
+  persistence.saveIfReady(session, (saved) => {
     if (session.extras?.leaving !== leaving) return
     session.extras.leaving = undefined
     // Whatever it did meanwhile, and whoever came, has it stay.
@@ -97,5 +97,5 @@ const leave = (session: LiveSession): void => {
   host.live--
   session.extras = undefined
   session.state = undefined
-  if (alarmAt < Infinity) kind.persistence!.hasLeft(alarmAt)
+  if (alarmAt < Infinity) kind.persistence!.passivated(alarmAt)
 }

@@ -17,6 +17,7 @@ import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { Breaker } from "./Breaker.ts"
 import { leftOutOf, type SnapshotCodec, type StoredSession } from "./SnapshotCodec.ts"
+import type { StoreReports } from "./StoreReports.ts"
 
 /** How long the store may take before what it was asked for counts as failed, in milliseconds. */
 export const readLimit = 5_000
@@ -30,14 +31,14 @@ export interface Loaded {
   readonly stored: StoredSession | undefined
 }
 
-export interface ReaderOptions {
+export interface LoaderOptions {
   readonly kind: string
   readonly host: HostContext
   readonly store: SnapshotStore["Service"]
   readonly codec: SnapshotCodec
   /** Waits until nothing is left to be written for a session that is gone. */
   readonly settled: (id: string) => Effect.Effect<void>
-  readonly tell: (id: string, error: unknown) => void
+  readonly reports: StoreReports
 }
 
 /** Who does not wait any longer does not wait either until the store has taken note of that, as drivers have it. */
@@ -48,10 +49,10 @@ const givenUp = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   )
 
 export class SnapshotLoader {
-  private readonly options: ReaderOptions
+  private readonly options: LoaderOptions
   private readonly breaker: Breaker
 
-  constructor(options: ReaderOptions) {
+  constructor(options: LoaderOptions) {
     this.options = options
     this.breaker = new Breaker(() => options.host.now())
   }
@@ -82,7 +83,7 @@ export class SnapshotLoader {
   /** Makes this process the owner of a session, and reads what there is of it. */
   load(id: string): Effect.Effect<Loaded, LoadError> {
     return Effect.gen({ self: this }, function*() {
-      const { codec, host, kind, settled, store, tell } = this.options
+      const { codec, host, kind, reports, settled, store } = this.options
       const { epoch, snapshot } = yield* this.ask(
         id,
         Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), host.nextEpoch(host.date()))))
@@ -91,13 +92,17 @@ export class SnapshotLoader {
       if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, stored: undefined }
       const read = yield* Effect.result(Effect.try({
         try: () =>
-          codec.decode(snapshot.value, host.date(), (part, defect) => tell(id, leftOutOf(kind, id, part, defect))),
+          codec.decode(
+            snapshot.value,
+            host.date(),
+            (part, defect) => reports.failed(id, leftOutOf(kind, id, part, defect))
+          ),
         catch: (defect) => (defect instanceof Error ? defect.message : String(defect)).replace(/\s+/g, " ")
       }))
       if (read._tag === "Success") return { epoch, stored: read.success }
       yield* this.ask(id, store.quarantine(snapshot.value, read.failure))
       const error = SnapshotUnreadable.of(kind, id, snapshot.value.format, read.failure)
-      tell(id, error)
+      reports.failed(id, error)
       return yield* error
     })
   }
@@ -187,7 +192,7 @@ export class SnapshotLoader {
 
   private unavailable(id: string, why: string, cause?: SnapshotStoreError): Effect.Effect<never, StoreUnavailable> {
     const error = StoreUnavailable.of(this.options.kind, id, why, { scope: cause?.scope })
-    this.options.tell(id, cause ?? error)
+    this.options.reports.failed(id, cause ?? error)
     return Effect.fail(error)
   }
 }
