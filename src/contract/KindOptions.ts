@@ -68,6 +68,8 @@ export interface Rate {
  *
  * Under `{ debounce }`, a writer that has so much to write that it takes longer than a sixth of that time rests six times as
  * long as it wrote. A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.
+ * Whatever the policy, changes of a session's user and metadata are written before they are confirmed, and a session that is
+ * in the store is written again before it would expire there.
  *
  * @since 0.1.0
  * @category models

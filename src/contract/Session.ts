@@ -78,9 +78,12 @@ export interface SessionKind<in out State, in out Protocol extends Rpc.Any, in o
   find(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
 
   /**
-   * `find` for who comes from outside and brings a credential that the session is to recognise; counts as activity. A
-   * kind that is kept asks the store whether this process still owns the session: if another one took it over, or ended
-   * it, the copy in memory leaves with `Moved`, and what the other one wrote counts.
+   * `find` for a visitor from outside with a credential that the session must recognise; counts as activity. A kind with
+   * `snapshots` asks the store whether this process still owns the session: if another process took it over, or ended it,
+   * the copy in memory leaves with `Moved`, and what the other one wrote counts.
+   *
+   * A session that was never saved (`save: "atEnd"`, or nothing changed yet) exists in this process only. If another process
+   * starts one under the same id, `reach` notices that for as long as the store remembers epochs, one hour by default.
    */
   reach(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
 

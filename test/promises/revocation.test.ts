@@ -344,6 +344,24 @@ describe("Another process", () => {
       yield* two.close
     }))
 
+  for (const save of policies) {
+    it.effect(`does not lose a session that stays active for long after its user was written: ${named(save)}`, () =>
+      Effect.gen(function*() {
+        const store = yield* makeStore
+        const one = yield* process(store, { ...ofSave(save), idleTimeout: "1 hour" })
+        const ref = yield* one.visits.start("a")
+        yield* ref.setUser("ada")
+        // It is visited, and never by somebody who brings a credential.
+        for (let visit = 1; visit <= 10; visit++) {
+          yield* TestClock.adjust("40 minutes")
+          assert.strictEqual(yield* ref.call("Add"), visit)
+        }
+        assert.strictEqual((yield* store.kept("a"))?.user, "ada")
+        assert.strictEqual(yield* Option.getOrThrow(yield* one.visits.reach("a")).call("Add"), 11)
+        yield* one.close
+      }))
+  }
+
   it.effect("is asked by none but those who come with a credential; a store that fails lets nobody in", () =>
     Effect.gen(function*() {
       const store = yield* makeStore

@@ -40,7 +40,7 @@ export class Persistence {
   /** Is a reply held back until what it tells is written? */
   readonly isWriteAhead: boolean
   private readonly kind: string
-  private readonly savesBeforeEnd: boolean
+  private readonly savesAtHibernation: boolean
   private readonly debounce: number
   private readonly changesPerSave: number
   private readonly queue = new SaveQueue()
@@ -63,7 +63,7 @@ export class Persistence {
     const { queue } = this
     this.kind = kind
     this.isWriteAhead = save === "everyChange"
-    this.savesBeforeEnd = save !== "atEnd"
+    this.savesAtHibernation = save !== "atEnd"
     this.debounce = debounce
     this.changesPerSave = changesPerSave(save)
     const codec = new SnapshotCodec(definition, migrations)
@@ -89,14 +89,7 @@ export class Persistence {
       debounce,
       leftWithAlarm: (alarmAt) => this.alarms.note(alarmAt)
     })
-    this.upkeep = upkeep({
-      host,
-      store,
-      sessions,
-      reports,
-      idleTimeout,
-      save: this.savesBeforeEnd ? (session) => this.saveSoon(session) : undefined
-    })
+    this.upkeep = upkeep({ host, store, sessions, reports, idleTimeout, save: (session) => this.saveSoon(session) })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -122,7 +115,7 @@ export class Persistence {
 
   /** It hibernates. */
   hibernated(session: LiveSession): void {
-    if (this.savesBeforeEnd) this.saveSoon(session)
+    if (this.savesAtHibernation) this.saveSoon(session)
   }
 
   /** It has left memory for the store, with this alarm. */

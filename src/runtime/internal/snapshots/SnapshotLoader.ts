@@ -107,14 +107,20 @@ export class SnapshotLoader {
     })
   }
 
-  /** Has nobody taken the session over, or ended it, since this process loaded or started it? */
+  /**
+   * Is this process still the owner: has no other one taken the session over, or ended it?
+   *
+   * A session that was never saved can be told only as long as the store remembers its epoch. Then the store knows nothing
+   * of it any more, whether another process took it over or not, and the answer is yes: no would end a session that
+   * nobody else has. Another process can only have started one anew under the same id, for there was nothing to find.
+   */
   owns(session: LiveSession): Effect.Effect<boolean, StoreUnavailable> {
     return this.ask(
       session.id,
       Effect.map(
         this.options.store.stat(this.key(session.id)),
         Option.match({
-          // Its epoch is forgotten a while after it was removed; and after it was claimed, if it was never written.
+          // The epoch was forgotten: some time after the session was removed, or only claimed and never saved.
           onNone: () => session.stored!.version < 0,
           onSome: ({ epoch }) => epoch <= session.claimed
         })

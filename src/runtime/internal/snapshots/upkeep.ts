@@ -1,8 +1,9 @@
 /**
  * Keeps the store's idea of expiry up to date, and lets it delete what has expired.
  *
- * Activity that changes nothing, such as a visit, is not saved, but it postpones a session's expiry. So sessions whose stored
- * expiry comes near are saved again.
+ * Activity that is not saved, such as a visit that changes nothing, postpones a session's expiry. So sessions whose stored
+ * expiry comes near are saved again, whatever the policy: the store would delete them, and later forget to whom they
+ * belong. A session that was never saved has no stored expiry, and is left alone.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -22,8 +23,8 @@ export interface UpkeepOptions {
   readonly reports: StoreReports
   /** Of the kind, in milliseconds. */
   readonly idleTimeout: number
-  /** Saves a session with its present expiry; `undefined`: the policy saves none before its end. */
-  readonly save: ((session: LiveSession) => void) | undefined
+  /** Saves a session, with its present expiry. */
+  readonly save: (session: LiveSession) => void
 }
 
 /** Runs until it is interrupted. */
@@ -32,14 +33,11 @@ export const upkeep = ({ host, idleTimeout, reports, save, sessions, store }: Up
   // Dates that are made of the monotonic clock differ a little from one reading to the next.
   const tolerance = Math.min(1_000, interval / 4)
   const sweepDate = new SweepDate(2 * longestInterval)
-  const postpone = (session: LiveSession, soon: number): void => {
-    const { expiry } = session.stored!
-    if (expiry < soon && host.dateOf(host.expiry.expiresAt(session)) > expiry + tolerance) save!(session)
-  }
   const once = Effect.suspend(() => {
-    if (save !== undefined) {
-      const soon = host.date() + 2 * interval
-      for (const session of sessions.values()) postpone(session, soon)
+    const soon = host.date() + 2 * interval
+    for (const session of sessions.values()) {
+      const { expiry } = session.stored!
+      if (expiry < soon && host.dateOf(host.expiry.expiresAt(session)) > expiry + tolerance) save(session)
     }
     return Effect.catchCause(
       store.sweep(sweepDate.next(host.now(), host.date())),
