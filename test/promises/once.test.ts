@@ -646,6 +646,7 @@ describe("Once", () => {
           assert.strictEqual((yield* Effect.flip(ref.callOnce(tag, 9, once("c", 2))))._tag, "ActionForgotten")
           const { totals } = yield* (yield* Sessions).stats
           assert.deepInclude(totals["Counter"], { calls: 0, casts: 2, rejected: 2 })
+          assert.strictEqual((yield* ref.info).accepted, 0)
           yield* latch.open
           yield* TestSessions.elapse("1 second")
           const { epoch } = yield* ref.info

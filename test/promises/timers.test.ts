@@ -80,6 +80,33 @@ describe("A timer", () => {
       assert.deepStrictEqual(yield* ref.state, ["ring", "ring"])
     }).pipe(provide()))
 
+  it.effect("that finds the mailbox full tries again after pauses that grow, and rings once", () =>
+    Effect.gen(function*() {
+      const ref = yield* start
+      yield* ref.call("Set", { how: "after", time: 10 })
+      yield* ref.cast("Busy", 60)
+      yield* ref.cast("Look")
+      // It tries after 10, 20, 40 and 80 ms; there is room after 60.
+      yield* TestSessions.elapse(79)
+      assert.deepStrictEqual(yield* ref.state, [])
+      yield* TestSessions.elapse(1)
+      assert.deepStrictEqual(yield* ref.state, ["ring"])
+      yield* TestSessions.elapse("1 minute")
+      assert.deepStrictEqual(yield* ref.state, ["ring"])
+    }).pipe(provide({ mailboxCapacity: 1 })))
+
+  it.effect("that repeats and found the mailbox full for long rings within a second, and goes on in its phase", () =>
+    Effect.gen(function*() {
+      const ref = yield* start
+      yield* ref.call("Set", { how: "every", time: "10 seconds" })
+      yield* ref.cast("Busy", 65_000)
+      yield* ref.cast("Look")
+      yield* TestSessions.elapse("66 seconds")
+      assert.deepStrictEqual(yield* ref.state, ["ring"])
+      yield* TestSessions.elapse("4 seconds")
+      assert.deepStrictEqual(yield* ref.state, ["ring", "ring"])
+    }).pipe(provide({ mailboxCapacity: 1 })))
+
   it.effect("that was cancelled is not handled, though its message was sent", () =>
     Effect.gen(function*() {
       const ref = yield* start

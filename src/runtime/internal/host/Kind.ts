@@ -6,26 +6,24 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type * as Queue from "effect/Queue"
 import * as Tracer from "effect/Tracer"
 import * as EndReason from "../../../contract/EndReason.ts"
-import type { KindOptions, Overflow } from "../../../contract/KindOptions.ts"
+import type { KindOptions } from "../../../contract/KindOptions.ts"
 import type * as Session from "../../../contract/Session.ts"
-import { InvalidConfig, InvalidMetadata, type LoadError, type StartError } from "../../../contract/SessionError.ts"
+import { type InvalidConfig, InvalidMetadata, type LoadError, type StartError } from "../../../contract/SessionError.ts"
 import type * as SessionRef from "../../../contract/SessionRef.ts"
-import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
 import { observe } from "../../../internal/guard.ts"
 import { findUnfit } from "../../../internal/jsonValue.ts"
-import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
-import * as Supervision from "../../../policy/Supervision.ts"
+import type * as Supervision from "../../../policy/Supervision.ts"
 import type { Envelope, Route } from "../messages/Envelope.ts"
 import { makeMailbox } from "../messages/mailbox.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ending } from "../session/status.ts"
-import { Persistence, type PersistenceOptions } from "../snapshots/Persistence.ts"
+import { Persistence } from "../snapshots/Persistence.ts"
 import { Hibernation } from "../time/Hibernation.ts"
 import type { HostContext } from "./HostContext.ts"
+import * as KindSettings from "./KindSettings.ts"
 
 /** Plain numbers, read when somebody asks. */
 export class Counters {
@@ -101,8 +99,7 @@ export class Kind {
     definition: Session.Any,
     behavior: Behavior,
     context: Context.Context<never>,
-    settings: Effect.Success<ReturnType<typeof checkOptions>>,
-    overflow: KindOptions["overflow"],
+    settings: KindSettings.KindSettings,
     makeActivator: (kind: Kind) => Activator
   ) {
     this.host = host
@@ -142,7 +139,7 @@ export class Kind {
       routes.set(tag, {
         tag,
         handler: (behavior.handlers as Record<string, Route["handler"]>)[tag]!,
-        overflow: overflowOf(overflow, tag)
+        overflow: settings.overflow.get(tag)!
       })
     }
     this.routes = routes
@@ -158,8 +155,8 @@ export class Kind {
     makeActivator: (kind: Kind) => Activator
   ): Effect.Effect<Kind, InvalidConfig> {
     return Effect.map(
-      checkOptions(host.config, definition.kind, options, new Set(definition.protocol.keys()), context),
-      (settings) => new Kind(host, definition, behavior, context, settings, options.overflow, makeActivator)
+      KindSettings.resolve(host.config, definition.kind, options, definition.protocol.keys(), context),
+      (settings) => new Kind(host, definition, behavior, context, settings, makeActivator)
     )
   }
 
@@ -211,141 +208,4 @@ export class Kind {
   threw(defect: unknown): void {
     this.runFork(Effect.logError(`something in the sessions of ${this.name} has failed`, defect))
   }
-}
-
-const overflowOf = (overflow: KindOptions["overflow"], tag: string): Overflow =>
-  (typeof overflow === "object" ? (overflow as Record<string, Overflow | undefined>)[tag] : overflow) ?? "wait"
-
-const checkOptions = (
-  config: SessionsConfig.SessionsConfig["Service"],
-  kind: string,
-  options: KindOptions,
-  tags: ReadonlySet<string>,
-  context: Context.Context<never>
-) => {
-  const name = (option: string) => `${kind}.${option}`
-  return Effect.all({
-    supervision: checkSupervision(name, options.supervision),
-    overflow: checkOverflow(name, options.overflow, tags),
-    mailboxCapacity: SessionsConfig.wholeNumber(
-      name("mailboxCapacity"),
-      options.mailboxCapacity ?? config.mailboxCapacity,
-      1
-    ),
-    batch: SessionsConfig.wholeNumber(name("batch"), options.batch ?? 128, 1),
-    idleTimeout: SessionsConfig.duration(name("idleTimeout"), options.idleTimeout ?? config.idleTimeout, {
-      infinite: true
-    }),
-    absoluteTimeout: SessionsConfig.duration(
-      name("absoluteTimeout"),
-      options.absoluteTimeout ?? config.absoluteTimeout,
-      { infinite: true }
-    ),
-    callTimeout: SessionsConfig.duration(name("callTimeout"), options.callTimeout ?? config.callTimeout, {
-      infinite: true
-    }),
-    startTimeout: SessionsConfig.duration(name("startTimeout"), options.startTimeout ?? config.startTimeout, {
-      infinite: true
-    }),
-    reconnectWindow: SessionsConfig.duration(name("reconnectWindow"), options.reconnectWindow ?? Infinity, {
-      infinite: true
-    }),
-    messageRate: SessionsConfig.rate(name("messageRate"), options.messageRate ?? config.messageRate),
-    limitsStarts: Effect.succeed(options.limitStarts ?? true),
-    hibernateAfter: SessionsConfig.duration(name("hibernateAfter"), options.hibernateAfter ?? Infinity, {
-      infinite: true
-    }),
-    snapshots: checkSnapshots(name, options, Context.getOption(context, SnapshotStore)),
-    remember: Effect.all({
-      answers: SessionsConfig.wholeNumber(name("remember.answers"), options.remember?.answers ?? 64, 1),
-      clients: SessionsConfig.wholeNumber(name("remember.clients"), options.remember?.clients ?? 1_024, 1)
-    })
-  })
-}
-
-const checkSnapshots = (
-  name: (option: string) => string,
-  { hibernateAfter, snapshots }: KindOptions,
-  store: Option.Option<SnapshotStore["Service"]>
-): Effect.Effect<
-  Omit<PersistenceOptions, "idleTimeout"> & { readonly store: SnapshotStore["Service"] } | undefined,
-  InvalidConfig
-> =>
-  Effect.gen(function*() {
-    if (snapshots === undefined) return undefined
-    const invalid = (option: string, message: string) =>
-      new InvalidConfig({ setting: name(option), message: `${name(option)} ${message}` })
-    const { migrations = [], passivateAfter = Infinity, save = { debounce: "1 second" } } = snapshots
-    if (Option.isNone(store)) return yield* invalid("snapshots", "needs a SnapshotStore: provide one to its Layer")
-    const neverHibernates = hibernateAfter === undefined || hibernateAfter === Infinity || hibernateAfter === "Infinity"
-    if (passivateAfter !== Infinity && neverHibernates) {
-      return yield* invalid(
-        "snapshots.passivateAfter",
-        "needs hibernateAfter: only sessions that hibernate leave memory"
-      )
-    }
-    const policies: ReadonlyArray<unknown> = ["atEnd", "atHibernation", "everyChange"]
-    const isTimed = typeof save === "object" && (save as unknown) !== null && ("every" in save !== "debounce" in save)
-    if (!isTimed && !policies.includes(save)) {
-      return yield* invalid("snapshots.save", `must be one of ${policies.join(", ")}, { every } or { debounce }`)
-    }
-    if (save === "atHibernation" && neverHibernates) {
-      return yield* invalid("snapshots.save", "needs hibernateAfter: sessions that never hibernate are not saved then")
-    }
-    if (typeof save === "object" && "every" in save) {
-      yield* SessionsConfig.wholeNumber(name("snapshots.save.every"), save.every, 1)
-    }
-    return {
-      save,
-      debounce: typeof save === "object" && "debounce" in save
-        ? yield* SessionsConfig.duration(name("snapshots.save.debounce"), save.debounce)
-        : 0,
-      migrations,
-      passivateAfter: yield* SessionsConfig.duration(name("snapshots.passivateAfter"), passivateAfter, {
-        infinite: true
-      }),
-      store: store.value
-    }
-  })
-
-const defaultSupervision = Supervision.resolve(Supervision.resume())
-
-const checkSupervision = (name: (option: string) => string, supervision: KindOptions["supervision"]) =>
-  supervision === undefined
-    ? Effect.succeed(defaultSupervision)
-    : Effect.as(
-      Effect.all([
-        supervision.maxCrashes === Infinity
-          ? Effect.void
-          : SessionsConfig.wholeNumber(name("supervision.maxCrashes"), supervision.maxCrashes, 0),
-        SessionsConfig.duration(name("supervision.within"), supervision.within, { infinite: true })
-      ]),
-      supervision
-    ).pipe(Effect.map(Supervision.resolve))
-
-const overflows: ReadonlySet<unknown> = new Set(["wait", "reject", "dropOldest"])
-
-const checkOverflow = (
-  name: (option: string) => string,
-  overflow: KindOptions["overflow"],
-  tags: ReadonlySet<string>
-): Effect.Effect<void, InvalidConfig> => {
-  const given = typeof overflow === "object" ? Object.entries(overflow) : [["", overflow] as const]
-  for (const [tag, value] of given) {
-    const setting = name(tag === "" ? "overflow" : `overflow.${tag}`)
-    if (tag !== "" && !tags.has(tag)) {
-      return Effect.fail(
-        new InvalidConfig({ setting, message: `${setting} names a message that the kind does not have` })
-      )
-    }
-    if (value !== undefined && !overflows.has(value)) {
-      return Effect.fail(
-        new InvalidConfig({
-          setting,
-          message: `${setting} must be "wait", "reject" or "dropOldest", got ${String(value)}`
-        })
-      )
-    }
-  }
-  return Effect.void
 }

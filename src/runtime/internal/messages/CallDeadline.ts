@@ -8,8 +8,17 @@ import { Deadline } from "../time/Deadlines.ts"
 import { begun, type Envelope, settled } from "./Envelope.ts"
 import { type MailboxOwner, withdrawn } from "./withdrawn.ts"
 
-interface Callee extends EventSource, MailboxOwner {
+/** The session that is called. */
+export interface Callee extends EventSource, MailboxOwner {
   readonly kind: { readonly name: string; readonly counters: { timeouts: number } }
+}
+
+/** The error of a call that had no answer in time: counted, and published as an event. */
+export const timedOut = (session: Callee, tag: string, timeout: number, hasBegun: boolean): CallTimeout => {
+  const error = CallTimeout.of(session.kind.name, session.id, tag, timeout, hasBegun)
+  session.kind.counters.timeouts++
+  emit(session, { _tag: "CommunicationError", tag, error })
+  return error
 }
 
 /** Fails the call. A message that has not begun is skipped. */
@@ -28,12 +37,8 @@ export class CallDeadline extends Deadline {
   due(): void {
     const { envelope, session, timeout } = this
     if (envelope.status === settled) return
-    const { id, kind } = session
     const hasBegun = envelope.status === begun
-    const error = CallTimeout.of(kind.name, id, envelope.route.tag, timeout, hasBegun)
-    kind.counters.timeouts++
-    emit(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })
-    envelope.settle(Exit.fail(error))
+    envelope.settle(Exit.fail(timedOut(session, envelope.route.tag, timeout, hasBegun)))
     if (!hasBegun) withdrawn(session)
   }
 }

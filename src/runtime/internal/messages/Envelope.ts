@@ -4,13 +4,13 @@
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
-import type { Overflow } from "../../../contract/KindOptions.ts"
+import type * as Overflow from "../../../policy/Overflow.ts"
 
 /** How one message of a kind is handled; made once per kind and tag. */
 export interface Route {
   readonly tag: string
   readonly handler: (turn: any) => unknown
-  readonly overflow: Overflow
+  readonly overflow: Overflow.Policy
 }
 
 export const waiting = 0

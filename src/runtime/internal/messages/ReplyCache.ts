@@ -154,6 +154,7 @@ export class ReplyCache {
     known.actions.delete(sequence)
     const before = known.actions.get(known.last)
     if (before !== undefined) this.older.delete(before)
+    known.acceptedAt = --this.accepted
     if (sequence === 1) this.clients.delete(client)
   }
 

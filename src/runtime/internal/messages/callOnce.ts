@@ -2,13 +2,13 @@
  * How an action that has a number goes to a session: once, however often it is sent.
  */
 import * as Effect from "effect/Effect"
-import { type CallError, CallTimeout, type OnceError } from "../../../contract/SessionError.ts"
+import type { CallError, OnceError } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
-import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { CallbackDeadline } from "../time/Deadlines.ts"
 import { callCycle } from "./callCycle.ts"
-import { address, admit, countAccepted, overflow, refuse, type Target, waitForRoom } from "./deliver.ts"
+import { timedOut } from "./CallDeadline.ts"
+import { address, submit, type Target } from "./deliver.ts"
 import { Reply } from "./ReplyCache.ts"
 import { traceOf } from "./tracing.ts"
 
@@ -37,26 +37,21 @@ export const callOnce = (
     if (known !== undefined) return Effect.fail(known)
     const envelope = address(session, tag, payload, true, traceOf(fiber))
     envelope.caller = fiber
-    const refused = admit(session, envelope, now)
-    if (refused !== undefined) return Effect.fail(refused)
-    const action = new Reply(tag)
+    const reply = new Reply(tag)
     envelope.isRemembered = true
-    envelope.resume = (exit) => action.settle(exit)
+    envelope.resume = (exit) => reply.settle(exit)
     envelope.decided = (exit) => {
-      action.decided = exit
+      reply.decided = exit
     }
     // Before it is handled, which may be right now: whoever learns of it from its handler finds it.
-    replies.add(once, action)
-    if (session.take(envelope)) countAccepted(session, envelope)
-    else {
-      const full = overflow(session, envelope)
-      if (full !== undefined) {
-        replies.withdraw(once)
-        return Effect.fail(full === waitForRoom ? refuse(session, envelope) : full)
-      }
+    replies.add(once, reply)
+    const refused = submit(session, envelope, now, false)
+    if (refused !== undefined) {
+      replies.withdraw(once)
+      return Effect.fail(refused)
     }
     replies.forget(once)
-    return answerOnce(session, tag, action, timeout, now + timeout)
+    return answerOnce(session, tag, reply, timeout, now + timeout)
   })
 
 const checkOnce = (once: OnceOptions): OnceOptions => {
@@ -70,11 +65,11 @@ const checkOnce = (once: OnceOptions): OnceOptions => {
 const answerOnce = (
   session: LiveSession,
   tag: string,
-  action: Reply,
+  reply: Reply,
   timeout: number,
   deadline: number
 ): Effect.Effect<unknown, any> =>
-  action.exit ?? Effect.callback((resume) => {
+  reply.exit ?? Effect.callback((resume) => {
     const { deadlines } = session.host
     const stop = () => {
       deadlines.cancel(limit)
@@ -82,12 +77,9 @@ const answerOnce = (
     }
     const limit = new CallbackDeadline(() => {
       stop()
-      session.kind.counters.timeouts++
-      const error = CallTimeout.of(session.kind.name, session.id, tag, timeout, true)
-      emit(session, { _tag: "CommunicationError", tag, error })
-      resume(Effect.fail(error))
+      resume(Effect.fail(timedOut(session, tag, timeout, true)))
     })
-    const forget = action.await((exit) => {
+    const forget = reply.await((exit) => {
       deadlines.cancel(limit)
       resume(exit)
     })

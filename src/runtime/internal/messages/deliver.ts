@@ -1,7 +1,7 @@
 /**
  * From a ref into the mailbox.
  *
- * An idle session handles the message at once, so a call often has its answer before it returns; only if not does
+ * An idle session handles the message at once, so a call often has its answer before it returns; only if it has none does
  * the caller park.
  */
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as MutableList from "effect/MutableList"
 import * as Queue from "effect/Queue"
 import {
   type CallError,
-  CallTimeout,
+  type CallTimeout,
   type CastError,
   MailboxFull,
   MessageRateExceeded,
@@ -23,7 +23,7 @@ import type { Kind } from "../host/Kind.ts"
 import { emit, markSent } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { callCycle } from "./callCycle.ts"
-import { CallDeadline } from "./CallDeadline.ts"
+import { CallDeadline, timedOut } from "./CallDeadline.ts"
 import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
 import { traceOf } from "./tracing.ts"
 import { withdrawn } from "./withdrawn.ts"
@@ -89,24 +89,13 @@ export class Call {
     if (cycle !== undefined) return Effect.die(cycle)
     const envelope = address(session, this.tag, this.payload, true, traceOf(fiber))
     envelope.caller = fiber
-    const refused = admit(session, envelope, now)
-    if (refused !== undefined) return Effect.fail(refused)
-    if (session.take(envelope)) {
-      countAccepted(session, envelope)
-      return envelope.exit ?? answer(session, envelope, timeout, now + timeout)
-    }
-    const full = overflow(session, envelope)
-    if (full === undefined) return answer(session, envelope, timeout, now + timeout)
-    if (full !== waitForRoom) return Effect.fail(full)
+    const refused = submit(session, envelope, now, true)
+    if (refused === undefined) return envelope.exit ?? answer(session, envelope, timeout, now + timeout)
+    if (refused !== noRoomYet) return Effect.fail(refused)
     return Effect.flatMap(
       Effect.timeoutOrElse(offer(session, envelope), {
         duration: timeout,
-        orElse: () => {
-          const error = CallTimeout.of(ref.home.name, ref.id, this.tag, timeout, false)
-          ref.home.counters.timeouts++
-          emit(session, { _tag: "CommunicationError", tag: this.tag, error })
-          return Effect.fail(error)
-        }
+        orElse: () => Effect.fail(timedOut(session, this.tag, timeout, false))
       }),
       () => answer(session, envelope, timeout, now + timeout)
     )
@@ -136,14 +125,9 @@ export class Cast {
     const session = ref.live(now)
     if (session === undefined) return ref.elsewhere(this)
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
-    const refused = admit(session, envelope, now)
-    if (refused !== undefined) return Effect.fail(refused)
-    if (session.take(envelope)) {
-      countAccepted(session, envelope)
-      return Effect.void
-    }
-    const full = overflow(session, envelope)
-    if (full !== waitForRoom) return full === undefined ? Effect.void : Effect.fail(full)
+    const refused = submit(session, envelope, now, true)
+    if (refused === undefined) return Effect.void
+    if (refused !== noRoomYet) return Effect.fail(refused)
     // A handler that waits for room in its own mailbox waits for itself.
     if (callCycle(session, fiber, this.tag) !== undefined) return Effect.fail(refuse(session, envelope))
     envelope.caller = fiber
@@ -158,19 +142,10 @@ makeOperation(Cast)
 
 /** Sends a message from outside Effect; `false` when it is not accepted. */
 export const castUnsafe = (ref: Target, tag: string, payload: unknown): boolean => {
-  const { host } = ref.home
-  const now = host.now()
+  const now = ref.home.host.now()
   const session = ref.live(now)
-  if (session === undefined) return false
-  const envelope = address(session, tag, payload, false, undefined)
-  if (admit(session, envelope, now) !== undefined) return false
-  if (session.take(envelope)) {
-    countAccepted(session, envelope)
-    return true
-  }
-  const full = overflow(session, envelope)
-  if (full === waitForRoom) refuse(session, envelope)
-  return full === undefined
+  return session !== undefined &&
+    submit(session, address(session, tag, payload, false, undefined), now, false) === undefined
 }
 
 export const address = (
@@ -181,75 +156,104 @@ export const address = (
   trace: Trace | undefined
 ): Envelope => new Envelope(session.kind.route(tag), payload, isCall, trace)
 
-/** Checks the rate of messages, notes the activity and the time. Gives why the message is refused, if it is. */
-export const admit = (session: LiveSession, envelope: Envelope, now: number): MessageRateExceeded | undefined => {
+/** The mailbox is full, and the sender may wait for room. */
+export const noRoomYet = Symbol()
+
+/**
+ * Hands a message to its session, if the rate of messages and the mailbox allow. Gives nothing when it is accepted, and may
+ * be handled by then; else why not, or `noRoomYet` for a sender that can wait.
+ */
+export function submit(
+  session: LiveSession,
+  envelope: Envelope,
+  now: number,
+  canWait: false
+): MailboxFull | MessageRateExceeded | undefined
+export function submit(
+  session: LiveSession,
+  envelope: Envelope,
+  now: number,
+  canWait: boolean
+): MailboxFull | MessageRateExceeded | typeof noRoomYet | undefined
+export function submit(
+  session: LiveSession,
+  envelope: Envelope,
+  now: number,
+  canWait: boolean
+): MailboxFull | MessageRateExceeded | typeof noRoomYet | undefined {
   const { host, kind } = session
-  const { messageRate } = kind
-  if (messageRate !== undefined) {
-    const wait = host.messageLimiter.admit(session, messageRate, now)
-    if (wait > 0) {
-      kind.counters.rejected++
-      emit(session, { _tag: "RateLimitExceeded", limit: "messages", retryAfter: wait })
-      return MessageRateExceeded.of(session.kind.name, session.id, wait)
-    }
+  if (kind.messageRate !== undefined) {
+    const exceeded = checkRate(session, kind.messageRate, now)
+    if (exceeded !== undefined) return exceeded
   }
   host.expiry.touch(session, now)
   markSent(host, envelope)
+  if (!session.take(envelope)) return overflow(session, envelope, canWait)
+  countAccepted(session, envelope)
   return undefined
 }
 
-export const countAccepted = ({ kind: { counters } }: LiveSession, { isCall }: Envelope): void => {
+const checkRate = (
+  session: LiveSession,
+  rate: NonNullable<Kind["messageRate"]>,
+  now: number
+): MessageRateExceeded | undefined => {
+  const { host, id, kind } = session
+  const retryAfter = host.messageLimiter.admit(session, rate, now)
+  if (retryAfter <= 0) return undefined
+  kind.counters.rejected++
+  emit(session, { _tag: "RateLimitExceeded", limit: "messages", retryAfter })
+  return MessageRateExceeded.of(kind.name, id, retryAfter)
+}
+
+const countAccepted = ({ kind: { counters } }: LiveSession, { isCall }: Envelope): void => {
   if (isCall) counters.calls++
   else counters.casts++
 }
 
-export const waitForRoom = Symbol()
-
-/**
- * What the message's policy says when the mailbox is full: it was accepted after all (`undefined`), it may wait
- * for room, or it is refused.
- */
-export const overflow = (session: LiveSession, envelope: Envelope): MailboxFull | typeof waitForRoom | undefined => {
-  switch (envelope.route.overflow) {
+/** Does with a message for which there is no room what its policy decides. */
+const overflow = (
+  session: LiveSession,
+  envelope: Envelope,
+  canWait: boolean
+): MailboxFull | typeof noRoomYet | undefined => {
+  const messages = session.mailbox.messages as MutableList.MutableList<Envelope>
+  const decision = envelope.route.overflow({
+    message: envelope,
+    canWait,
+    droppable: () =>
+      MutableList.toArray(messages).filter(({ isRemembered, status }) => status === waiting && !isRemembered)
+  })
+  switch (decision._tag) {
     case "wait":
-      return waitForRoom
-    case "reject":
+      return noRoomYet
+    case "refuse":
       return refuse(session, envelope)
-    case "dropOldest": {
-      const oldest = takeOldest(session, envelope)
-      if (oldest === undefined) return refuse(session, envelope)
-      session.kind.counters.dropped++
-      const error = mailboxFull(session, oldest)
-      if (oldest.isCall) oldest.settle(Exit.fail(error))
-      else {
-        oldest.status = settled
-        oldest.timer?.done()
-      }
-      emit(session, { _tag: "CommunicationError", tag: oldest.route.tag, error })
+    case "replace":
+      MutableList.remove(messages, decision.dropped)
+      drop(session, decision.dropped)
       session.take(envelope)
       countAccepted(session, envelope)
       return undefined
-    }
   }
 }
 
-/** Takes the oldest waiting message with the same tag out of the mailbox. */
-const takeOldest = (session: LiveSession, envelope: Envelope): Envelope | undefined => {
-  let oldest: Envelope | undefined
-  MutableList.filter(session.mailbox.messages as MutableList.MutableList<Envelope>, (waits) => {
-    if (oldest !== undefined || waits.route !== envelope.route || waits.status !== waiting || waits.isRemembered) {
-      return true
-    }
-    oldest = waits
-    return false
-  })
-  return oldest
+/** A message in the mailbox was dropped for another one. */
+const drop = (session: LiveSession, dropped: Envelope): void => {
+  session.kind.counters.dropped++
+  const error = mailboxFull(session, dropped)
+  if (dropped.isCall) dropped.settle(Exit.fail(error))
+  else {
+    dropped.status = settled
+    dropped.timer?.done()
+  }
+  emit(session, { _tag: "CommunicationError", tag: dropped.route.tag, error })
 }
 
-const mailboxFull = (session: LiveSession, envelope: Envelope): MailboxFull =>
-  MailboxFull.of(session.kind.name, session.id, envelope.route.tag, session.kind.mailboxCapacity)
+const mailboxFull = ({ id, kind }: LiveSession, { route: { tag } }: Envelope): MailboxFull =>
+  MailboxFull.of(kind.name, id, tag, kind.mailboxCapacity)
 
-export const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
+const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
   const error = mailboxFull(session, envelope)
   session.kind.counters.rejected++
   emit(session, { _tag: "CommunicationError", tag: envelope.route.tag, error })

@@ -13,13 +13,15 @@
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type { Timer } from "../../../contract/Session.ts"
+import { backoff } from "../../../internal/backoff.ts"
 import { Envelope, type Route, settled, waiting } from "../messages/Envelope.ts"
 import { type MailboxOwner, withdrawn } from "../messages/withdrawn.ts"
 import { ending, type Status } from "../session/status.ts"
 import { Deadline, type Deadlines } from "./Deadlines.ts"
 
-/** How soon a timer tries again when the mailbox is full. */
-const retryMillis = 10
+/** The first pause before a timer tries again when the mailbox is full, and the longest, in milliseconds. */
+const firstPause = 10
+const longestPause = 1_000
 
 /** What a timer is to do. */
 export interface Setting {
@@ -52,6 +54,8 @@ export class SelfTimer extends Deadline implements Timer {
   next: number
   key: unknown
   private over = false
+  /** How often in a row it found the mailbox full. */
+  private refusals = 0
   /** The latest message that it sent. */
   private sent: Envelope | undefined = undefined
 
@@ -97,12 +101,12 @@ export class SelfTimer extends Deadline implements Timer {
     envelope.timer = this
     this.sent = envelope
     if (session.take(envelope)) {
+      this.refusals = 0
       session.kind.counters.casts++
       return
     }
     this.sent = undefined
-    deadlines.cancel(this)
-    deadlines.set(this, now + retryMillis)
+    deadlines.set(this, now + backoff(++this.refusals, firstPause, longestPause))
   }
 
   /** To the first of its times that is still to come: those that were missed are not made up for. */
