@@ -29,6 +29,7 @@ const app = await Application.bootstrap({
   disableSources: true,
   blockTags: ["@category", "@since", "@param", "@returns", "@example"],
   requiredToBeDocumented: ["Module", "Namespace", "Class", "Interface", "TypeAlias", "Variable"],
+  // The helper types of a file, of which exported types are made, stay in that file.
   validation: { invalidLink: true, invalidPath: true, notDocumented: true, notExported: false },
   treatWarningsAsErrors: true
 })
