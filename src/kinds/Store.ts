@@ -1,9 +1,11 @@
 /**
- * Sessions whose state is made of slices by reducers, as in Redux.
+ * Sessions whose state consists of slices by reducers, as in Redux.
  *
- * A store is a kind of session, not a second runtime: it starts, expires, crashes, is watched and supervised as any
- * other. What can be dispatched to it is checked at compile time from its reducers, and by schemas where actions come
- * from outside.
+ * A store is a kind of session: it starts, expires, is watched and supervised like any other. Its reducers determine at
+ * compile time what can be dispatched to it; schemas check actions that come from outside.
+ *
+ * **When to use.** For state with many kinds of changes, several features in one session, or when you want middlewares,
+ * throttles, history and time travel. For a few messages with their own replies `Session.Service` is simpler.
  *
  * ```ts
  * const counter = Reducer.make("counter", {
@@ -16,28 +18,40 @@
  * class Shop extends Store.Service<Shop>()("Shop", { reducers: [counter] }) {}
  * const ShopLayer = Shop.toLayer(Store.behavior(Shop))
  *
- * Store.dispatch(shop, "counter.set", 5)
+ * yield* Store.dispatch(shop, "counter.set", 5)
  * ```
+ *
+ * **Details.** An action passes throttles and debounces, then the middlewares, then the reducers. When anything on the way
+ * fails, state, history and throttles stay as they were. Asynchronous work starts last and runs beside the session.
+ *
+ * **Gotchas.** A reducer that returns the slice it got has changed nothing: no new version, no step of history. History is
+ * not stored: it starts again when a session is restored.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Rpc from "effect/rpc/Rpc"
+import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
-import * as Session from "../contract/Session.ts"
+import type * as Session from "../contract/Session.ts"
 import type { CallError, CastError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
 import { type Action, make as makeAction, type Meta, noMeta } from "../store/Action.ts"
 import type { Middleware } from "../store/Middleware.ts"
 import type * as Reducer from "../store/Reducer.ts"
-import { ActionStopped, InvalidAction, UnknownAction, VersionGone } from "../store/StoreError.ts"
-import { ActionJson, type Fired, makeActionSchemas, payloadCodec } from "./internal/store/actionSchema.ts"
+import type { ActionStopped, InvalidAction, UnknownAction, VersionGone } from "../store/StoreError.ts"
+import { decodeAction, type Fired } from "./internal/store/actionSchema.ts"
 import { makeBehavior } from "./internal/store/behavior.ts"
-import { isKnown, targetsOf } from "./internal/store/routing.ts"
+import { dispatchableOf, makeKind, Step } from "./internal/store/definition.ts"
+
+export { Step }
+
+// ---------------------------------------------------------------------------------------------------------
+// state and messages
+// ---------------------------------------------------------------------------------------------------------
 
 /**
- * The state of a store: its slices by the names of its reducers.
+ * The state of a store: the slice of each reducer, by the reducer's name.
  *
  * @since 0.1.0
  * @category utility types
@@ -47,7 +61,7 @@ export type State<Reducers extends ReadonlyArray<Reducer.Any>> = {
 }
 
 /**
- * The schema of that state.
+ * The schema of the state.
  *
  * @since 0.1.0
  * @category utility types
@@ -59,7 +73,7 @@ export type StateSchema<Reducers extends ReadonlyArray<Reducer.Any>> = Schema.St
 type Intersection<U> = (U extends unknown ? (u: U) => void : never) extends (i: infer I) => void ? I : never
 
 /**
- * All actions of a store: the payloads by full type.
+ * The actions of a store: the payload of each, by its full type.
  *
  * @since 0.1.0
  * @category utility types
@@ -75,29 +89,17 @@ export type Actions<Reducers extends ReadonlyArray<Reducer.Any>> = Intersection<
 export type ActionOf<A> = { readonly [K in keyof A & string]: Action<K, A[K]> }[keyof A & string]
 
 /**
- * One step of a store's history, as it is listed.
+ * The messages of a store. The functions of this module send them.
  *
- * @since 0.1.0
- * @category models
- */
-export const Step = Schema.Struct({
-  version: Schema.Int,
-  from: Schema.Int,
-  type: Schema.String,
-  at: Schema.Number,
-  traceId: Schema.UndefinedOr(Schema.String),
-  /** Is this the state that the store has now? */
-  current: Schema.Boolean
-})
-
-/**
- * The messages of a store.
+ * `Dispatch` has no reply and `DispatchWait` replies with the state. What a session remembers of numbered actions
+ * (`SessionRef.callOnce`) includes their replies, in memory and in snapshots, so number `Dispatch`, as live clients do.
  *
  * @since 0.1.0
  * @category models
  */
 export type Protocol<S, A> =
-  | Rpc.Rpc<"Dispatch", Schema.Codec<A>, Schema.Codec<S>, typeof ActionStopped>
+  | Rpc.Rpc<"Dispatch", Schema.Codec<A>, typeof Schema.Void, typeof ActionStopped>
+  | Rpc.Rpc<"DispatchWait", Schema.Codec<A>, Schema.Codec<S>, typeof ActionStopped>
   | Rpc.Rpc<"Fire", Schema.Codec<Fired>, typeof Schema.Void, typeof ActionStopped>
   | Rpc.Rpc<"Select", Schema.Codec<(state: S) => unknown>, typeof Schema.Unknown>
   | Rpc.Rpc<"History", typeof Schema.Void, Schema.Codec<ReadonlyArray<typeof Step.Type>>>
@@ -115,8 +117,12 @@ export type Protocol<S, A> =
  */
 export type Ref<S, A> = SessionRef<S, Protocol<S, A>>
 
+// ---------------------------------------------------------------------------------------------------------
+// definitions
+// ---------------------------------------------------------------------------------------------------------
+
 /**
- * A definition of a store.
+ * A definition of a store: the class that `Service` makes.
  *
  * @since 0.1.0
  * @category models
@@ -138,12 +144,12 @@ export type Definition<
   >
   & {
     readonly reducers: Reducers
-    /** The actions, as messages of their own: how clients may send them, see `Live`. */
+    /** Each action as a message of its own, which a `Live` definition can expose to clients. */
     readonly dispatchable: ReadonlyMap<string, DispatchRpc<Actions<Reducers>>>
   }
 
 /**
- * An action as a message: its payload, and nothing as its answer.
+ * An action as a message: its payload, and no reply.
  *
  * @since 0.1.0
  * @category utility types
@@ -153,8 +159,9 @@ export type DispatchRpc<A> = {
 }[keyof A & string]
 
 /**
- * Defines a kind of store. Two reducers of one name, or two that declare the same action, are a defect of the program
- * and throw at once.
+ * Defines a kind of store: its name, its reducers, and the schemas of the arguments and of the error of its start, if it
+ * has any. Give it a Layer with `toLayer` and `behavior`. Two reducers of the same name are a defect of the program and throw
+ * at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -171,46 +178,12 @@ export const Service = <Self>() =>
   readonly error?: E | undefined
 }): Definition<Self, Name, Reducers, Args, E> => {
   const { reducers } = options
-  const names = new Set<string>()
-  for (const reducer of reducers) {
-    if (names.has(reducer.name)) throw new TypeError(`store ${name}: two reducers are named ${reducer.name}`)
-    names.add(reducer.name)
-  }
-  const state = Schema.Struct(Object.fromEntries(reducers.map((reducer) => [reducer.name, reducer.state])))
-  const { action, fired } = makeActionSchemas(reducers)
-  const select = Schema.declare((u: unknown): u is (state: any) => unknown => typeof u === "function")
-  const definition = Session.Service<Self>()(name, {
-    state,
-    args: options.args,
-    error: options.error,
-    protocol: [
-      Rpc.make("Dispatch", { payload: action, success: state, error: ActionStopped }),
-      Rpc.make("Fire", { payload: fired, error: ActionStopped }),
-      Rpc.make("Select", { payload: select, success: Schema.Unknown }),
-      Rpc.make("History", { success: Schema.Array(Step) }),
-      Rpc.make("Travel", { payload: Schema.Number, success: state, error: VersionGone }),
-      Rpc.make("Look", { payload: Schema.Number, success: state, error: VersionGone }),
-      Rpc.make("Reset", { success: state }),
-      Rpc.make("Restore", { payload: state, success: state }),
-      Rpc.make("Cancel", { payload: Schema.String, success: Schema.Number })
-    ]
-  })
-  return Object.assign(definition, { reducers, dispatchable: dispatchableOf(reducers) }) as never
+  return Object.assign(makeKind<Self>()(name, options), { reducers, dispatchable: dispatchableOf(reducers) }) as never
 }
 
-const dispatchableOf = (reducers: ReadonlyArray<Reducer.Any>): ReadonlyMap<string, Rpc.Any> =>
-  new Map(
-    reducers.flatMap(({ actions, prefix }) =>
-      Object.entries(actions).map(([short, payload]) => {
-        const type = prefix === "" ? short : `${prefix}.${short}`
-        return [type, Rpc.make(type, { payload: payload as Schema.Top, error: ActionStopped })] as const
-      })
-    )
-  )
-
 /**
- * What happens to an action that no reducer knows: nothing (`"silent"`), a line in the log (`"log"`, at Debug, the
- * default; `"warn"`), or whatever the function does.
+ * What happens to an action that no reducer knows: nothing (`"silent"`), a log line (`"log"`, at Debug; `"warn"`), or what
+ * the function does.
  *
  * @since 0.1.0
  * @category models
@@ -222,21 +195,21 @@ export type Unmatched<R> =
   | ((action: Action, self: Session.Self) => Effect.Effect<void, never, R>)
 
 /**
- * Options of a store's behaviour.
+ * Options of `behavior`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BehaviorOptions<S, Args, E, R> {
-  /** The first state, over the initial slices of the reducers. */
+  /** Gives slices of the first state, in place of the initial ones of their reducers. */
   readonly init?:
     | ((start: { readonly id: string; readonly args: Args }) => Partial<S> | Effect.Effect<Partial<S>, E, R>)
     | undefined
-  /** In order, from the outside to the reducers. */
+  /** From the outermost to the one around the reducers. */
   readonly middleware?: ReadonlyArray<Middleware<S, R>> | undefined
   /** Default: `"log"`. */
   readonly unmatched?: Unmatched<R> | undefined
-  /** How many steps are kept to look at and to travel to. Default: 0. */
+  /** How many steps `history` has, to look at and to travel to. Default: 0. */
   readonly history?: number | undefined
   /** Runs when the session ends. */
   readonly end?: ((ending: Session.Ending<S, any>) => Effect.Effect<void, never, R>) | undefined
@@ -246,7 +219,8 @@ type ReducersServices<Reducers extends ReadonlyArray<Reducer.Any>> = Reducers[nu
   Reducer.Reducer<any, any, any, any, infer R> ? R : never
 
 /**
- * The behaviour of a store, for its `toLayer`. Each action is told to `StoreBroadcasts` when that is there.
+ * The behavior of a store, for its `toLayer`. Publishes each action to `StoreBroadcasts`, if that service is there. A
+ * `history` that is not a whole number is a defect.
  *
  * @since 0.1.0
  * @category constructors
@@ -271,10 +245,14 @@ export const behavior = <
   >
 > => makeBehavior(definition, options ?? {}) as never
 
+// ---------------------------------------------------------------------------------------------------------
+// operations
+// ---------------------------------------------------------------------------------------------------------
+
 type Dispatched<P extends Rpc.Any> = Rpc.Payload<Extract<P, { readonly _tag: "Dispatch" }>>
 
 /**
- * The action types that a store's messages know.
+ * The types of the actions of a store's messages.
  *
  * @since 0.1.0
  * @category utility types
@@ -282,7 +260,7 @@ type Dispatched<P extends Rpc.Any> = Rpc.Payload<Extract<P, { readonly _tag: "Di
 export type TypeOf<P extends Rpc.Any> = Dispatched<P> extends infer A ? A extends Action<infer T> ? T : never : never
 
 /**
- * What follows the type of an action when it is dispatched: its payload, unless that is void, and a meta.
+ * The arguments of `dispatch` after the type: the payload, optional when it is void, and a meta.
  *
  * @since 0.1.0
  * @category utility types
@@ -291,8 +269,10 @@ export type DispatchArgs<P extends Rpc.Any, T extends string> = Extract<Dispatch
   Action<T, infer Payload> ? void extends Payload ? [payload?: undefined, meta?: Meta] : [payload: Payload, meta?: Meta]
   : never
 
+const untyped = (ref: SessionRef<any, any>): SessionRef<any, any> => ref
+
 /**
- * Dispatches an action and returns when the store has accepted it.
+ * Dispatches an action and returns when the store's mailbox has accepted it.
  *
  * @since 0.1.0
  * @category operations
@@ -304,7 +284,7 @@ export const dispatch = <P extends Rpc.Any, const T extends TypeOf<P>>(
 ): Effect.Effect<void, CastError> => untyped(ref).cast("Dispatch", makeAction(type, payload, meta ?? noMeta))
 
 /**
- * Dispatches an action and gives the state after it. A debounced action gives the state as it is. Fails with
+ * Dispatches an action and gives the state after it; for a debounced or throttled action, the state as it is. Fails with
  * `ActionStopped` when a middleware stops it.
  *
  * @since 0.1.0
@@ -315,16 +295,11 @@ export const dispatchWait = <S, P extends Rpc.Any, const T extends TypeOf<P>>(
   type: T,
   ...[payload, meta]: DispatchArgs<P, T>
 ): Effect.Effect<S, ActionStopped | CallError> =>
-  untyped(ref).call("Dispatch", makeAction(type, payload, meta ?? noMeta)) as Effect.Effect<
-    S,
-    ActionStopped | CallError
-  >
-
-const untyped = (ref: SessionRef<any, any>): SessionRef<any, any> => ref
+  untyped(ref).call("DispatchWait", makeAction(type, payload, meta ?? noMeta)) as never
 
 /**
- * Checks an action from outside, as JSON, against the schemas of the reducers. Fails with `UnknownAction` or
- * `InvalidAction`, whose messages say what is wrong.
+ * Decodes an action from outside, as JSON, with the schemas of the reducers. Fails with `UnknownAction` or `InvalidAction`,
+ * whose messages say what is wrong.
  *
  * @since 0.1.0
  * @category decoding
@@ -333,24 +308,10 @@ export const decode = <Reducers extends ReadonlyArray<Reducer.Any>>(
   definition: { readonly reducers: Reducers },
   input: unknown
 ): Effect.Effect<ActionOf<Actions<Reducers>>, UnknownAction | InvalidAction> =>
-  Effect.gen(function*() {
-    const invalid = (type: string) => (error: Error) =>
-      new InvalidAction({ type, message: `the action ${type} does not fit: ${error.message.replace(/\s+/g, " ")}` })
-    const raw = yield* Effect.mapError(Schema.decodeUnknownEffect(ActionJson)(input), invalid("from outside"))
-    const action = makeAction(raw.type, raw.payload, raw.meta ?? noMeta)
-    const targets = targetsOf(definition.reducers, action)
-    const [first] = targets
-    if (first === undefined) {
-      if (isKnown(definition.reducers, targets)) return action as never
-      return yield* UnknownAction.of(raw.type)
-    }
-    const decodePayload = Schema.decodeUnknownEffect(payloadCodec(first))
-    const payload = yield* Effect.mapError(decodePayload(raw.payload ?? null), invalid(raw.type))
-    return { ...action, payload } as never
-  })
+  decodeAction(definition.reducers, input) as never
 
 /**
- * Dispatches an action that `decode` has checked.
+ * `dispatch` for an action that `decode` gave.
  *
  * @since 0.1.0
  * @category operations
@@ -361,7 +322,7 @@ export const dispatchAction = <P extends Rpc.Any>(
 ): Effect.Effect<void, CastError> => untyped(ref).cast("Dispatch", action)
 
 /**
- * Dispatches an action that `decode` has checked, and gives the state after it.
+ * `dispatchWait` for an action that `decode` gave.
  *
  * @since 0.1.0
  * @category operations
@@ -369,12 +330,11 @@ export const dispatchAction = <P extends Rpc.Any>(
 export const dispatchActionWait = <S, P extends Rpc.Any>(
   ref: SessionRef<S, P>,
   action: Dispatched<P>
-): Effect.Effect<S, ActionStopped | CallError> =>
-  untyped(ref).call("Dispatch", action) as Effect.Effect<S, ActionStopped | CallError>
+): Effect.Effect<S, ActionStopped | CallError> => untyped(ref).call("DispatchWait", action) as never
 
 /**
- * Selects from the state within the session, after the actions dispatched before. What the selector throws is a defect of
- * the caller, and does not touch the session.
+ * Selects from the state in the session, after the actions dispatched before. A selector that throws is a defect of its
+ * caller and does not affect the session.
  *
  * @since 0.1.0
  * @category operations
@@ -386,18 +346,17 @@ export const select = <S, P extends Rpc.Any, A>(
   Effect.flatMap(untyped(ref).call("Select", selector) as Effect.Effect<Exit.Exit<A>, CallError>, (exit) => exit)
 
 /**
- * The steps that the store keeps, oldest first.
+ * The steps of the history, oldest first.
  *
  * @since 0.1.0
  * @category history
  */
 export const history = <P extends Rpc.Any>(
   ref: SessionRef<any, P>
-): Effect.Effect<ReadonlyArray<typeof Step.Type>, CallError> =>
-  untyped(ref).call("History") as Effect.Effect<ReadonlyArray<typeof Step.Type>, CallError>
+): Effect.Effect<ReadonlyArray<typeof Step.Type>, CallError> => untyped(ref).call("History") as never
 
 /**
- * The state after the step with this version; 0 is the first one. The store stays where it is.
+ * The state after the step with this version; 0 is the first state. Does not change the store.
  *
  * @since 0.1.0
  * @category history
@@ -405,12 +364,11 @@ export const history = <P extends Rpc.Any>(
 export const look = <S, P extends Rpc.Any>(
   ref: SessionRef<S, P>,
   version: number
-): Effect.Effect<S, VersionGone | CallError> =>
-  untyped(ref).call("Look", version) as Effect.Effect<S, VersionGone | CallError>
+): Effect.Effect<S, VersionGone | CallError> => untyped(ref).call("Look", version) as never
 
 /**
- * Goes to an earlier state, or back; 0 is the first one. Nothing is run again: reducers, middlewares and work are not
- * touched. The next action builds on the state that was gone to.
+ * Goes to the state of a version, earlier or later; 0 is the first state. Runs no reducers, middlewares or work again. The
+ * next action builds on that state.
  *
  * @since 0.1.0
  * @category history
@@ -418,32 +376,31 @@ export const look = <S, P extends Rpc.Any>(
 export const travel = <S, P extends Rpc.Any>(
   ref: SessionRef<S, P>,
   version: number
-): Effect.Effect<S, VersionGone | CallError> =>
-  untyped(ref).call("Travel", version) as Effect.Effect<S, VersionGone | CallError>
+): Effect.Effect<S, VersionGone | CallError> => untyped(ref).call("Travel", version) as never
 
 /**
- * Goes back to the first state, forgets the history, and cancels work, and what is put off. What the work has dispatched
- * and was not handled before is not handled any more. For a session that came from the store the first state is made
- * again: by `init`, or of the initial slices alone if `init` needs arguments.
+ * Returns to the first state, clears the history, and cancels work and debounced actions. Actions that the work dispatched
+ * and that are still in the mailbox are not handled. A restored session makes its first state again: with `init`, or of the
+ * initial slices alone when `init` needs arguments.
  *
  * @since 0.1.0
  * @category history
  */
 export const reset = <S, P extends Rpc.Any>(ref: SessionRef<S, P>): Effect.Effect<S, CallError> =>
-  untyped(ref).call("Reset") as Effect.Effect<S, CallError>
+  untyped(ref).call("Reset") as never
 
 /**
- * Cancels the work that asynchronous actions have started under this id (by default the action's type), and gives how
- * much there was.
+ * Cancels the work that asynchronous actions started under this id (default: the action's type), and gives how many pieces of
+ * work that were.
  *
  * @since 0.1.0
  * @category operations
  */
 export const cancel = <P extends Rpc.Any>(ref: SessionRef<any, P>, id: string): Effect.Effect<number, CallError> =>
-  untyped(ref).call("Cancel", id) as Effect.Effect<number, CallError>
+  untyped(ref).call("Cancel", id) as never
 
 /**
- * The state as JSON, through the schemas of the reducers.
+ * The state as JSON, encoded with the schemas of the reducers.
  *
  * @since 0.1.0
  * @category serialisation
@@ -455,8 +412,8 @@ export const serialize = <S, P extends Rpc.Any>(
   Effect.flatMap(select(ref, (state) => state), Schema.encodeEffect(Schema.toCodecJson(definition.state)))
 
 /**
- * Takes a state from JSON over, as `serialize` gave it; all else begins anew, as with `reset`. What does not fit changes
- * nothing.
+ * Replaces the state with one that `serialize` gave, and otherwise does what `reset` does. JSON that does not fit the schema
+ * changes nothing.
  *
  * @since 0.1.0
  * @category serialisation

@@ -435,7 +435,7 @@ describe("what nobody knows", () => {
       assert.deepStrictEqual(ref, { counter: { count: 1 } })
       return lines
     })
-  const unknownName = "Warn action counter.set is meant for reducers that store Strict lacks: nobody"
+  const unknownName = "Warn action counter.set names reducers that store Strict does not have: nobody"
 
   it.effect("is logged, warned of, or passed over in silence, as the store says", () =>
     Effect.gen(function*() {

@@ -588,7 +588,7 @@ describe("a debounced action that is pending when its session is over", () => {
       yield* Store.dispatch(ref, "put", "y")
       yield* crashes(Store.dispatchWait(ref, "die"))
       yield* settle
-      assert.deepStrictEqual(yield* letters, [["Dispatch", "die", "Crashed"], ["Fire", "y", "Crashed"]])
+      assert.deepStrictEqual(yield* letters, [["DispatchWait", "die", "Crashed"], ["Fire", "y", "Crashed"]])
       yield* elapse("20 seconds")
       assert.deepStrictEqual(yield* ref.state, { text: "" })
     }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior, { supervision: Supervision.reset() })))))
@@ -630,4 +630,31 @@ describe("a debounced action that is pending when its session is over", () => {
       yield* elapse("2 minutes")
       assert.deepStrictEqual(seen, ["", "new"])
     }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior)))))
+})
+
+describe("a numbered action that is sent again", () => {
+  const notes = Reducer.make("notes", {
+    state: Schema.Array(Schema.String),
+    initial: [],
+    actions: { add: Schema.String },
+    on: { add: (notes, text) => [...notes, text] }
+  })
+  class Notes extends Store.Service<Notes>()("Notes", { reducers: [notes] }) {}
+  const kind = Notes.toLayer(Store.behavior(Notes), { snapshots: { save: "everyChange" } })
+  const layer = Layer.provideMerge(TestSessions.layer(kind), MemoryStore.layer)
+
+  it.effect("is handled once; its reply is remembered, and has no state that would fill the snapshots", () =>
+    Effect.gen(function*() {
+      const ref = yield* (yield* Notes).start("a")
+      const texts = Array.from({ length: 64 }, (_, at) => `text ${at}`)
+      for (const [at, text] of texts.entries()) {
+        yield* ref.callOnce("Dispatch", Action.make("add", text), { client: "phone", sequence: at + 1 })
+      }
+      yield* ref.callOnce("Dispatch", Action.make("add", "text 63"), { client: "phone", sequence: 64 })
+      assert.deepStrictEqual(yield* ref.state, { notes: texts })
+      const { body } = Option.getOrThrow(
+        yield* (yield* SnapshotStore.SnapshotStore).peek({ kind: "Notes", id: "a" })
+      )
+      assert.strictEqual(body.split("text 0").length - 1, 1)
+    }).pipe(Effect.provide(layer)))
 })

@@ -1,30 +1,31 @@
 /**
- * What a store keeps of one session besides its state: history, work under way, and when actions were last handled.
+ * The data of one session of a store besides its state: history, running work, and the times of throttled actions.
  */
 import type * as Fiber from "effect/Fiber"
 import { nobody, observe } from "../../../internal/guard.ts"
 import type { Action } from "../../../store/Action.ts"
 import { History } from "../../../store/History.ts"
+import type { Step } from "./definition.ts"
 import { reduce, type Scope, type Slices } from "./routing.ts"
 
 export class StoreCell {
-  /** What a reset goes back to; `undefined` when that is not known, as for what came from the store. */
+  /** The state that a reset returns to; `undefined` when it is unknown, because the session was restored. */
   readonly initial: Slices | undefined
   readonly history: History<Slices, Scope>
   /** The state of version 0: the initial one, or what was restored. */
   private first: Slices
-  /** The state as it is now, for work that runs beside the session. */
+  /** The present state, for work that runs beside the session. */
   state: Slices
   /** The version of that state. */
   version = 0
   private lastVersion = 0
   /** When a throttled action was last handled. */
   readonly handledAt = new Map<string, number>()
-  /** What work dispatches belongs to the time from one beginning to the next. */
+  /** The time between two restarts: actions that work of an earlier era dispatched are stale. */
   era: object = {}
   private readonly work = new Map<string, Set<Fiber.Fiber<unknown, unknown>>>()
 
-  /** @param reach says what an action reaches, where a step does not say it */
+  /** @param reach what an action reaches, for steps that do not say it */
   constructor(state: Slices, isInitial: boolean, historyLimit: number, reach: (action: Action) => Scope) {
     this.initial = isInitial ? state : undefined
     this.first = state
@@ -35,7 +36,7 @@ export class StoreCell {
     })
   }
 
-  /** Notes what an action made of the state. `scope` is what it reached, where that is not all it could reach. */
+  /** Records a step. `scope` is what the action reached, if that is less than it could reach. */
   record(action: Action, state: Slices, at: number, traceId: string | undefined, scope: Scope | undefined): void {
     const base = this.state
     const from = this.version
@@ -44,12 +45,24 @@ export class StoreCell {
     this.history.push(this.version, from, base, action, at, traceId, scope)
   }
 
-  /** The state of a version that is kept; `undefined` when it is not. */
+  /** The state of a version; `undefined` when the history does not have it. */
   look(version: number): { readonly state: Slices } | undefined {
     return version === 0 ? { state: this.first } : this.history.find(version)
   }
 
-  /** Goes to a version that is kept; `undefined` when it is not. */
+  /** The steps of the history, oldest first. */
+  steps(): ReadonlyArray<typeof Step.Type> {
+    return this.history.list().map(({ action, at, from, traceId, version }) => ({
+      version,
+      from,
+      type: action.type,
+      at,
+      traceId,
+      current: version === this.version
+    }))
+  }
+
+  /** Goes to a version; `undefined` when the history does not have it. */
   travel(version: number): Slices | undefined {
     const found = this.look(version)
     if (found === undefined) return undefined
@@ -58,7 +71,7 @@ export class StoreCell {
     return found.state
   }
 
-  /** Begins anew with this state. What runs is cancelled. */
+  /** Starts again with this state. Cancels all work. */
   restart(state: Slices): void {
     for (const id of Array.from(this.work.keys())) this.cancel(id)
     this.era = {}
@@ -79,12 +92,12 @@ export class StoreCell {
     })
   }
 
-  /** Interrupts the work of this id and gives how much there was. */
+  /** Interrupts the work of this id and gives how many fibers it had. */
   cancel(id: string): number {
     const fibers = this.work.get(id)
     if (fibers === undefined) return 0
     this.work.delete(id)
-    // Each takes itself out when it has ended.
+    // A fiber that ends removes itself from the set.
     const count = fibers.size
     for (const fiber of Array.from(fibers)) fiber.interruptUnsafe()
     return count

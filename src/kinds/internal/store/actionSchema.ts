@@ -1,5 +1,6 @@
 /**
- * How actions are kept, and travel: the payload by the schema that its reducer declares.
+ * The schemas of actions: how they are stored, sent, and decoded from outside. A payload has the schema that its reducer
+ * declares.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -7,7 +8,8 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { type Action, make as makeAction, type Meta, noMeta } from "../../../store/Action.ts"
 import type * as Reducer from "../../../store/Reducer.ts"
-import { type Target, targetsOf } from "./routing.ts"
+import { InvalidAction, UnknownAction } from "../../../store/StoreError.ts"
+import { isKnown, type Target, targetsOf } from "./routing.ts"
 
 /** A debounced action whose time has come, for one reducer. */
 export interface Fired {
@@ -15,7 +17,7 @@ export interface Fired {
   readonly reducer: string
 }
 
-/** What a sender says of an action, as JSON. */
+/** The meta of an action as JSON. */
 const MetaJson = Schema.Struct({
   reducers: Schema.optionalKey(Schema.Array(Schema.String)),
   prefix: Schema.optionalKey(Schema.String),
@@ -23,7 +25,7 @@ const MetaJson = Schema.Struct({
 })
 
 /** An action as JSON. */
-export const ActionJson = Schema.Struct({
+const ActionJson = Schema.Struct({
   type: Schema.String,
   payload: Schema.optionalKey(Schema.Unknown),
   meta: Schema.optionalKey(MetaJson)
@@ -35,8 +37,8 @@ const FiredJson = Schema.Struct({ action: ActionJson, reducer: Schema.String })
 
 const payloadCodecs = new WeakMap<Schema.Top, Schema.Codec<unknown, unknown>>()
 
-/** How the payload of an action becomes JSON for a reducer that knows it. */
-export const payloadCodec = ({ reducer, short }: Target): Schema.Codec<unknown, unknown> => {
+/** The JSON codec of the payload that a reducer declares. */
+const payloadCodec = ({ reducer, short }: Target): Schema.Codec<unknown, unknown> => {
   const schema: Schema.Top = reducer.actions[short]
   let codec = payloadCodecs.get(schema)
   if (codec === undefined) {
@@ -46,10 +48,10 @@ export const payloadCodec = ({ reducer, short }: Target): Schema.Codec<unknown, 
   return codec
 }
 
-/** That of an action that no reducer declares. */
+/** The codec for an action that no reducer declares. */
 const undeclared: Schema.Codec<unknown, unknown> = Schema.toCodecJson(Schema.Unknown)
 
-/** One value, as another one from outside is. */
+/** A codec of `A` by way of the JSON form `B`. */
 const through = <A, B>(
   json: Schema.Codec<B, any>,
   encode: (value: A) => Effect.Effect<B, Schema.SchemaError>,
@@ -87,7 +89,7 @@ const decode = (
     (payload) => makeAction(type, payload, meta ?? noMeta)
   )
 
-/** The schemas of what a store is sent. */
+/** The schemas of a store's `Dispatch` and `Fire`. */
 export const makeActionSchemas = (reducers: ReadonlyArray<Reducer.Any>) => {
   const toAction = ({ meta, type }: ActionJson): Action => makeAction(type, undefined, meta ?? noMeta)
   const codecOf = (action: Action) => {
@@ -126,3 +128,24 @@ export const makeActionSchemas = (reducers: ReadonlyArray<Reducer.Any>) => {
     )
   }
 }
+
+/** Decodes an action from outside. */
+export const decodeAction = (
+  reducers: ReadonlyArray<Reducer.Any>,
+  input: unknown
+): Effect.Effect<Action, UnknownAction | InvalidAction> =>
+  Effect.gen(function*() {
+    const invalid = (type: string) => (error: Error) =>
+      new InvalidAction({ type, message: `the action ${type} does not fit: ${error.message.replace(/\s+/g, " ")}` })
+    const raw = yield* Effect.mapError(Schema.decodeUnknownEffect(ActionJson)(input), invalid("from outside"))
+    const action = makeAction(raw.type, raw.payload, raw.meta ?? noMeta)
+    const targets = targetsOf(reducers, action)
+    const [first] = targets
+    if (first === undefined) {
+      if (isKnown(reducers, targets)) return action
+      return yield* UnknownAction.of(raw.type)
+    }
+    const decodePayload = Schema.decodeUnknownEffect(payloadCodec(first))
+    const payload = yield* Effect.mapError(decodePayload(raw.payload ?? null), invalid(raw.type))
+    return { ...action, payload }
+  })
