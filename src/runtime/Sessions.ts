@@ -158,7 +158,7 @@ export class Sessions extends Context.Service<Sessions, {
 }>()("effect-sessions/Sessions") {
   /**
    * Hosts sessions with services given from outside: replace any of them by your own. As all constant Layers, it is
-   * built once in a program: wrap it in `Layer.fresh` for another sessionHost.
+   * built once in a program: wrap it in `Layer.fresh` for another host.
    *
    * @since 0.1.0
    */
@@ -175,7 +175,7 @@ export class Sessions extends Context.Service<Sessions, {
 
   /**
    * Hosts sessions, with everything they need. Fails with `InvalidConfig` when a setting is unusable. Each call makes
-   * another sessionHost: give one Layer to all kinds that are to share limits and settings.
+   * another host: give one Layer to all kinds that are to share limits and settings.
    *
    * @since 0.1.0
    */

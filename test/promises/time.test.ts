@@ -387,3 +387,42 @@ describe("A call without time", () => {
       assert.strictEqual(once._tag, "CallTimeout")
     }).pipe(Effect.provide(TestSessions.layer(watches()))))
 })
+
+describe("A process that stood still", () => {
+  it.effect("gives what ends its grace all the same: nothing is begun anew before it is released", () =>
+    Effect.gen(function*() {
+      const clock = yield* steppedClock
+      const steps: Array<string> = []
+      class Lock extends Session.Service<Lock>()("Lock", { state: Schema.Int, protocol: [Rpc.make("Wait")] }) {}
+      const layer = Lock.toLayer(Lock.behavior({
+        init: () =>
+          Effect.as(
+            Effect.acquireRelease(
+              Effect.sync(() => steps.push("acquired")),
+              () => Effect.andThen(Effect.sleep("10 millis"), Effect.sync(() => steps.push("released")))
+            ),
+            0
+          ),
+        handlers: { Wait: () => Effect.never }
+      }))
+      yield* clock.provide(
+        Effect.gen(function*() {
+          const locks = yield* Lock
+          yield* locks.start("door")
+          // Its deadline comes first after the standstill, and shows what else is due.
+          const other = yield* Effect.forkChild(
+            Effect.exit((yield* locks.start("clock")).call("Wait", undefined, { timeout: 5 }))
+          )
+          yield* TestSessions.settle
+          yield* Effect.forkChild(locks.end("door", { drain: false }))
+          yield* TestSessions.settle
+          clock.standStill(60_000)
+          const again = yield* Effect.forkChild(locks.start("door"))
+          yield* TestSessions.elapse("10 seconds")
+          yield* Fiber.join(again)
+          yield* Fiber.join(other)
+          assert.deepStrictEqual(steps, ["acquired", "acquired", "released", "acquired"])
+        }).pipe(Effect.provide(TestSessions.layer(layer)))
+      )
+    }))
+})

@@ -46,13 +46,22 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
 /** Does it only pause after a crash, with nothing left to drain? */
 const pausesIdly = (session: LiveSession): boolean => session.recovering && Queue.sizeUnsafe(session.mailbox) === 0
 
+/** A grace period is counted in this many steps: a process that stands still for longer loses one of them, not all. */
+const graceSteps = 4
+
 /** Gives the end, from here on, one grace period. */
 const limit = (session: LiveSession): void => {
-  const { host } = session
+  const { config: { shutdownGrace }, deadlines } = session.host
   const extras = session.ensureExtras()
-  if (extras.endDeadline !== undefined) host.deadlines.cancel(extras.endDeadline)
-  extras.endDeadline = new CallbackDeadline(() => graceOver(session))
-  host.deadlines.set(extras.endDeadline, host.now() + host.config.shutdownGrace)
+  if (extras.endDeadline !== undefined) deadlines.cancel(extras.endDeadline)
+  let left = graceSteps
+  const step = (now: number): void => {
+    if (left === 0) return graceOver(session)
+    left--
+    deadlines.set(deadline, now + shutdownGrace / graceSteps)
+  }
+  const deadline = extras.endDeadline = new CallbackDeadline(step)
+  step(session.host.now())
 }
 
 /** Interrupts what runs. Everyone who waits for an answer gets one, even if the handler cannot be interrupted. */
