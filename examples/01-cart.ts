@@ -1,4 +1,4 @@
-// A session for each user, in fourteen lines.
+// A cart for each user, as a session.
 //   node --conditions=source examples/01-cart.ts
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"

@@ -1,4 +1,4 @@
-// Handlers that use services and fail with typed errors; state that is loaded; arguments at the start.
+// Handlers that use services and fail with typed errors, and arguments at the start.
 //   node --conditions=source examples/02-errors-and-services.ts
 import { Context, Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"

@@ -20,7 +20,7 @@ const GameLayer = Game.toLayer(Game.behavior({
 Effect.gen(function*() {
   const game = yield* (yield* Game).start("table-1")
 
-  // Only the selection counts: scores come through, lives do not. The stream tells why the session ended.
+  // The stream gives the selection only: it has scores, no lives. It fails with the reason of the session's end.
   const watching = yield* game.changes((state) => state.score).pipe(
     Stream.runForEach((score) => Effect.sync(() => console.log("score", score))),
     Effect.catchTag("SessionEnded", ({ reason }) => Effect.sync(() => console.log("the game", reason._tag))),

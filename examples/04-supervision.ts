@@ -1,4 +1,4 @@
-// A crash ends nobody else: supervision per session, dead letters, calls that always have an answer.
+// A crash affects no other session: supervision per session, dead letters, and calls that always get an answer.
 //   node --conditions=source examples/04-supervision.ts
 import { Effect, Layer, Schema } from "effect"
 import { DeadLetters, Session, Sessions, Supervision } from "effect-sessions"
@@ -12,7 +12,7 @@ class Parser extends Session.Service<Parser>()("Parser", {
 const ParserLayer = Parser.toLayer(
   Parser.behavior({
     init: (): ReadonlyArray<unknown> => [],
-    // JSON.parse throws on bad input: a defect, not an error that the protocol knows.
+    // JSON.parse throws on bad input: that is a defect, not a declared error of the protocol.
     handlers: { Parse: ({ payload, state }) => [[...state, JSON.parse(payload)], state.length + 1] }
   }),
   { supervision: Supervision.resume({ maxCrashes: 2, within: "1 minute", backoff: () => "10 millis" }) }

@@ -1,4 +1,4 @@
-// What a handler can do with its own session: timers, work beside it, resources, a hook for the end.
+// What a handler can do with its own session: timers, work beside it, resources, and an end hook.
 //   node --conditions=source examples/05-timers-and-work.ts
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -22,7 +22,7 @@ const QuizLayer = Quiz.toLayer(Quiz.behavior({
     Begin: ({ self, state }) =>
       Effect.gen(function*() {
         yield* self.after("50 millis", "TimeUp")
-        // The session goes on while this runs; it is interrupted if the session ends first.
+        // The session continues while this runs. It is interrupted if the session ends first.
         yield* self.fork(Effect.delay(Effect.orDie(self.cast("Hint", "it is 42")), "20 millis"))
         return [{ ...state, question: state.question + 1 }]
       }),

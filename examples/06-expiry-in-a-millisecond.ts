@@ -20,7 +20,7 @@ const program = Effect.gen(function*() {
 
   const recorder = yield* TestSessions.Recorder
   const [stop] = yield* recorder.of("Stop")
-  console.log("it told why:", stop?.reason)
+  console.log("the reason of its end:", stop?.reason)
 })
 
 program.pipe(

@@ -1,4 +1,4 @@
-// A mailbox is bounded: what happens when it is full is said per message.
+// A mailbox is bounded. Each message has a policy for a full one.
 //   node --conditions=source examples/07-overload.ts
 import { Effect, Latch, Layer, Schema } from "effect"
 import { Retry, Session, Sessions } from "effect-sessions"
@@ -34,7 +34,7 @@ Effect.gen(function*() {
   const refused = yield* Effect.flip(canvas.cast("Undo", "undo"))
   console.log(refused._tag, "- safe to retry:", refused.retrySafe)
 
-  // Tries again, with pauses, as long as the error says that this is safe.
+  // Retries, with pauses, while the error says that this is safe.
   yield* Effect.forkChild(Effect.delay(open.open, "20 millis"))
   yield* canvas.cast("Undo", "undo").pipe(Retry.whenSafe())
   console.log(yield* canvas.state)

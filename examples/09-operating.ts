@@ -20,7 +20,7 @@ Effect.gen(function*() {
   for (const id of ["ada", "bob", "eve"]) yield* bags.start(id, { user: id, metadata: { agent: "curl" } })
   const full = yield* Effect.flip(bags.start("mal"))
   console.log(full.message, `(HTTP ${full.httpStatus})`)
-  yield* bags.start("ada") // a live one is reached all the same
+  yield* bags.start("ada") // a live session is found, whatever the limit
 
   yield* bags.ref("ada").call("Put", { key: "page", value: "cart" })
   console.log(yield* sessions.inspect({ kind: "Bag", id: "ada" }))

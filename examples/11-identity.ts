@@ -1,4 +1,4 @@
-// The session of an HTTP request: a signed cookie, login that replaces it, and no requests from elsewhere.
+// The session of an HTTP request: a signed cookie, a login that replaces it, and no requests from other origins.
 //   node --conditions=source examples/11-identity.ts
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -33,7 +33,7 @@ const Login = HttpRouter.add(
   Effect.gen(function*() {
     const visitor = yield* Visitor
     yield* visitor.start()
-    // The session goes on under a new cookie; the old one is worth nothing.
+    // The session continues under a new cookie. The old one is worthless.
     yield* visitor.rotate({ user: "ada" })
     return HttpServerResponse.empty()
   })

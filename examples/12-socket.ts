@@ -1,4 +1,4 @@
-// A session per user over WebSocket: let in by a token, shown to all the user's devices.
+// A session per user over WebSockets: admitted by a token, and shown to all devices of the user.
 //   node --conditions=source examples/12-socket.ts
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer, Redacted, Schema } from "effect"
@@ -44,7 +44,7 @@ const Main = HttpRouter.serve(Socket, { disableLogger: true, disableListenLog: t
   )
 )
 
-/** A device: prints what it is told, until it has seen a count of two. */
+/** A device: prints what it receives, until the count is two. */
 const device = (name: string, url: string, token: string) =>
   Effect.callback<void>((resume) => {
     const socket = new WebSocket(url, ["bearer", token])

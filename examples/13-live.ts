@@ -20,7 +20,7 @@ class Cart extends Session.Service<Cart>()("Cart", {
   protocol: [Rpc.make("Add", { payload: Item, success: Schema.Int })]
 }) {}
 
-// What server and browser share: the parts that are seen, and what can be done. Nobody sees the margin.
+// What server and browser share: what clients see, and what they can do. Nobody sees the margin.
 class CartLive extends Live.Service<CartLive>()("CartLive", {
   kind: Cart,
   views: { items: Schema.Array(Item), count: Schema.Int },
@@ -67,7 +67,7 @@ const tab = Effect.gen(function*() {
 
 Effect.gen(function*() {
   const [left, right] = yield* Effect.all([tab, tab])
-  // Shown at once, confirmed by the server, or taken back.
+  // Shown at once; taken back if the server refuses.
   const tea = { id: 1, name: "tea" }
   const count = yield* left.call("Add", tea, { optimistic: { items: (items) => [tea, ...items] } })
   yield* right.cast("Add", { id: 2, name: "milk" })

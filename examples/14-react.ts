@@ -1,4 +1,4 @@
-// A React hook for live views: `useSubscriptionRef` gives the value of a view, of the status, or of anything that is one.
+// A React hook for live views: `useSubscriptionRef` gives the value of a view, of the status, or of any other ref.
 //   node --conditions=source examples/14-react.ts
 import { Effect, Fiber, Layer, Option, Schema, Stream, SubscriptionRef } from "effect"
 import { Live, Session, Sessions } from "effect-sessions"
@@ -33,7 +33,7 @@ export class CartLive extends Live.Service<CartLive>()("CartLive", {
 const List = ({ items }: { readonly items: ReadonlyArray<string> }) =>
   h("ul", null, items.map((item) => h("li", { key: item }, item)))
 
-/** In the browser: a mounted view and the client's status; what is added shows at once, and goes if it is refused. */
+/** In the browser: a mounted view and the status. An added item shows at once, and disappears if it is refused. */
 export const LiveCart = ({ client, items }: {
   readonly client: LiveClient.LiveClient<typeof CartLive>
   readonly items: LiveClient.LiveView<ReadonlyArray<string>>

@@ -1,4 +1,4 @@
-// Who is here: several devices of a user, a reload that nobody sees, and a stream that says who comes and goes.
+// Who is here: several devices of a user, a reload that nobody sees, and a stream of who comes and goes.
 //   node --conditions=source examples/15-presence.ts
 import { Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { Presence, Sessions } from "effect-sessions"
@@ -7,7 +7,7 @@ class Shoppers extends Presence.Service<Shoppers>()("Shoppers", {
   meta: Schema.Struct({ name: Schema.String })
 }) {}
 
-/** A page that is open: it is present for as long as the Scope lives. */
+/** An open page: it is present for as long as the Scope lives. */
 const open = (user: string, name: string, device: string) =>
   Effect.gen(function*() {
     const shoppers = yield* Shoppers

@@ -11,7 +11,7 @@ class Inboxes extends Inbox.Service<Inboxes>()("Inboxes", {
   }
 }) {}
 
-// Kept in a store: it takes `SqliteStore`, `SqlStore` or `RedisStore` in place of this one to outlive the process.
+// Stored. With `SqliteStore`, `SqlStore` or `RedisStore` in place of `MemoryStore`, inboxes outlive the process.
 const InboxesLayer = Inbox.layer(Inboxes, {
   capacity: 50,
   expireAfter: "30 days",
@@ -22,13 +22,13 @@ const InboxesLayer = Inbox.layer(Inboxes, {
 Effect.gen(function*() {
   const inboxes = yield* Inboxes
 
-  // Nobody is online. Only the newest news of a product are worth reading.
+  // Nobody is online. Of each product, only the newest notification stays.
   yield* inboxes.push("ada", "message", { from: "bob", text: "hi" })
   yield* inboxes.push("ada", "stock", { sku: "tea", left: 5 }, { key: "tea" })
   yield* inboxes.push("ada", "stock", { sku: "tea", left: 2 }, { key: "tea" })
   console.log("unread:", yield* inboxes.unread("ada"))
 
-  // Ada comes: first what is pending, then what is new.
+  // Ada comes: she gets what is pending first, then what is new.
   yield* Effect.forkChild(
     Effect.andThen(
       Effect.sleep("10 millis"),
@@ -40,13 +40,13 @@ Effect.gen(function*() {
     Stream.runForEach(({ kind, payload }) => Effect.sync(() => console.log(kind, payload)))
   )
 
-  // She opens one, and then all messages.
+  // She reads one notification, then all messages.
   const [newest] = yield* inboxes.list("ada", { unread: true, limit: 1 })
   console.log("read:", yield* inboxes.read("ada", [newest!.id]))
   console.log("read:", yield* inboxes.readAll("ada", { kinds: ["message"] }))
   console.log("left:", (yield* inboxes.list("ada", { unread: true })).map(({ payload }) => payload))
 
-  // What does not fit is refused.
+  // A payload that does not fit its schema is refused.
   console.log((yield* Effect.flip(inboxes.push("ada", "stock", { sku: "tea", left: 0.5 }))).message)
 }).pipe(
   Effect.provide(Layer.provide(InboxesLayer, [Sessions.layer(), MemoryStore.layer])),

@@ -1,4 +1,4 @@
-// Groups: sessions join rooms, and a message to a room, a user or everybody reaches each of them in order.
+// Groups: sessions join rooms. A message to a room, a user or everybody reaches each member in order.
 //   node --conditions=source examples/17-groups.ts
 import { Effect, Layer, Schema } from "effect"
 import { Groups, Session, Sessions } from "effect-sessions"
@@ -17,7 +17,7 @@ const VisitLayer = Visit.toLayer(
       Cursor: ({ payload, state }) => [[...state, `cursor at ${payload}`]]
     }
   }),
-  // A full mailbox has room for the newest cursor, and what is said waits for it.
+  // With a full mailbox, a new cursor replaces an old one, and `Say` waits for room.
   { overflow: { Say: "wait", Cursor: "dropOldest" } }
 )
 
@@ -33,7 +33,7 @@ Effect.gen(function*() {
   yield* visits.start("bob", { user: "bob" })
 
   yield* rooms.join("lobby", "ada-phone")
-  // As long as a socket is open, say: a member until the Scope closes.
+  // A member until the Scope closes, which may be that of a socket.
   yield* Effect.scoped(Effect.gen(function*() {
     yield* rooms.joinScoped("lobby", "bob")
     console.log("in the lobby:", [...yield* rooms.members("lobby")].sort().join(", "))
