@@ -22,9 +22,8 @@ import type * as Rpc from "effect/rpc/Rpc"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type * as Live from "../contract/Live.ts"
-import type { ViewError } from "../contract/LiveError.ts"
 import type { Message } from "../contract/SessionRef.ts"
-import type { CallError, CallOptions, LiveClient, Tag } from "./LiveClient.ts"
+import type { CallError, CallOptions, LiveClient, Tag, ViewFailure } from "./LiveClient.ts"
 import type { Status } from "./Status.ts"
 
 /**
@@ -51,10 +50,10 @@ const streamOf = <D extends Live.Any, E, A, EA>(
 export const view = <D extends Live.Any, const N extends Live.ViewName<D>, E = never>(
   client: ClientAtom<D, E>,
   name: N
-): Atom.Atom<AsyncResult.AsyncResult<Live.View<D, N>, E | ViewError | Cause.NoSuchElementError>> =>
+): Atom.Atom<AsyncResult.AsyncResult<Live.View<D, N>, E | ViewFailure | Cause.NoSuchElementError>> =>
   Atom.map(
     streamOf(client, (client) => {
-      let last = Option.none<AsyncResult.AsyncResult<Live.View<D, N>, ViewError>>()
+      let last = Option.none<AsyncResult.AsyncResult<Live.View<D, N>, ViewFailure>>()
       return Stream.map(client.exits(name), (exit) => {
         const result = AsyncResult.fromExitWithPrevious(exit, last)
         last = Option.some(result)

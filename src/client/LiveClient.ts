@@ -34,7 +34,7 @@ import * as Socket from "effect/socket/Socket"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type * as Live from "../contract/Live.ts"
-import type { ActionError, InvalidPayload, SessionGone, ViewError } from "../contract/LiveError.ts"
+import type { ActionError, Busy, InvalidPayload, SessionGone, ViewError } from "../contract/LiveError.ts"
 import type { Message, PayloadArg } from "../contract/SessionRef.ts"
 import { listenTo, nobody } from "../internal/guard.ts"
 import { AnswerTimeout, type ClientClosed, type ClientError, type QueueFull } from "./ClientError.ts"
@@ -148,6 +148,14 @@ type RejectionOf<R extends Rpc.Any> = R extends Rpc.Any ? {
   : never
 
 /**
+ * What a view can fail with. `Busy` is not among it: the client mounts the view again when the session can be loaded.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ViewFailure = Exclude<ViewError, Busy>
+
+/**
  * A mounted view.
  *
  * @since 0.1.0
@@ -164,7 +172,7 @@ export interface LiveView<A> {
    * What is shown: the value that there is, if any, then each other one, newest first for a slow reader. Goes on over
    * reconnects. Fails when the session has ended, or when there is no such view for this client; ends with the client.
    */
-  readonly changes: Stream.Stream<A, ViewError>
+  readonly changes: Stream.Stream<A, ViewFailure>
 }
 
 /**
@@ -199,13 +207,13 @@ export interface LiveClient<D extends Live.Any> {
   mount<const N extends Live.ViewName<D>>(view: N): Effect.Effect<LiveView<Live.View<D, N>>, never, Scope.Scope>
 
   /** The values of a view, which is mounted while the stream runs: see `LiveView.changes`. */
-  changes<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Live.View<D, N>, ViewError>
+  changes<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Live.View<D, N>, ViewFailure>
 
   /**
    * `changes` that goes on after a failure, with what the next connection gives: values, and why there are none for now. For
    * user interfaces, in which the view comes back when the user reconnects.
    */
-  exits<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Exit.Exit<Live.View<D, N>, ViewError>>
+  exits<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Exit.Exit<Live.View<D, N>, ViewFailure>>
 
   /**
    * Sends an action and waits for its answer. Actions are handled in the order in which they were given to the client,
@@ -305,9 +313,9 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
     )
 
   const changes = (name: string) =>
-    follow<any, ViewError>(name, (queue) => ({
+    follow<any, ViewFailure>(name, (queue) => ({
       next: (value) => void Queue.offerUnsafe(queue, value),
-      fail: (cause) => void Queue.failCauseUnsafe(queue, cause as Cause.Cause<ViewError>),
+      fail: (cause) => void Queue.failCauseUnsafe(queue, cause as Cause.Cause<ViewFailure>),
       end: () => void Queue.endUnsafe(queue)
     }))
 

@@ -330,7 +330,8 @@ export interface Mounted {
 export interface Views<in out State, in out N extends string> {
   /**
    * Follows a view: a snapshot, or what came after the position of someone who comes back, then patches, conflated to
-   * what the reader can take. Ends with `SessionGone` and the reason, or with `ViewFailed`. Unmounted with the stream.
+   * what the reader can take. Ends with `SessionGone` and the reason, or with `ViewFailed`; fails with `Busy` when the session cannot
+   * be loaded now. Unmounted with the stream.
    */
   stream(ref: SessionRef<State, any>, view: N, options?: MountOptions): Stream.Stream<Event, ViewError>
 

@@ -83,14 +83,15 @@ export class InvalidPayload
 {}
 
 /**
- * The session has too much to do to accept the action now. `retryAfter` is in milliseconds.
+ * The session cannot accept the action now, because it has too much to do, or cannot be loaded now, because its store fails.
+ * Try again after `retryAfter` milliseconds.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Number }, { status: 429, retrySafe: true }) {
-  static of(retryAfter: number): Busy {
-    return new Busy({ retryAfter, message: "the session has too much to do" })
+  static of(retryAfter: number, message = "the session has too much to do"): Busy {
+    return new Busy({ retryAfter, message })
   }
 }
 
@@ -124,7 +125,7 @@ export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, { st
  * @since 0.1.0
  * @category models
  */
-export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden, ViewFailed])
+export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden, ViewFailed, Busy])
 
 /**
  * What the mount of a view can fail with, and end with.

@@ -391,6 +391,16 @@ describe("staying away", () => {
       assert.deepStrictEqual(server.socket.actions(), [["Add", 1, true], ["Clear", 2, false]])
     }))
 
+  it.effect("comes back when the session cannot be loaded now", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      server.socket.open().say(fail(server.socket.last("live.hello"), errors.busy(1_000)))
+      assert.strictEqual(statusOf(client)._tag, "Reconnecting")
+      yield* TestClock.adjust(250)
+      server.accept()
+      assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 1 })
+    }))
+
   it.effect("is refused when hello is", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

@@ -267,6 +267,21 @@ describe("a view that fails", () => {
       assert.deepStrictEqual(yield* Stream.runHead(client.changes("items")), Option.some([pen]))
     }))
 
+  it.effect("because its session cannot be loaded now is mounted again, and nobody is told", () =>
+    Effect.gen(function*() {
+      const { client, server: { socket } } = yield* connected()
+      const { fiber, values } = yield* collect(client, "total")
+      socket.say(fail(socket.view("total"), errors.busy(1_000)))
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(socket.requests("live.view").length, 1)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(socket.requests("live.view").length, 2)
+      socket.snapshot("total", 1, 5)
+      yield* settle
+      assert.deepStrictEqual(values, [5])
+      assert.isUndefined(fiber.pollUnsafe())
+    }))
+
   it.effect("comes back with the client after the session has ended, for who follows how it is", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()

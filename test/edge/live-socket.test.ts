@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
-import { EndReason, Live, type SessionError, Sessions, Supervision } from "effect-sessions"
+import { EndReason, Live, SessionError, Sessions, Supervision } from "effect-sessions"
 import { Admission } from "effect-sessions/auth"
 import { Connections } from "effect-sessions/http"
 import { LiveViews } from "effect-sessions/live"
@@ -927,6 +927,41 @@ it.effect("nothing is left of 200 connections that came and went", () =>
       const { of } = yield* TestSessions.Recorder
       assert.strictEqual((yield* of("Subscribe")).length, (yield* of("Unsubscribe")).length)
     })))
+
+it.effect("a session that cannot be loaded now is Busy, for hello and for views, and the connection stays", () => {
+  const byToken = Admission.token({ kind: Cart })
+  const unloaded = Effect.fail(SessionError.StoreUnavailable.of("Cart", "ada", "it is down"))
+  /** The session of a client, which cannot be loaded for its first `hello` and its first view. */
+  const flaky = (admitted: Admission.Admitted): Admission.Admitted => {
+    const { session } = admitted
+    let [infos, watches] = [0, 0]
+    const failing: typeof session = Object.create(session, {
+      info: { get: () => infos++ === 0 ? unloaded : session.info },
+      // The first one is the connection's own.
+      watch: { value: (watcher: never) => watches++ === 1 ? unloaded : session.watch(watcher) }
+    })
+    return { ...admitted, session: failing }
+  }
+  const session: typeof byToken = {
+    ...byToken,
+    make: Effect.map(byToken.make, (authenticator) => ({
+      ...authenticator,
+      connect: (request, listener) => Effect.map(authenticator.connect(request, listener), flaky)
+    }))
+  }
+  return room(
+    { socket: { session: session as Admission.Admission<"Cart", never> } },
+    Effect.fnUntraced(function*(room) {
+      const peer = yield* room.connect()
+      assert.deepInclude(yield* peer.act("live.hello"), { _tag: "Busy", retryAfter: 1_000 })
+      yield* peer.view("text")
+      assert.deepInclude(yield* peer.answer, { _tag: "Busy", retryAfter: 1_000 })
+      assert.deepInclude((yield* peer.act("live.hello")).success, { epoch: 1 })
+      yield* peer.view("text")
+      assert.deepInclude(yield* peer.event, { _tag: "snapshot", state: "" })
+    })
+  )
+})
 
 it.effect("an option that is not usable is InvalidConfig", () =>
   Effect.gen(function*() {

@@ -1,7 +1,8 @@
 import { assert, describe, it, layer as shared } from "@effect/vitest"
 import { DateTime, Effect, Exit, Fiber, Layer, Logger, References, Schema, Scope, Stream } from "effect"
-import { EndReason, type KindOptions, Live, Session, Sessions, Supervision } from "effect-sessions"
+import { EndReason, type KindOptions, Live, Session, Sessions, SnapshotStore, Supervision } from "effect-sessions"
 import { LiveViews } from "effect-sessions/live"
+import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import * as Rpc from "effect/rpc/Rpc"
 import { applyPatch } from "fast-json-patch"
@@ -550,6 +551,39 @@ describe("the end of a session", () => {
       yield* board
       assert.deepInclude((yield* look("n")).next(), { _tag: "snapshot", version: 0 })
     }).pipe(provide()))
+})
+
+describe("a session that cannot be loaded now", () => {
+  it.effect("fails the mount with Busy, and is there when the store is", () =>
+    Effect.gen(function*() {
+      const store = yield* SnapshotStore.SnapshotStore
+      let faults = 0
+      const failing = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
+        Effect.suspend(() =>
+          faults-- > 0
+            ? Effect.fail(
+              new SnapshotStore.SnapshotStoreError({ operation: "claim", message: "lost", cause: undefined })
+            )
+            : effect
+        )
+      const flaky = Layer.succeed(SnapshotStore.SnapshotStore, {
+        ...store,
+        claim: (...args) => failing(store.claim(...args))
+      })
+      yield* Effect.gen(function*() {
+        yield* board
+        yield* set({ n: 2 })
+        yield* TestSessions.elapse("3 minutes")
+        assert.lengthOf(yield* (yield* TestSessions.Recorder).of("Passivate"), 1, "it is in the store only")
+        faults = 1
+        assert.deepInclude(yield* Effect.flip(look("n")), { _tag: "Busy", retryAfter: 1_000 })
+        assert.deepInclude((yield* look("n")).next(), { _tag: "snapshot", state: 2 })
+      }).pipe(Effect.provide(
+        layer({ kind: { hibernateAfter: "1 minute", snapshots: { passivateAfter: "1 minute" } } }).pipe(
+          Layer.provide(flaky)
+        )
+      ))
+    }).pipe(Effect.provide(MemoryStore.layer)))
 })
 
 describe("what there is not", () => {

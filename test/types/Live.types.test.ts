@@ -114,7 +114,7 @@ describe("clients", () => {
       expectTypeOf(cart.mount("items")).toEqualTypeOf<
         Effect.Effect<LiveClient.LiveView<ReadonlyArray<Item>>, never, Scope.Scope>
       >()
-      expectTypeOf(cart.changes("due")).toEqualTypeOf<Stream.Stream<Date, LiveError.ViewError>>()
+      expectTypeOf(cart.changes("due")).toEqualTypeOf<Stream.Stream<Date, LiveClient.ViewFailure>>()
       // @ts-expect-error there is no such view
       cart.mount("nothing")
       // @ts-expect-error there is no such view

@@ -10,7 +10,7 @@ import type { SubscriptionRef } from "effect/SubscriptionRef"
 import * as CloseCode from "../../contract/CloseCode.ts"
 import * as EndReason from "../../contract/EndReason.ts"
 import * as Live from "../../contract/Live.ts"
-import { Crashed, InvalidPayload, SessionGone } from "../../contract/LiveError.ts"
+import { Busy, Crashed, InvalidPayload, SessionGone } from "../../contract/LiveError.ts"
 import { toJson } from "../../internal/jsonCodec.ts"
 import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
@@ -258,7 +258,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
         }
         const error = errorOf(exit)
         if (error instanceof SessionGone) this.ending(error.reason)
-        else if (error === undefined) this.link.retry()
+        else if (error === undefined || error instanceof Busy) this.link.retry()
         else this.link.stop({ _tag: "Refused", reason: (error as Error).message })
       }
     })
@@ -412,6 +412,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
         replica.request = undefined
         const error = errorOf(exit)
         if (error instanceof SessionGone) this.ending(error.reason)
+        else if (error instanceof Busy) this.mountLater(replica, error.retryAfter)
         else if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) replica.fail(exit.cause)
         // It should not have ended. It is asked for again, but not without a pause.
         else this.mountLater(replica, 1_000)

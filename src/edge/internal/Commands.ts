@@ -1,5 +1,5 @@
 /**
- * What clients may do: checks an action that came as JSON, hands it to the session, and tells the answer as JSON.
+ * The actions of clients: checks an action that comes as JSON, hands it to the session, and encodes the answer as JSON.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -7,21 +7,13 @@ import * as Exit from "effect/Exit"
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as Live from "../../contract/Live.ts"
-import {
-  ActionError,
-  Busy,
-  Crashed,
-  InvalidPayload,
-  SessionGone,
-  Unanswered,
-  Unknown
-} from "../../contract/LiveError.ts"
-import { isCallError } from "../../contract/SessionError.ts"
+import { ActionError, InvalidPayload, Unknown } from "../../contract/LiveError.ts"
 import type { OnceOptions, SessionRef } from "../../contract/SessionRef.ts"
 import { jsonCodec, toJson } from "../../internal/jsonCodec.ts"
 import * as Action from "../../store/Action.ts"
+import { ofCall } from "./clientErrors.ts"
 
-/** An action as it came from a client. */
+/** An action as a client sends it. */
 export interface Asked {
   readonly name: string
   /** JSON. */
@@ -33,7 +25,7 @@ export interface Command {
   readonly decode: (payload: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   /** The message of the session, and its payload. */
   readonly message: (payload: unknown) => readonly [tag: string, payload: unknown]
-  /** What is told of its answer. */
+  /** What the client gets of its answer. */
   readonly answer: (answer: unknown) => unknown
   readonly encodeExit: (exit: Exit.Exit<unknown, unknown>) => unknown
   readonly encodeSuccess: (value: unknown) => unknown
@@ -54,7 +46,7 @@ export class Commands {
           {
             decode: Schema.decodeUnknownEffect(jsonCodec(rpc.payloadSchema)),
             message: isMessage ? (payload) => [name, payload] : (payload) => ["Dispatch", Action.make(name, payload)],
-            // The state after it is for those who have a view of it.
+            // A dispatch answers with the state, which clients see through views only.
             answer: isMessage ? (answer) => answer : () => undefined,
             encodeExit: toJson(Rpc.exitSchema(rpc as Rpc.Any)),
             encodeSuccess: toJson(rpc.successSchema),
@@ -69,14 +61,14 @@ export class Commands {
     return this.commands.get(name)
   }
 
-  /** Checks the action and does it; once, if it says whose it is and which. */
+  /** Checks an action and does it; once, if its headers identify it. */
   run(session: SessionRef<any, any>, { header, name, payload }: Asked): Effect.Effect<unknown, unknown> {
     const command = this.commands.get(name)
     if (command === undefined) return Effect.fail(Unknown.of("action", name))
     const once = readOnce(header)
     if (once === malformed) {
       return Effect.fail(
-        new InvalidPayload({ name, message: "the headers do not say which action of which client it is" })
+        new InvalidPayload({ name, message: "the headers do not identify the action" })
       )
     }
     return command.decode(payload ?? null).pipe(
@@ -87,14 +79,14 @@ export class Commands {
         const [tag, content] = command.message(payload)
         return Effect.mapError(
           once === undefined ? session.call(tag, content) : session.callOnce(tag, content, once),
-          forClient
+          ofCall
         )
       }),
       Effect.map(command.answer)
     )
   }
 
-  /** The answer, or why there is none, as the client's RPC decodes it. Defects are not for clients. */
+  /** The exit of an action, as the client's RPC decodes it. Defects are not shown to clients. */
   encodeExit(name: string, exit: Exit.Exit<unknown, unknown>): unknown {
     const command = this.commands.get(name)
     const told = Exit.isFailure(exit) && isDefect(exit.cause) ? Exit.die("the action could not be handled") : exit
@@ -106,7 +98,7 @@ export class Commands {
 
 const isDefect = (cause: Cause.Cause<unknown>): boolean => cause.reasons.some((reason) => reason._tag === "Die")
 
-/** No client knows the RPC, but each knows the shape of an answer, and why any action can be refused. */
+/** For an action that does not exist: clients can decode the errors that any action can have. */
 const encodeUnknown = toJson(Schema.Exit(Schema.Void, ActionError, Schema.Defect()))
 
 const malformed = Symbol()
@@ -126,35 +118,5 @@ const readOnce = (header: Asked["header"]): OnceOptions | undefined | typeof mal
     again: header(Live.headers.again) === "true",
     ...(epoch !== undefined && { epoch: Number(epoch) }),
     ...(accepted !== undefined && { accepted: Number(accepted) })
-  }
-}
-
-/** How soon to try again when the mailbox is full, in milliseconds. */
-const fullMailboxPause = 100
-
-/** How soon to try again when the session cannot be loaded, in milliseconds. */
-const unavailablePause = 1_000
-
-/** Errors of the session's address become those that clients know, which name no session. */
-const forClient = (error: unknown): unknown => {
-  if (!isCallError(error)) return error
-  switch (error._tag) {
-    case "SessionNotFound":
-      return SessionGone.of(null)
-    case "SessionEnded":
-      return SessionGone.of(error.reason._tag)
-    case "MailboxFull":
-      return Busy.of(fullMailboxPause)
-    case "MessageRateExceeded":
-      return Busy.of(error.retryAfter)
-    case "SessionCrashed":
-      return Crashed.of()
-    case "CallTimeout":
-      return Unanswered.of()
-    case "StoreUnavailable":
-    case "RestoreFailed":
-      return Busy.of(unavailablePause)
-    case "SnapshotUnreadable":
-      return SessionGone.of(null)
   }
 }

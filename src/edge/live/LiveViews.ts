@@ -28,7 +28,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { EndReason } from "../../contract/EndReason.ts"
 import type * as Live from "../../contract/Live.ts"
-import { SessionGone, Unknown, type ViewError, ViewFailed } from "../../contract/LiveError.ts"
+import { type Busy, SessionGone, Unknown, type ViewError, ViewFailed } from "../../contract/LiveError.ts"
 import type * as Session from "../../contract/Session.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
@@ -36,6 +36,7 @@ import { MonotonicClock } from "../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { SessionEvents } from "../../runtime/SessionEvents.ts"
 import { isSelector, observed } from "../../store/internal/observed.ts"
+import { ofReach } from "../internal/clientErrors.ts"
 import { Channel, type Lens, type MountedView } from "./internal/Channel.ts"
 import { encoder } from "./internal/encoder.ts"
 
@@ -141,7 +142,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     lens: Lens,
     channels: Map<string, Channel>,
     ref: SessionRef<any, any>
-  ): Effect.Effect<Channel, SessionGone> => {
+  ): Effect.Effect<Channel, SessionGone | Busy> => {
     const known = channels.get(ref.id)
     if (known !== undefined) return Effect.succeed(known)
     return Effect.gen(function*() {
@@ -161,7 +162,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
       }).pipe(
         Scope.provide(scope),
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-        Effect.mapError(() => SessionGone.of(null))
+        Effect.mapError(ofReach)
       )
       channel.begin(snapshot)
       const other = channels.get(ref.id)

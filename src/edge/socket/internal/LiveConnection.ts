@@ -24,6 +24,7 @@ import type { SessionRef } from "../../../contract/SessionRef.ts"
 import { jsonCodec, toJson } from "../../../internal/jsonCodec.ts"
 import { isDeeper, isTextDeeper, tooDeep } from "../../../internal/jsonDepth.ts"
 import type { Renewal } from "../../auth/Admission.ts"
+import { ofReach } from "../../internal/clientErrors.ts"
 import type { Commands } from "../../internal/Commands.ts"
 import { eachLine, isBlank } from "./lines.ts"
 import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
@@ -273,7 +274,7 @@ export class LiveConnection extends SocketConnection {
     return Effect.map(Effect.exit(done), (exit) => answerOf(id, this.live.commands.encodeExit(tag, exit)))
   }
 
-  private get hello(): Effect.Effect<typeof Live.hello.successSchema.Type, SessionGone> {
+  private get hello(): Effect.Effect<typeof Live.hello.successSchema.Type, SessionGone | Busy> {
     return this.client.session.info.pipe(
       Effect.map(({ accepted, epoch, expiresAt, remembers }) => ({
         ...(this.client.renewal !== undefined && { tokenExpiresIn: this.client.renewal.expiresIn() }),
@@ -283,7 +284,7 @@ export class LiveConnection extends SocketConnection {
         maxFrameSize: this.live.maxFrameSize,
         expiresIn: expiresAt === undefined ? null : Math.max(0, expiresAt - this.live.date())
       })),
-      Effect.mapError(() => SessionGone.of(null))
+      Effect.mapError(ofReach)
     )
   }
 
