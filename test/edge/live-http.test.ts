@@ -8,6 +8,7 @@ import { TestSessions } from "effect-sessions/testing"
 import { HttpRouter } from "effect/http"
 import { TestClock } from "effect/testing"
 import { applyPatch } from "fast-json-patch"
+import * as Net from "node:net"
 import { allGone, bearer, Cart, cart, CartLive, info, type Room, room, say, select } from "./liveServer.ts"
 import { until } from "./socketServer.ts"
 
@@ -306,6 +307,36 @@ describe("an event stream", () => {
         }
         yield* say("x")
         assert.deepInclude(yield* events.next, { event: "patch" })
+      })))
+
+  it.effect("comes in parts where it is long, and whole", () =>
+    room({}, (room) =>
+      Effect.gen(function*() {
+        const text = "a😀".repeat(20_000)
+        yield* (yield* Cart).start("ada")
+        yield* say(text)
+        assert.strictEqual((yield* (yield* listen(room, "?view=text")).next).data.state, text)
+      })))
+
+  it.effect("disconnects a client that reads nothing, once the buffers between them are full", () =>
+    room({ http: { heartbeat: "15 seconds" } }, (room) =>
+      Effect.gen(function*() {
+        const connections = yield* Connections
+        const { headers: { authorization } } = yield* Effect.promise(() => bearer())
+        const silent = Net.connect(room.port, "127.0.0.1").pause()
+        silent.write(`GET /sse?view=text HTTP/1.1\r\nhost: x\r\nauthorization: ${authorization}\r\n\r\n`)
+        yield* until(Effect.map(connections.count, (count) => count === 1))
+        yield* say("x".repeat(12_000_000))
+        const reader = yield* listen(room, "?view=items")
+        yield* reader.next
+        yield* until(
+          Effect.andThen(TestClock.adjust("15 seconds"), Effect.map(connections.count, (count) => count === 1))
+        )
+        yield* add(1)
+        let next = yield* reader.next
+        while (next.comment !== undefined) next = yield* reader.next
+        assert.deepInclude(next, { event: "patch" })
+        silent.destroy()
       })))
 
   it.effect.each([EndReason.shutdown, { _tag: "Disconnected" } as const, EndReason.crashed(new Error("swordfish"))])(

@@ -1,24 +1,29 @@
 /**
- * Live views and actions for plain clients: server-sent events, and `POST`.
+ * Live views and actions over plain HTTP: server-sent events (SSE), and `POST`. Use it for clients without WebSockets, and for
+ * scripts. Browsers are served better by `LiveSocket` with `LiveClient`: one connection for views and actions, optimistic
+ * updates, and actions that are handled once.
  *
  * ```ts
  * const Routes = LiveHttp.layer(CartLive, { path: "/live", session: Admission.cookie(Visitor) })
  * ```
  *
- * `GET /live?view=items` is an event stream: `event: snapshot` with `{ epoch, version, state }`, then `event: patch` with
- * `{ epoch, version, from, patch }` (RFC 6902) for each change, conflated to what the client can take, and at last
- * `event: end` with `{ reason }`, or `event: failed` with the `view` that could not be made. An event's id is
- * `epoch:version`; a browser sends it as `Last-Event-ID` when it comes back, and goes on from there. Several views
- * (`?view=items&view=total`) come over one stream, with a `view` in the data.
+ * **Views.** `GET /live?view=items` is an event stream: `event: snapshot` with `{ epoch, version, state }`, then for each change
+ * `event: patch` with `{ epoch, version, from, patch }` (RFC 6902), conflated for a slow client. The last event is `event: end`
+ * with `{ reason }`, or `event: failed` with the `view` that failed. Several views (`?view=items&view=total`) share one stream,
+ * with a `view` in the data.
  *
- * A browser comes back to a session that has ended, too, which would start another one. So the id of the event `end` is
- * `end`, and who comes back with it is answered with 204, after which an `EventSource` stays closed; make a new one to begin
- * anew. A session that only moved, or whose server restarts, has no such id.
+ * **Resuming.** The id of an event is `epoch:version`. A browser that reconnects sends it as `Last-Event-ID`, and the stream
+ * continues from there. A browser also reconnects after the end of a session, which would start another one. Therefore the
+ * event `end` has the id `end`, and a request with that id is answered with 204, after which an `EventSource` stays closed;
+ * make a new one to begin again. When a session has only moved, or its server restarts, the event has no id.
  *
- * `POST /live/Add` with the payload as JSON does an action. The headers `live-client` and `live-sequence` (see
- * `Live.headers`) make it safe to send again.
+ * **Lost clients.** A client that vanishes without closing its connection, and whose buffers are full, is disconnected after
+ * four heartbeats. On a quiet stream it takes as long as TCP tries to deliver a heartbeat, usually 15 minutes.
  *
- * Add `CrossOrigin.protect` to the routes: browsers send cookies with requests of other pages too.
+ * **Actions.** `POST /live/Add` with the payload as JSON does an action. The headers `live-client` and `live-sequence` (see
+ * `Live.headers`) make it safe to send it again.
+ *
+ * Add `CrossOrigin.protect` to the routes: browsers send cookies also with requests of other pages.
  *
  * @since 0.1.0
  */
@@ -57,6 +62,7 @@ import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { type Admission, type Allow, allowing, type Refused } from "../auth/Admission.ts"
 import { json, refusal, refuse } from "../internal/answers.ts"
 import { Commands } from "../internal/Commands.ts"
+import { disconnectStalled } from "./internal/disconnectStalled.ts"
 import type { AnyLive } from "./LiveViews.ts"
 
 const of = <const Name extends string, F extends Schema.Struct.Fields>(event: Name, fields: F) =>
@@ -66,11 +72,11 @@ const of = <const Name extends string, F extends Schema.Struct.Fields>(event: Na
     data: Schema.fromJsonString(Schema.Struct(fields))
   })
 
-/** Which view it is, where there are several. */
+/** The view, where there are several. */
 const Named = { view: Schema.optionalKey(Schema.String) }
 
 /**
- * What a stream of server-sent events tells of views, for `HttpApiSchema.StreamSse`.
+ * The events of `follow`, for `HttpApiSchema.StreamSse`.
  *
  * @since 0.1.0
  * @category schemas
@@ -90,7 +96,7 @@ export const ServerSentEvent = Schema.Union([
 ])
 
 /**
- * What a stream of server-sent events tells of views.
+ * The events of `follow`.
  *
  * @since 0.1.0
  * @category models
@@ -98,9 +104,9 @@ export const ServerSentEvent = Schema.Union([
 export type ServerSentEvent = typeof ServerSentEvent.Type
 
 /**
- * Follows views as server-sent events: from where `lastEventId` left off, if it is one that this gave for the same views
- * in the same order. Ends with the event `end` and the reason when the session does, or with `end` and `null` when there
- * is none, with the id `end` unless it is to be followed again; with the event `failed` when a view could not be made.
+ * Follows views as server-sent events, for an endpoint of your own. Continues after `lastEventId`, if that is the id of an
+ * event for the same views in the same order. Ends with the event `end` and the reason of the session's end, or `null` when
+ * there is no session; or with the event `failed` when a view fails. Fails with `Busy` when the session cannot be loaded now.
  *
  * @since 0.1.0
  * @category streams
@@ -112,7 +118,7 @@ export const follow = <State, N extends string>(
   lastEventId?: string
 ): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone | ViewFailed>> =>
   Stream.unwrap(Effect.gen(function*() {
-    // A doorbell: what there is to tell is asked for when the reader is ready for it.
+    // Only signals that there is something new: events are made when the reader is ready, and changes until then conflated.
     const bell = yield* Queue.sliding<void, SessionGone | ViewFailed>(1)
     const viewer: Live.Viewer = {
       changed: () => Queue.offerUnsafe(bell, undefined),
@@ -121,15 +127,15 @@ export const follow = <State, N extends string>(
     }
     const after = parseId(lastEventId, names.length)
     const mounted = yield* Effect.forEach(names, (name, i) => views.mount(session, name, viewer, { after: after[i] }))
-    const told = new Array<Live.Position | undefined>(names.length).fill(undefined)
+    const sent = new Array<Live.Position | undefined>(names.length).fill(undefined)
     Queue.offerUnsafe(bell, undefined)
     return Stream.fromQueue(bell).pipe(
       Stream.map(() =>
         mounted.flatMap((view, i): ReadonlyArray<ServerSentEvent> => {
           const event = view.next()
           if (event === undefined) return []
-          told[i] = event
-          const id = formatId(event.epoch, told)
+          sent[i] = event
+          const id = formatId(event.epoch, sent)
           const named = names.length === 1 ? {} : { view: names[i]! }
           if (event._tag === "snapshot") {
             const { epoch, state, version } = event
@@ -149,18 +155,18 @@ export const follow = <State, N extends string>(
     )
   )
 
-/** The id of the event that tells the end. */
+/** The id of the event `end`. */
 const endId = "end"
 
 const endOf = (reason: SessionGone["reason"]): ServerSentEvent => {
   const event: ServerSentEvent = { event: "end", data: { reason } }
-  // A browser that has had no id for its last event sends the one before, from which it goes on.
+  // Without an id, the browser sends the id of the event before, and continues from there.
   return reason === "Moved" || reason === "Shutdown" ? event : { id: endId, ...event }
 }
 
-/** The epoch, and the version of each view; `-` for one of which this epoch's is not told yet. */
-const formatId = (epoch: number, told: ReadonlyArray<Live.Position | undefined>): string =>
-  `${epoch}:${told.map((position) => position?.epoch === epoch ? position.version : "-").join(",")}`
+/** The epoch, and the version of each view; `-` for a view that was not sent in this epoch yet. */
+const formatId = (epoch: number, sent: ReadonlyArray<Live.Position | undefined>): string =>
+  `${epoch}:${sent.map((position) => position?.epoch === epoch ? position.version : "-").join(",")}`
 
 const parseId = (id: string | undefined, views: number): ReadonlyArray<Live.Position | undefined> => {
   const [epoch = "", versions = ""] = (id ?? "").split(":")
@@ -169,28 +175,28 @@ const parseId = (id: string | undefined, views: number): ReadonlyArray<Live.Posi
 }
 
 /**
- * Options of routes for plain clients.
+ * Options of the routes.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<D extends Live.Any, RSession, R> {
-  /** Of the views; an action's name is appended to it. */
+  /** The path of the views; the path of an action is this one, a slash, and the name of the action. */
   readonly path: `/${string}`
   /** How the session of a request is found. */
   readonly session: Admission<D["kind"]["kind"], RSession>
-  /** May this client see the view, or do the action, of this name? Default: yes. */
+  /** Decides whether a client may see a view, or do an action. Default: everything is allowed. */
   readonly allow?: Allow<D, R> | undefined
-  /** How often a quiet stream tells that it is there. Default: 15 s. */
+  /** How often a comment is sent, to keep the connection open. Default: 15 s. */
   readonly heartbeat?: Duration.Input | undefined
-  /** The largest body of an action in bytes; a larger one is refused with 413. Default: 65,536. */
+  /** The largest body of an action, in bytes; a larger one is refused with 413. Default: 65,536. */
   readonly maxBodySize?: number | undefined
-  /** How deep the JSON of an action may be nested; a deeper one is refused with 400. Default: 64. */
+  /** How deep the JSON of an action may be nested; deeper JSON is refused with 400. Default: 64. */
   readonly maxDepth?: number | undefined
 }
 
 /**
- * Routes for plain clients. Fails with `InvalidConfig` when an option is not usable.
+ * Routes for views and actions. Fails with `InvalidConfig` when an option is not usable.
  *
  * @since 0.1.0
  * @category layers
@@ -228,24 +234,25 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     const found = yield* admission.find(request)
     yield* check(allows(found), names)
     const held = Effect.gen(function*() {
-      const cut = yield* Deferred.make<void>()
-      const end = () => Deferred.doneUnsafe(cut, Exit.void)
+      const disconnected = yield* Deferred.make<void>()
+      const end = () => Deferred.doneUnsafe(disconnected, Exit.void)
       const client = yield* admission.connect(request, { revoked: end, ended: end })
       const { session } = client
       if (options.allow !== undefined) {
         const scope = yield* Effect.scope
-        // Who the client is has changed: it is told what it still may see by the next stream.
+        // The client may see less now: it learns of that when it reconnects.
         const again = Effect.matchCause(check(allows(client), names), { onFailure: end, onSuccess: () => {} })
         yield* session.watch({ identified: () => void run(Effect.forkIn(again, scope)), ended: () => {} })
       }
       const lastEventId = request.headers["last-event-id"]
-      return Stream.interruptWhen(follow(views, session, names, lastEventId), Deferred.await(cut))
+      return Stream.interruptWhen(follow(views, session, names, lastEventId), Deferred.await(disconnected))
     })
     const stream = Stream.unwrap(held).pipe(
       Stream.map(encodeEvent),
       Stream.merge(comments, { haltStrategy: "left" }),
+      disconnectStalled(heartbeat),
       Stream.encodeText,
-      // Refused, or gone, after all: told by the end of the stream.
+      // The headers are sent by now: a refusal just ends the stream, and the client reconnects.
       Stream.catch(() => Stream.empty)
     )
     return HttpServerResponse.stream(stream, {
@@ -261,7 +268,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
     if (command === undefined) return yield* Unknown.of("action", name)
     const found = yield* admission.find(request)
     yield* check(allows(found), [name])
-    // Nobody's body is read before it is known who sends it.
+    // The body is read only after the client is admitted.
     const payload = yield* readJson(request, { name, maxBodySize, maxDepth })
     const done = yield* Effect.result(commands.run(found.session, {
       name,
@@ -276,7 +283,10 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
         : HttpServerResponse.jsonUnsafe(answer)
     }).pipe(Effect.catchDefect((defect) => {
       const { id, kind } = found.session
-      return Effect.as(Effect.logError(`the answer of ${kind}/${id} to ${name} could not be told`, defect), untold)
+      return Effect.as(
+        Effect.logError(`the answer of ${kind}/${id} to ${name} could not be encoded`, defect),
+        unencodable
+      )
     }))
   })
 
@@ -296,7 +306,7 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
   )
 })
 
-/** The views that a request asks for, each once; without any, all. */
+/** The views that a request names, each once; all views if it names none. */
 const viewNames = (url: string, { views }: Live.Any): ReadonlyArray<string> => {
   const query = url.indexOf("?")
   const asked = query < 0 ? [] : new URLSearchParams(url.slice(query)).getAll("view")
@@ -331,25 +341,25 @@ const readJson = (
 const tooLarge = (maxBodySize: number): Refused => ({
   _tag: "PayloadTooLarge",
   httpStatus: 413,
-  message: `a body of more than ${maxBodySize} bytes is not taken`
+  message: `a body may have at most ${maxBodySize} bytes`
 })
 
-/** The answer to an action that failed: its error as JSON, 422 for one that has no status. */
+/** The answer to an action that failed: its error as JSON. An error without a status gets 422. */
 const failed = (error: unknown, encoded: unknown): HttpServerResponse.HttpServerResponse => {
   const { httpStatus = 422, retryAfter } = (error ?? {}) as { httpStatus?: number; retryAfter?: number }
   return json(encoded, { status: httpStatus, retryAfter })
 }
 
-/** What an `EventSource` does not come back after. */
+/** An `EventSource` does not reconnect after a 204. */
 const isOver = HttpServerResponse.empty({ status: 204, headers: { "cache-control": "no-store" } })
 
-const untold = refusal({ _tag: "InternalError", httpStatus: 500, message: "the answer could not be told" })
+const unencodable = refusal({ _tag: "InternalError", httpStatus: 500, message: "the answer could not be encoded" })
 
 const isActionError = Schema.is(ActionError)
 
 const encodeActionError = toJson(ActionError)
 
-/** With all its fields, so that clients can decode it. */
+/** An error with all its fields, so that clients can decode it. */
 const refusalOf = (error: ActionError): HttpServerResponse.HttpServerResponse => failed(error, encodeActionError(error))
 
 const encodeData = Schema.encodeSync(ServerSentEvent)

@@ -1,0 +1,53 @@
+/**
+ * Disconnects the reader of an answer that does not read it.
+ *
+ * A client that vanishes without closing its connection is noticed only when TCP gives up, after about 15 minutes. Until then,
+ * what is written for it fills the buffers of the system and of the server; then the server stops to pull the stream of the
+ * answer. So a reader that pulls nothing for some heartbeats, in each of which there is something to read, takes nothing. As
+ * long as the buffers have room, this notices nothing: a client that vanishes from a quiet stream is left to TCP.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import * as Parts from "../../../internal/parts.ts"
+
+/** How many heartbeats may pass without a pull. */
+const patience = 3
+
+/** The texts, in parts: so that a slow reader of a long text still pulls from time to time. */
+const split = (text: string): ReadonlyArray<string> => {
+  if (text.length <= Parts.partLength) return [text]
+  const parts: Array<string> = []
+  for (let at = 0; at < text.length;) {
+    const end = Parts.endOfPart(text, at)
+    parts.push(text.slice(at, end))
+    at = end
+  }
+  return parts
+}
+
+/**
+ * Interrupts the fiber that reads the stream when it has pulled nothing for more than three heartbeats. A fiber that answers
+ * a request closes the connection then. `heartbeat` is in milliseconds.
+ */
+export const disconnectStalled =
+  (heartbeat: number) => <E, R>(stream: Stream.Stream<string, E, R>): Stream.Stream<string, E, R> => {
+    const parts = Stream.flatMap(stream, (text) => Stream.fromIterable(split(text)))
+    return Stream.transformPull(Stream.rechunk(parts, 1), (pull, scope) => {
+      /** The fiber that was given a part and has not pulled since. */
+      let busy: Fiber.Fiber<unknown, unknown> | undefined = undefined
+      let beats = 0
+      const beat = Effect.sync(() => {
+        if (busy !== undefined && ++beats > patience) busy.interruptUnsafe()
+      })
+      const next = Effect.withFiber((fiber) => {
+        busy = undefined
+        return Effect.tap(pull, () =>
+          Effect.sync(() => {
+            busy = fiber
+            beats = 0
+          }))
+      })
+      return Effect.as(Effect.forkIn(Effect.forever(Effect.andThen(Effect.sleep(heartbeat), beat)), scope), next)
+    })
+  }
