@@ -179,7 +179,7 @@ const runLive = (server: Server): Promise<never> =>
     }),
     Answers
   ).pipe(
-    Layer.provide(LiveViews.layer(CartLive, { select: { cart: (state) => state } })),
+    Layer.provide(LiveViews.layer(CartLive, { select: { cart: (state) => state }, identify: { cart: ["sku"] } })),
     Layer.provide([JwtVerifier.layer(), CrossOrigin.layer(), Connections.layer({ perOwner: Infinity })]),
     Layer.provide(JwtKeys.layerSecret(secret)),
     Layer.provide(Layer.provide(Carts, Sessions.layer({ maxSessions: 1_000_000, startRate: false }))),

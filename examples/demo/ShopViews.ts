@@ -21,7 +21,8 @@ const mostShoppers = 50
 
 export const views = Layer.mergeAll(
   LiveViews.layer(ShopLive, {
-    select: { cart: (visit) => visit.cart, user: (visit) => visit.user, catalog: (visit) => visit.catalog }
+    select: { cart: (visit) => visit.cart, user: (visit) => visit.user, catalog: (visit) => visit.catalog },
+    identify: { cart: ["sku"] }
   }),
   LiveViews.layer(ShoppersLive, {
     select: { count: Presence.count, shoppers: (state) => inOrder(Presence.list(state)).slice(0, mostShoppers) }

@@ -50,13 +50,13 @@ export class InvalidPatch
 {}
 
 /**
- * The keys by which the items of an array are told apart, in order of preference. One is used when each item that
- * may have changed is an object with a string or number there and none occurs twice.
+ * The properties that identify the items of an array when {@link diff} is given no others, in order of preference:
+ * `id`, then `key`.
  *
  * @since 0.1.0
  * @category constants
  */
-export const identity: ReadonlyArray<string> = ["id", "key", "sku"]
+export const identity: ReadonlyArray<string> = ["id", "key"]
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -92,6 +92,8 @@ const sizeOf = (value: Json | undefined, limit: number): number => {
 }
 
 interface Draft {
+  /** The properties that identify the items of arrays, in order of preference. */
+  readonly identify: ReadonlyArray<string>
   readonly operations: Array<Operation>
   /** Roughly how many characters of JSON the operations have. */
   size: number
@@ -105,17 +107,27 @@ const emit = (draft: Draft, operation: Operation): void => {
 }
 
 /**
- * The operations that make `to` out of `from`; none exactly when the two are equal as JSON.
+ * The operations that turn `from` into `to`. There are none exactly when the two are equal as JSON.
  *
- * Objects are compared by key, arrays by the {@link identity} of their items or else by index between their
- * common head and tail. Where the operations would take more room than the new value, it is one `replace`.
- * Neither value is changed; the operations refer to parts of `to`.
+ * Objects are compared by key. Arrays are compared by the property that identifies their items: the first of `identify`
+ * that holds a distinct string or number in every item that may have changed. Without such a property, they are compared
+ * by index between their common head and tail. Where the operations would be larger than the new value, the result is one
+ * `replace`. Neither value is changed; the operations refer to parts of `to`.
+ *
+ * ```ts
+ * JsonPatch.diff([{ sku: "pen" }, { sku: "ink" }], [{ sku: "ink" }, { sku: "pen" }], ["sku"])
+ * // [{ op: "move", from: "/0", path: "/1" }]
+ * ```
  *
  * @since 0.1.0
  * @category transforming
  */
-export const diff = (from: Json, to: Json): ReadonlyArray<Operation> => {
-  const draft: Draft = { operations: [], size: 0 }
+export const diff = (
+  from: Json,
+  to: Json,
+  identify: ReadonlyArray<string> = identity
+): ReadonlyArray<Operation> => {
+  const draft: Draft = { identify, operations: [], size: 0 }
   visit(draft, "", from, to)
   return draft.operations
 }
@@ -165,13 +177,13 @@ const visitArray = (draft: Draft, path: string, from: Items, to: Items): void =>
   }
   trim((a, b) => a === b)
   // The usual change is in one item.
-  if (fromEnd === toEnd && toEnd === start + 1 && isSame(from[start]!, to[start]!)) {
+  if (fromEnd === toEnd && toEnd === start + 1 && isSame(from[start]!, to[start]!, draft.identify)) {
     return visit(draft, `${path}/${start}`, from[start]!, to[start]!)
   }
   if (start < fromEnd && start < toEnd) {
     const before = from.slice(start, fromEnd)
     const after = to.slice(start, toEnd)
-    for (const key of identity) {
+    for (const key of draft.identify) {
       const old = indexBy(before, key)
       const now = old && indexBy(after, key)
       if (old && now) return visitItems(draft, path, start, before, after, old, now)
@@ -185,9 +197,9 @@ const visitArray = (draft: Draft, path: string, from: Items, to: Items): void =>
 }
 
 /** Are these two states of one item? */
-const isSame = (before: Json, after: Json): boolean => {
+const isSame = (before: Json, after: Json, identify: ReadonlyArray<string>): boolean => {
   if (!isObject(before) || !isObject(after)) return false
-  const key = identity.find((key) => own(after, key) !== undefined)
+  const key = identify.find((key) => own(after, key) !== undefined)
   return key !== undefined && own(before, key) === own(after, key)
 }
 

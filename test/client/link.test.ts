@@ -51,6 +51,33 @@ describe("connecting", () => {
       assert.deepStrictEqual(server.socket.protocols, ["bearer", "t2"])
     }))
 
+  for (const why of ["expired", "replaced"]) {
+    it.effect(`comes back with new credentials when the server has closed the connection with 3000 ${why}`, () =>
+      Effect.gen(function*() {
+        let asked = 0
+        const { client, server } = yield* connect({
+          url: Effect.sync(() => `ws://cart/${++asked}`),
+          protocols: Effect.sync(() => ["bearer", `t${asked}`])
+        })
+        server.accept()
+        const answer = yield* Effect.forkChild(client.call("Add", pen), { startImmediately: true })
+        const { headers } = server.socket.last("Add")
+        server.socket.drop(3000, why)
+        assert.deepInclude(statusOf(client), { _tag: "Reconnecting", attempt: 1 })
+        yield* TestClock.adjust(249)
+        assert.deepStrictEqual([asked, server.sockets.length], [1, 1])
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual([server.socket.url, server.socket.protocols], ["ws://cart/2", ["bearer", "t2"]])
+        server.accept()
+        assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 1 })
+        // What was under way goes on under its number.
+        const again = server.socket.last("Add")
+        assert.deepStrictEqual(again.headers.slice(0, 2), headers.slice(0, 2))
+        server.socket.say(succeed(again, 1))
+        assert.strictEqual(yield* Fiber.join(answer), 1)
+      }).pipe(always(1)))
+  }
+
   it.effect("gives up an address that does not come, and asks again", () =>
     Effect.gen(function*() {
       let asked = 0

@@ -25,8 +25,13 @@ const freeze = <A>(value: A): A => {
 }
 
 /** Checks what holds of every diff and gives it. Inputs are frozen, so that a change of them throws. */
-const check = (from: Json, to: Json, others = true): ReadonlyArray<JsonPatch.Operation> => {
-  const patch = JsonPatch.diff(freeze(from), freeze(to))
+const check = (
+  from: Json,
+  to: Json,
+  others = true,
+  identify?: ReadonlyArray<string>
+): ReadonlyArray<JsonPatch.Operation> => {
+  const patch = JsonPatch.diff(freeze(from), freeze(to), identify)
   assert.strictEqual(patch.length === 0, canonical(from) === canonical(to))
   same(JsonPatch.apply(freeze(clone(patch)), from), to)
   if (others) same(applyPatch(clone(from), clone(patch) as any, true).newDocument, to)
@@ -123,14 +128,31 @@ describe("JsonPatch.diff", () => {
     assert.deepStrictEqual(check(from, to), expected)
   })
 
-  it("follows items by id, else by key, else by sku, when all have it and none twice", () => {
+  it("follows items by id, else by key, when all have it and none twice", () => {
     const rest = "x".repeat(100)
-    for (const name of JsonPatch.identity) {
+    for (const name of ["id", "key"]) {
       const make = (...ids: ReadonlyArray<number>) => ids.map((id) => ({ [name]: id, rest: `${rest}${id}` }))
       assert.deepStrictEqual(check(make(1, 2, 3), make(2, 3, 1)), [{ op: "move", from: "/0", path: "/2" }])
     }
-    const twice = (...skus: ReadonlyArray<number>) => skus.map((sku) => ({ id: 7, sku, rest: `${rest}${sku}` }))
+    const twice = (...keys: ReadonlyArray<number>) => keys.map((key) => ({ id: 7, key, rest: `${rest}${key}` }))
     assert.deepStrictEqual(check(twice(1, 2, 3), twice(2, 3, 1)), [{ op: "move", from: "/0", path: "/2" }])
+  })
+
+  it("follows items by the properties that it is given, in place of the defaults, at any depth", () => {
+    const rest = "x".repeat(100)
+    const make = (...skus: ReadonlyArray<number>) => ({ rows: skus.map((sku) => ({ sku, id: sku % 2, rest })) })
+    const moved = [{ op: "move", from: "/rows/0", path: "/rows/2" }]
+    assert.deepStrictEqual(check(make(1, 2, 3), make(2, 3, 1), true, ["sku"]), moved as never)
+    assert.deepStrictEqual(check(make(1, 2, 3), make(2, 3, 1), true, ["id", "sku"]), moved as never)
+    assert.notDeepEqual(check(make(1, 2, 3), make(2, 3, 1)), moved as never)
+    // One row has changed, which is the usual change: another row is at its place, or it is the same row.
+    const [one, other] = [[{ sku: 1, rest, n: 1 }], [{ sku: 2, rest, n: 1 }]]
+    assert.deepStrictEqual(check(one, other, true, ["sku"]), [{ op: "replace", path: "", value: other }])
+    assert.deepStrictEqual(check(one, [{ ...one[0]!, n: 2 }], true, ["sku"]), [{
+      op: "replace",
+      path: "/0/n",
+      value: 2
+    }])
   })
 
   it("replaces a part when its operations would be larger than it", () => {

@@ -266,6 +266,27 @@ describe("a view", () => {
 })
 
 describe("someone who comes back", () => {
+  for (
+    const [how, identify, patch] of [
+      ["by default by id", undefined, [{ op: "move", from: "/0", path: "/1" }]],
+      ["by the property of `identify`", { items: ["name"] }, [
+        { op: "replace", path: "/0/id", value: 2 },
+        { op: "replace", path: "/1/id", value: 1 }
+      ]]
+    ] as const
+  ) {
+    it.effect(`follows rows ${how}`, () =>
+      Effect.gen(function*() {
+        yield* board
+        yield* set({ items: [item(1, "a"), item(2, "b")] })
+        const { next } = yield* look("items")
+        next()
+        yield* set({ items: [{ ...item(2), name: "a" }, { ...item(1), name: "b" }] })
+        const event = next() as Live.Patch
+        assert.deepStrictEqual(event.patch.filter(({ path }) => !path.endsWith("/name")), patch as never)
+      }).pipe(provide({ live: { identify } })))
+  }
+
   it.effect("goes on with a patch from the version that it has, empty if it missed nothing", () =>
     Effect.gen(function*() {
       yield* board

@@ -51,6 +51,13 @@ export interface Options<D extends Live.Any> {
   readonly select: {
     readonly [N in Live.ViewName<D>]: (state: Session.State<D["kind"]>) => Live.View<D, N>
   }
+  /**
+   * The properties that identify the rows of a view's arrays, at any depth, in order of preference; as they are named in
+   * JSON. A row is followed by the first property that holds a distinct string or number in each row that may have changed:
+   * then an insert, a removal or a move is one operation. Without one, rows are compared by their place. Name a property
+   * here when your rows have another one. The list takes the place of the default. Default: `["id", "key"]`.
+   */
+  readonly identify?: { readonly [N in Live.ViewName<D>]?: ReadonlyArray<string> | undefined } | undefined
   /** Versions of each view that are kept: who comes back with an older one gets a snapshot. Default: 64. */
   readonly history?: number | undefined
   /**
@@ -98,6 +105,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
         view: name,
         select: options.select[name]!,
         encode: encoder(views[name]!),
+        identify: options.identify?.[name],
         history,
         historySize
       }

@@ -17,6 +17,8 @@ export interface Lens {
   readonly select: (state: any) => unknown
   /** The selected value as JSON, which is not changed afterwards. */
   readonly encode: (value: unknown) => any
+  /** The properties that identify the rows of its arrays, in order of preference. */
+  readonly identify: ReadonlyArray<string> | undefined
   /** How many versions are kept for those who come back. */
   readonly history: number
   /** As much as these versions may hold beside the newest, in bytes of JSON, about. */
@@ -140,7 +142,7 @@ export class Channel implements Watcher<any> {
     const isNewLife = epoch !== this.epoch
     const value = !isNewLife && Object.is(selected, this.selected) ? this.newest.value : this.lens.encode(selected)
     const before = isNewLife ? undefined : this.versions.at(-1)
-    const patch = before === undefined ? undefined : JsonPatch.diff(before.value, value)
+    const patch = before === undefined ? undefined : JsonPatch.diff(before.value, value, this.lens.identify)
     this.stale = false
     this.selected = selected
     if (isNewLife) {
@@ -210,7 +212,7 @@ export class Channel implements Watcher<any> {
     }
     let told = this.patches.get(has)
     if (told === undefined) {
-      told = this.tell(has, JsonPatch.diff(has.value, this.newest.value))
+      told = this.tell(has, JsonPatch.diff(has.value, this.newest.value, this.lens.identify))
       this.patches.set(has, told)
     }
     return told
