@@ -1,4 +1,4 @@
-// Sessions that outlive the process: a store in a file, a newer format of the state, and encryption.
+// Sessions that outlive the process: a store in a file, encryption, a newer format of the state, and the quarantine.
 //   node --conditions=source examples/docs/snapshots.ts
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { Migration, Session, Sessions } from "effect-sessions"
@@ -49,17 +49,32 @@ const StoreLayer = Encrypted.layer(Redacted.make("b".repeat(64))).pipe(
   Layer.provide(SqliteStore.layer({ file: join(folder, "sessions.sqlite") }))
 )
 
-const oldProgram = Effect.gen(function*() {
+const oldSessions = OldCartLayer.pipe(Layer.provideMerge(Sessions.layer()), Layer.provide(StoreLayer))
+const newSessions = CartLayer.pipe(Layer.provideMerge(Sessions.layer()), Layer.provide(StoreLayer))
+
+const release1 = Effect.gen(function*() {
   const cart = yield* (yield* OldCart).start("ada")
   yield* cart.call("Add", "tea")
-}).pipe(Effect.provide(Layer.fresh(OldCartLayer.pipe(Layer.provide([StoreLayer, Sessions.layer()])))))
+}).pipe(Effect.provide(Layer.fresh(oldSessions)))
 
-const newProgram = Effect.gen(function*() {
+const release2 = Effect.gen(function*() {
   const cart = yield* (yield* Cart).start("ada")
-  console.log(yield* cart.state)
-}).pipe(Effect.provide(Layer.fresh(CartLayer.pipe(Layer.provide([StoreLayer, Sessions.layer()])))))
+  console.log("migrated:", yield* cart.state)
+}).pipe(Effect.provide(Layer.fresh(newSessions)))
 
-Effect.andThen(oldProgram, newProgram).pipe(
+/** Release 1 again: it does not know the format of release 2. */
+const rollback = Effect.gen(function*() {
+  const error = yield* Effect.flip((yield* OldCart).get("ada"))
+  console.log(error.message)
+
+  const sessions = yield* Sessions
+  for (const { reason, snapshot } of yield* sessions.quarantined) {
+    console.log(`${snapshot.kind}/${snapshot.id}, format ${snapshot.format}: ${reason}`)
+    yield* sessions.discardQuarantined(snapshot)
+  }
+}).pipe(Effect.provide(Layer.fresh(oldSessions)))
+
+Effect.all([release1, release2, rollback]).pipe(
   Effect.ensuring(Effect.sync(() => rmSync(folder, { recursive: true }))),
   Effect.runPromise
 )
