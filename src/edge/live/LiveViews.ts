@@ -1,5 +1,6 @@
 /**
- * The views of a definition, mounted: how each is selected, and what is remembered for those who come back.
+ * The views of a definition on the server: how each is selected from the state, and how many versions are stored for clients
+ * that reconnect. `LiveSocket` and `LiveHttp` serve them.
  *
  * ```ts
  * const CartViews = LiveViews.layer(CartLive, {
@@ -10,8 +11,9 @@
  * const events = views.stream(cart, "items")
  * ```
  *
- * What the view's schema does not name is left out. A selector should give the same reference where nothing changed, and
- * states should share what they have in common, as those of reducers and handlers do: then a change costs what changed.
+ * Fields that the schema of a view does not name are left out. A selector should give the same reference where nothing has
+ * changed, and states should share their common parts, as those of reducers and handlers do: then the cost of a change is
+ * proportional to what has changed.
  *
  * @since 0.1.0
  */
@@ -47,7 +49,7 @@ import { encoder } from "./internal/encoder.ts"
  * @category models
  */
 export interface Options<D extends Live.Any> {
-  /** How each view is made of the state: a pure function. */
+  /** How each view is selected from the state: a pure function. */
   readonly select: {
     readonly [N in Live.ViewName<D>]: (state: Session.State<D["kind"]>) => Live.View<D, N>
   }
@@ -58,19 +60,19 @@ export interface Options<D extends Live.Any> {
    * here when your rows have another one. The list takes the place of the default. Default: `["id", "key"]`.
    */
   readonly identify?: { readonly [N in Live.ViewName<D>]?: ReadonlyArray<string> | undefined } | undefined
-  /** Versions of each view that are kept: who comes back with an older one gets a snapshot. Default: 64. */
+  /** How many versions of a view are stored; a client that reconnects with an older one gets a snapshot. Default: 64. */
   readonly history?: number | undefined
   /**
-   * As much as these versions may hold beside the newest, in bytes of JSON, about: the oldest are dropped first, and who
-   * comes back with one of these gets a snapshot. Default: 1 MiB.
+   * The size of the stored versions, besides the newest, in bytes of JSON (approximately). The oldest versions are dropped
+   * first. Default: 1 MiB.
    */
   readonly historySize?: number | undefined
-  /** How long they are kept when nobody looks at the view any more. Default: 1 minute. */
+  /** How long versions are stored after the last viewer has left. Default: 1 minute. */
   readonly resumeWindow?: Duration.Input | undefined
 }
 
 /**
- * The definition of something live, as a key of its views.
+ * A live definition, which is also the key of its views.
  *
  * @since 0.1.0
  * @category utility types
@@ -99,7 +101,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
   const events = Option.getOrUndefined(yield* Effect.serviceOption(SessionEvents))
   const run = Effect.runForkWith(yield* Effect.context<never>())
 
-  const rooms = new Map(
+  const byView = new Map(
     Object.keys(views).map((name) => {
       const lens: Lens = {
         view: name,
@@ -113,20 +115,20 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     })
   )
 
-  // Channels at which nobody looks are kept for those who come back.
+  // Channels without viewers, which stay open for clients that reconnect.
   const idle = new Set<Channel>()
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(
     Effect.sleep(resumeWindow / 2),
     Effect.sync(() => {
       for (const channel of idle) {
-        // Closed and forgotten in one go, so that nobody finds it in between.
+        // Closing it also removes it from the map, so that nobody finds it in between.
         if (channel.idleSince + resumeWindow <= clock.now()) run(Scope.close(channel.scope, Exit.void))
       }
     })
   )))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(
-      Array.from(rooms.values()).flatMap(({ channels }) => Array.from(channels.values())),
+      Array.from(byView.values()).flatMap(({ channels }) => Array.from(channels.values())),
       (channel) => Scope.close(channel.scope, Exit.void),
       { discard: true }
     )
@@ -136,16 +138,16 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     run(Effect.logError(`the view ${view} of session ${kind}/${id} has failed`, defect))
   }
 
-  /** The lens through which one session is seen, if what it selects is to be told. */
+  /** The lens of one session, which publishes the events of its selector if anybody listens. */
   const ofSession = (lens: Lens, id: string): Lens => {
     const { select } = lens
     if (events === undefined || !isSelector(select)) return lens
-    const tell = (event: Parameters<Parameters<typeof observed>[2]>[0]) =>
+    const publish = (event: Parameters<Parameters<typeof observed>[2]>[0]) =>
       events.publish({ ...event, kind, id, at: wallClock.currentTimeMillisUnsafe() })
-    return { ...lens, select: (state) => events.active ? observed(select, state, tell) : select(state) }
+    return { ...lens, select: (state) => events.active ? observed(select, state, publish) : select(state) }
   }
 
-  /** The channel of a view of a session, opened if need be. */
+  /** The channel of a view of a session, opened if necessary. */
   const open = (
     lens: Lens,
     channels: Map<string, Channel>,
@@ -175,11 +177,11 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
       channel.begin(snapshot)
       const other = channels.get(ref.id)
       if (other !== undefined) {
-        // Somebody else was faster.
+        // Another viewer was faster.
         yield* Scope.close(scope, Exit.void)
         return other
       }
-      // One that is over already was forgotten before it was known.
+      // If the session has ended meanwhile, its channel must not stay in the map.
       if (!channel.isOver) channels.set(ref.id, channel)
       return channel
     })
@@ -200,7 +202,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     rest(channel)
   }
 
-  /** Keeps it for a while if nobody looks at it. */
+  /** Starts the resume window of a channel without viewers. */
   const rest = (channel: Channel): void => {
     if (!channel.isUnused || channel.isOver) return
     channel.idleSince = clock.now()
@@ -213,10 +215,10 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     viewer: Live.Viewer,
     mountOptions?: Live.MountOptions
   ): Effect.Effect<Live.Mounted, ViewError, Scope.Scope> => {
-    const room = rooms.get(view)
-    if (room === undefined || ref.kind !== kind) return Effect.fail(Unknown.of("view", view))
+    const found = byView.get(view)
+    if (found === undefined || ref.kind !== kind) return Effect.fail(Unknown.of("view", view))
     const mounting = Effect.flatMap(
-      open(room.lens, room.channels, ref),
+      open(found.lens, found.channels, ref),
       (channel): Effect.Effect<{ readonly channel: Channel; readonly mounted: MountedView }, ViewError> => {
         if (channel.isOver) return Effect.fail(SessionGone.of(channel.reason!._tag))
         try {
@@ -237,7 +239,7 @@ const make = Effect.fnUntraced(function*(definition: Live.Any, options: Options<
     mount,
     stream: (ref: SessionRef<any, any>, view: string, mountOptions?: Live.MountOptions) =>
       Stream.unwrap(Effect.gen(function*() {
-        // A doorbell: what there is to tell is asked for when the reader is ready for it.
+        // Only signals that there is something new: events are made when the reader is ready, and changes until then conflated.
         const bell = yield* Queue.sliding<void, ViewError>(1)
         const mounted = yield* mount(ref, view, {
           changed: () => Queue.offerUnsafe(bell, undefined),

@@ -1,8 +1,8 @@
 /**
- * One view of one session: its last versions, and those who look at it.
+ * One view of one session: its latest versions, and its viewers.
  *
- * All viewers share the versions, and what leads from one to the newest is made once. A viewer is a reference to the
- * version that it has, whatever number of changes it has missed. While there is no viewer, nothing is selected.
+ * All viewers share the versions, and the patch from a version to the newest is made once. A viewer is a reference to the
+ * version that it has, however many changes it has missed. Nothing is selected while there is no viewer.
  */
 import type * as Scope from "effect/Scope"
 import type { EndReason } from "../../../contract/EndReason.ts"
@@ -11,17 +11,17 @@ import type * as Live from "../../../contract/Live.ts"
 import { ViewFailed } from "../../../contract/LiveError.ts"
 import type { VersionedState, Watcher } from "../../../contract/SessionRef.ts"
 
-/** How a view is made of a state. */
+/** How a view is made from a state. */
 export interface Lens {
   readonly view: string
   readonly select: (state: any) => unknown
-  /** The selected value as JSON, which is not changed afterwards. */
+  /** The selected value as JSON, which must not be changed. */
   readonly encode: (value: unknown) => any
   /** The properties that identify the rows of its arrays, in order of preference. */
   readonly identify: ReadonlyArray<string> | undefined
-  /** How many versions are kept for those who come back. */
+  /** How many versions are stored for viewers that return. */
   readonly history: number
-  /** As much as these versions may hold beside the newest, in bytes of JSON, about. */
+  /** The size of these versions, besides the newest, in bytes of JSON (approximately). */
   readonly historySize: number
 }
 
@@ -29,11 +29,11 @@ export interface Lens {
 interface Version {
   readonly version: number
   readonly value: any
-  /** What it has that the one before has not. */
+  /** The size of the patch from the version before, in bytes (approximately). */
   readonly size: number
 }
 
-/** What tells a viewer of the newest version. */
+/** An event that leads a viewer to the newest version, and its JSON if that was needed. */
 interface Told {
   readonly event: Live.Event
   json: string | undefined
@@ -41,26 +41,26 @@ interface Told {
 
 export class Channel implements Watcher<any> {
   private readonly lens: Lens
-  /** Told of what has thrown: a selector, an encoder, a viewer. */
+  /** Reports an exception of a selector, an encoder or a viewer. */
   private readonly report: (defect: unknown) => void
   private readonly viewers = new Set<MountedView>()
-  /** What the session has told last. */
+  /** The latest state of the session. */
   private latest: VersionedState<any>
-  /** Is there something in it that was not looked at yet? */
+  /** Whether the latest state has not been selected from yet. */
   private stale = true
   private epoch = -1
   private selected: unknown = none
-  /** Distinct, the newest last, all of this epoch. */
+  /** Distinct versions of this epoch, the newest last. */
   private versions: Array<Version> = []
-  /** What all of these have that the oldest has not. */
+  /** The size of all versions but the oldest. */
   private size = 0
   private snapshot: Told | undefined = undefined
-  /** What leads from a version to the newest. */
+  /** The patch from each version to the newest. */
   private readonly patches = new Map<Version, Told>()
   reason: EndReason | undefined = undefined
-  /** Ends the watching of the session. */
+  /** Closing it ends the watch of the session. */
   readonly scope: Scope.Closeable
-  /** From when on nobody has looked at it, by the monotonic clock. */
+  /** When the last viewer left, by the monotonic clock. */
   idleSince = Infinity
 
   constructor(lens: Lens, scope: Scope.Closeable, report: (defect: unknown) => void) {
@@ -78,13 +78,13 @@ export class Channel implements Watcher<any> {
     return this.viewers.size === 0
   }
 
-  /** The state from which the watching goes on. */
+  /** The state at the begin of the watch. */
   begin(snapshot: VersionedState<any>): void {
     if (this.latest.epoch < 0) this.latest = snapshot
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // what the session tells
+  // the session
   // -------------------------------------------------------------------------------------------------------
 
   changed(state: any, version: number, epoch: number): void {
@@ -112,7 +112,7 @@ export class Channel implements Watcher<any> {
     this.dismiss((viewer) => viewer.ended(reason))
   }
 
-  /** The view could not be made: who looks at it is told so, and is gone. */
+  /** The view could not be made: ends all viewers. */
   private failed(defect: unknown): void {
     this.report(defect)
     const error = ViewFailed.of(this.lens.view)
@@ -132,8 +132,8 @@ export class Channel implements Watcher<any> {
   }
 
   /**
-   * Takes what the session told last into the versions. `false` when the view is the same as before. When it throws,
-   * all is as before.
+   * Makes a version of the latest state. `false` when the view is the same as before. When the selector or the encoder throws,
+   * nothing changes.
    */
   private look(): boolean {
     if (!this.stale) return false
@@ -171,7 +171,7 @@ export class Channel implements Watcher<any> {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // those who look at it
+  // viewers
   // -------------------------------------------------------------------------------------------------------
 
   /** Throws what the selector or the encoder throws. */
@@ -186,13 +186,13 @@ export class Channel implements Watcher<any> {
     this.viewers.delete(mounted)
   }
 
-  /** What there is to tell someone could not be made. */
+  /** The event for a viewer could not be made: ends the viewer. */
   failedFor(mounted: MountedView, defect: unknown): void {
     this.report(defect)
     if (this.viewers.delete(mounted)) mounted.viewer.failed?.(ViewFailed.of(this.lens.view))
   }
 
-  /** What someone has who has this position, if that is still known. */
+  /** The version at a position, if it is still stored. */
   private find({ epoch, version }: Live.Position): Version | undefined {
     return epoch === this.epoch ? this.versions.findLast((known) => known.version === version) : undefined
   }
@@ -201,7 +201,7 @@ export class Channel implements Watcher<any> {
     return this.versions.at(-1)!
   }
 
-  /** What brings someone to the newest version. */
+  /** The event that leads from a version, or from nothing, to the newest version. */
   from(has: Version | undefined): Told {
     if (has === undefined) {
       const { value, version } = this.newest
@@ -232,7 +232,7 @@ export class MountedView implements Live.Mounted {
   private readonly channel: Channel
   readonly viewer: Live.Viewer
   has: Version | undefined
-  /** Has it been told where it begins? */
+  /** Whether the first event was taken. */
   private begun = false
 
   constructor(channel: Channel, viewer: Live.Viewer, has: Version | undefined) {
@@ -269,7 +269,7 @@ export class MountedView implements Live.Mounted {
   }
 }
 
-/** About how many bytes it takes as JSON. */
+/** The size of a value as JSON, in bytes (approximately). */
 const sizeOf = (value: unknown): number => {
   if (typeof value === "string") return value.length + 2
   if (typeof value !== "object" || value === null) return 5

@@ -1,9 +1,9 @@
 /**
- * Values as JSON, part by part: what was encoded before, and has not changed since, is found by its reference. So the JSON
- * of two versions of a state shares what the states share, and comparing them costs no more than what changed.
+ * Encodes values as JSON, part by part, and remembers the JSON of each part by its reference. So the JSON of two versions of a
+ * state shares what the states share, and the cost of comparing them is proportional to what has changed.
  *
- * What the schema does not name is left out. A part that is JSON as it is, and has nothing to leave out, stays the very
- * same object.
+ * Fields that the schema does not name are left out. A part that is JSON already, and has nothing to leave out, is its own
+ * JSON: the same object.
  */
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
@@ -11,8 +11,8 @@ import * as SchemaAST from "effect/SchemaAST"
 type Encode = (value: any) => any
 
 /**
- * How values of a schema become JSON. What is none, or has another shape than the schema, throws: its client could not read
- * it. Checks (`Schema.isMinLength`, …) are not asked.
+ * Makes the encoder of a schema. It throws for a value that does not have the form of the schema, because its client could not
+ * decode it. Checks (`Schema.isMinLength`, …) are not applied.
  */
 export const encoder = (schema: Schema.Top): Encode => part(Schema.toCodecJson(schema).ast)
 
@@ -69,23 +69,23 @@ const scalar = (
   }
 }
 
-/** Says of the value what kind it is only: it may be a secret, and to look at it may throw. */
+/** The error names only the type of the value: the value may be a secret, and reading it may throw. */
 const unfit = (wanted: string, value: unknown): never => {
   const is = typeof value === "number" ? String(value) : value === null ? "null" : typeof value
   throw new TypeError(`${wanted} is expected, but it is ${is}`)
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// what is not looked into
+// values that are encoded as a whole
 // ---------------------------------------------------------------------------------------------------------
 
-/** Encodes it as one, by the schema; parts of it may be anything. */
+/** Encodes a value as a whole, by its schema; parts of it may be of any form. */
 const whole = (ast: SchemaAST.AST): Encode => {
   const encode = Schema.encodeUnknownSync(Schema.make<Schema.Codec<unknown, unknown>>(ast as never))
   return remembered((value) => any(encode(value)))
 }
 
-/** Of which the schema says nothing: what `JSON.stringify` makes of it. */
+/** A value without a schema: what `JSON.stringify` makes of it. */
 const any: Encode = (value) => {
   switch (typeof value) {
     case "string":
@@ -121,7 +121,7 @@ const anyObject = remembered((value: object) =>
     : anyProperties(value as Readonly<Record<string, unknown>>)
 )
 
-/** What JSON leaves out of an object, and what is `null` in an array. */
+/** A value that JSON leaves out of an object, and writes as `null` in an array. */
 const isNothing = (value: unknown): boolean =>
   value === undefined || typeof value === "function" || typeof value === "symbol"
 
@@ -132,7 +132,7 @@ const isNothing = (value: unknown): boolean =>
 const isPlain = (ast: SchemaAST.Arrays | SchemaAST.Objects): boolean =>
   ast.encoding === undefined && ast.encodingChecks === undefined
 
-/** One that may be missing on one side only is a matter of the whole object. */
+/** A property that may be missing on one side only needs the schema of the whole object. */
 const isPlainProperty = ({ name, type }: SchemaAST.PropertySignature): boolean =>
   typeof name === "string" &&
   (type.encoding === undefined || !(SchemaAST.isOptional(type) || SchemaAST.isOptional(SchemaAST.toEncoded(type))))
@@ -179,7 +179,7 @@ const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects):
     for (const name of required) if (!(name in value)) throw new TypeError(`${JSON.stringify(name)} is missing`)
     const isPlainObject = Object.getPrototypeOf(value) === Object.prototype
     let entries: Array<[string, unknown]> | undefined
-    // What an instance of a class has may be computed, by accessors that it inherits.
+    // The properties of a class instance may be inherited accessors.
     const keys = isPlainObject || other !== undefined ? Object.keys(value) : names.filter((name) => name in value)
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i]!
@@ -195,9 +195,9 @@ const properties = ({ indexSignatures, propertySignatures }: SchemaAST.Objects):
   return remembered(encode)
 }
 
-/** A union says itself what it makes of `undefined`. */
+/** A union encodes `undefined` itself. */
 const mayBeAbsent = (ast: SchemaAST.AST): boolean =>
   SchemaAST.isOptional(ast) && ast.encoding === undefined && ast._tag !== "Union"
 
-/** A key whose value is `undefined` is none. */
+/** A key whose value is `undefined` is left out. */
 const orAbsent = (encode: Encode): Encode => (value) => value === undefined ? undefined : encode(value)

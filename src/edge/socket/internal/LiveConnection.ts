@@ -1,13 +1,13 @@
 /**
  * A connection over which a client sees views and does actions. It speaks the JSON messages of Effect RPC, so that any
- * `RpcClient` is a client; what it tells of views is pushed by callbacks, and no fiber waits for it.
+ * `RpcClient` is a client. Views are sent by callbacks; no fiber waits for them.
  *
- * A view may have so many chunks under way that the client has not acknowledged. Beyond that, or while the socket has not
- * taken what was sent, changes are not sent one by one: the client gets the difference to the newest state when it is
- * ready again. What is kept for a client is one reference a view.
+ * A view may have a window of chunks that the client has not acknowledged. Beyond that, or while the socket has a backlog,
+ * changes are not sent one by one: the client gets the difference to the newest state when it is ready again. A slow client
+ * costs one reference per view.
  *
- * Each message counts. Free are only the acknowledgement of a chunk, which the server has asked for, and the interruption of
- * a request, which has counted itself.
+ * Each message counts against the rate, except the acknowledgement of a chunk, which the server has asked for, and the
+ * interruption of a request, which was counted itself.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -29,7 +29,7 @@ import type { Commands } from "../../internal/Commands.ts"
 import { eachLine, isBlank } from "./lines.ts"
 import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
 
-/** What a connection's route does for it. */
+/** What a connection gets from its route. */
 export interface LiveRoute extends SocketRoute {
   /** Milliseconds since 1970. */
   readonly date: () => number
@@ -43,21 +43,21 @@ export interface LiveRoute extends SocketRoute {
   readonly maxFrameSize: number
 }
 
-/** What is known of the client: its session, and what it may see and do. */
+/** The client: its session, and what it may see and do. */
 export interface Client {
   readonly session: SessionRef<any, any>
-  /** How it goes on with another token, if it came with one. */
+  /** How the connection continues with another token, if the client has one. */
   readonly renewal: Renewal | undefined
   readonly allows: (name: string) => Effect.Effect<boolean>
 }
 
-/** Views that one connection may have mounted. */
+/** How many views one connection may mount. */
 const maxViews = 100
 
-/** How many messages over the rate are refused, or passed over, before the connection is closed. */
+/** How many messages in a row may exceed the rate before the connection is closed. */
 const maxRefused = 1_000
 
-/** How long an acknowledgement may be that counts for nothing, in characters. */
+/** The longest acknowledgement that does not count as a message, in characters. */
 const maxAck = 128
 
 export class LiveConnection extends SocketConnection {
@@ -65,9 +65,9 @@ export class LiveConnection extends SocketConnection {
   private readonly client: Client
   private readonly views = new Map<RequestEncoded["id"], View>()
   private readonly actions = new Map<RequestEncoded["id"], Fiber.Fiber<unknown, unknown>>()
-  /** Messages over the rate, since there was one within it. */
+  /** How many messages have exceeded the rate in a row. */
   private refused = 0
-  /** Chunks that are yet to be acknowledged, of views that are over too. */
+  /** How many chunks are unacknowledged, including those of views that have ended. */
   private owed = 0
 
   constructor(route: LiveRoute, client: Client, closed: () => void) {
@@ -92,10 +92,10 @@ export class LiveConnection extends SocketConnection {
     for (const fiber of actions) fiber.interruptUnsafe()
   }
 
-  /** The session has ended: what waits for it is told so, and the connection closes. */
+  /** The session has ended: all views end with the reason, and the connection closes. */
   ended(reason: EndReason): void {
     this.enter(() => {
-      // Actions that waited for it have their answers next.
+      // The actions that wait for the session are answered first.
       for (const view of Array.from(this.views.values())) this.viewEnded(view, SessionGone.of(reason._tag))
       this.live.run(Effect.andThen(
         Effect.yieldNow,
@@ -130,7 +130,7 @@ export class LiveConnection extends SocketConnection {
     })
   }
 
-  /** Counts a message: in how many milliseconds it may come, 0 when it may now. Who goes on regardless is let go of. */
+  /** Counts a message, as `overdraws`. Closes the connection of a client that exceeds the rate again and again. */
   private count(): number {
     const wait = this.overdraws()
     if (wait === 0) this.refused = 0
@@ -147,7 +147,7 @@ export class LiveConnection extends SocketConnection {
         if (this.owed > 0 && isShort) this.owed--
         else this.count()
         const view = this.views.get(message.requestId)
-        // The view may be over by now.
+        // The view may have ended meanwhile.
         if (view === undefined) return
         view.unacknowledged = Math.max(0, view.unacknowledged - 1)
         return this.flush(view)
@@ -155,7 +155,7 @@ export class LiveConnection extends SocketConnection {
       case "Interrupt":
         return this.interrupt(message.requestId)
       case "Ping":
-        if (this.count() === 0) this.say(pong)
+        if (this.count() === 0) this.write(pong)
         return
       case "Eof":
         return this.close(CloseCode.normal, "bye")
@@ -182,28 +182,28 @@ export class LiveConnection extends SocketConnection {
     this.actions.set(id, fiber)
     this.observe(fiber, (exit) => {
       if (!this.actions.delete(id)) return
-      this.tell(request.isNotification === true ? "" : Exit.isSuccess(exit) ? exit.value : answerOf(id, defect))
+      this.writeAnswer(request.isNotification === true ? "" : Exit.isSuccess(exit) ? exit.value : answerOf(id, defect))
     })
   }
 
   /**
-   * What an action did is told before its answer; in one frame to a client that takes apart what is in it: one that shows what
-   * its action will do shows it until then, and no longer.
+   * Sends the changes that an action made, then its answer. A client that takes long messages in parts gets both in one frame:
+   * it replaces its optimistic update in one step.
    */
-  private tell(answer: string): void {
+  private writeAnswer(answer: string): void {
     if (answer === "" || this.out?.inParts !== true) {
       for (const view of this.views.values()) this.flush(view, true)
-      if (answer !== "") this.say(answer)
+      if (answer !== "") this.write(answer)
       return
     }
     const views = Array.from(this.views.values()).filter((view) => view.mounted?.isBehind === true && !view.isWaiting)
     for (const view of views) view.isWaiting = true
-    if (views.length === 0) return this.say(answer)
+    if (views.length === 0) return this.write(answer)
     const all = () => views.map((view) => view.news() ?? "").join("") + answer
-    this.say(Object.assign(all, { held: answer.length }))
+    this.write(Object.assign(all, { held: answer.length }))
   }
 
-  /** A view has changed. While an action is under way, the change may be what it did, and waits for its answer for a moment. */
+  /** A view has changed. During an action, the change may be its effect, and waits a moment for the answer. */
   private changed(view: View): void {
     if (this.actions.size === 0) return this.flush(view)
     if (view.isDelayed) return
@@ -222,7 +222,7 @@ export class LiveConnection extends SocketConnection {
     return Effect.map(Effect.exit(this.hello), (exit) => answerOf(id, encodeHello(exit)))
   }
 
-  /** Goes on with another token; what may not be seen with it is over. */
+  /** Continues with another token. Views that it does not allow end. */
   private renew({ id, payload }: RequestEncoded, wait: number): Effect.Effect<string> {
     const { renewal } = this.client
     const done: Effect.Effect<{ readonly expiresIn: number }, Forbidden | Busy> = wait > 0
@@ -243,7 +243,7 @@ export class LiveConnection extends SocketConnection {
     return Effect.map(Effect.exit(done), (exit) => answerOf(id, encodeToken(exit)))
   }
 
-  /** What the client may see depends on who it is, which has changed. */
+  /** The user, the metadata or the token has changed: ends the views that the client may no longer see. */
   askAgain(): void {
     this.enter(() => {
       for (const view of Array.from(this.views.values())) {
@@ -251,7 +251,7 @@ export class LiveConnection extends SocketConnection {
         if (name === undefined) continue
         const asked = Effect.tapDefect(
           this.client.allows(name),
-          (defect) => Effect.logError(`whether ${this.name} may see ${name} cannot be said`, defect)
+          (defect) => Effect.logError(`the check whether ${this.name} may see ${name} has failed`, defect)
         )
         this.observe(this.live.run(asked), (exit) => {
           if (!Exit.isSuccess(exit) || !exit.value) this.viewEnded(view, Forbidden.of(name))
@@ -260,7 +260,7 @@ export class LiveConnection extends SocketConnection {
     })
   }
 
-  /** Does an action. What cannot be told of its answer is a defect of this action only. */
+  /** Does an action. An answer that cannot be encoded is a defect of this action only. */
   private answer(request: RequestEncoded, wait: number, isTooDeep: boolean): Effect.Effect<string> {
     const { id, tag } = request
     const done = wait > 0
@@ -317,7 +317,7 @@ export class LiveConnection extends SocketConnection {
       this.count()
       return
     }
-    this.say(answerOf(id, interrupted))
+    this.write(answerOf(id, interrupted))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ export class LiveConnection extends SocketConnection {
       this.unmount(view)
       const { cause } = exit
       const isRefusal = cause.reasons.every((reason) => reason._tag === "Fail" && isViewError(reason.error))
-      this.say(answerOf(id, isRefusal ? encodeViewExit(exit) : defect))
+      this.write(answerOf(id, isRefusal ? encodeViewExit(exit) : defect))
     })
   }
 
@@ -381,25 +381,25 @@ export class LiveConnection extends SocketConnection {
     this.live.run(Scope.close(view.scope, Exit.void))
   }
 
-  /** Nothing more comes of it, but what it has to tell by now. */
+  /** Ends a view, after sending the changes that are not sent yet. */
   private viewEnded(view: View, why: ViewError): void {
     if (this.views.get(view.id) !== view) return
     this.flush(view, true)
     this.unmount(view)
-    this.say(answerOf(view.id, encodeViewExit(Exit.fail(why))))
+    this.write(answerOf(view.id, encodeViewExit(Exit.fail(why))))
   }
 
-  /** Tells what is new, if the client is ready for it; in its turn at any rate when `force` is set. */
+  /** Sends the changes of a view if the client is ready for them; with `force`, queues them in any case. */
   private flush(view: View, force = false): void {
     const { mounted } = view
     if (mounted === undefined || view.isWaiting || !this.isOpen || !mounted.isBehind) return
     if (!force && (view.unacknowledged >= this.live.window || this.isFull)) return
     view.isWaiting = true
-    this.say(view.news)
+    this.write(view.news)
   }
 }
 
-/** A connection whose client has no session: it is told so, and closed. */
+/** The connection of a client without a session, which is closed with the reason. */
 export class RefusedConnection extends SocketConnection {
   private readonly why: string
 
@@ -420,16 +420,16 @@ export class RefusedConnection extends SocketConnection {
 /** A mounted view of the connection. */
 interface View {
   readonly id: RequestEncoded["id"]
-  /** As soon as it is known. */
+  /** Unknown until the request is decoded. */
   name: string | undefined
   readonly scope: Scope.Closeable
   mounted: Live.Mounted | undefined
   unacknowledged: number
-  /** Is it to be told, as soon as its turn comes? */
+  /** Whether its changes wait to be sent. */
   isWaiting: boolean
-  /** Is it looked at in a moment? */
+  /** Whether its changes wait for the answer of an action. */
   isDelayed: boolean
-  /** What there is to tell then. */
+  /** Makes the message with its changes. */
   readonly news: () => string | undefined
 }
 
@@ -451,7 +451,7 @@ const isRequest = ({ headers, id, tag }: RequestEncoded): boolean =>
 
 const decodeMount = Schema.decodeUnknownEffect(jsonCodec(Live.view.payloadSchema))
 
-/** What a request that is not one for a view calls it. */
+/** The name of the view in a request that does not fit the schema. */
 const viewName = (payload: unknown): string => {
   const name = (payload as { readonly view?: unknown } | null)?.view
   return typeof name === "string" ? name : ""

@@ -1,9 +1,9 @@
 /**
- * An open socket: how it is kept alive, and its end. It is callbacks and a few fields; no fiber waits for it. What is said
- * over it is up to those who extend it.
+ * An open WebSocket: its heartbeat, its limits, and its end. It consists of callbacks and a few fields; no fiber waits for it.
+ * Subclasses decide what is sent and received.
  *
- * All that the socket, its wire and fibers call runs under one guard: what is thrown there is logged with the session and
- * closes this connection with 1011, and concerns nobody else.
+ * All callbacks of the socket, of the `net.Socket` below it, and of fibers run under one guard: an exception is logged with the
+ * session and closes this connection with 1011. No other connection is affected.
  */
 import type { WebSocket } from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
@@ -13,9 +13,9 @@ import type { Socket } from "node:net"
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import { listen, observe } from "../../../internal/guard.ts"
 import { SlidingWindow } from "../../../policy/SlidingWindow.ts"
-import { type Message, Outgoing, type Speaker } from "./Outgoing.ts"
+import { type Message, Outgoing, type Sender } from "./Outgoing.ts"
 
-/** What a socket's route does for it. */
+/** What a connection gets from its route. */
 export interface SocketRoute {
   /** Milliseconds of the monotonic clock. */
   readonly now: () => number
@@ -23,37 +23,37 @@ export interface SocketRoute {
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 }
 
-/** How much of what a client has asked for may wait until it reads it, in UTF-16 units. */
+/** How much may wait for a client that does not read, in UTF-16 units. */
 const maxWaiting = 4 * 1024 * 1024
 
 /** How long a client may take to answer a close. Milliseconds. */
 const closeTimeout = 10_000
 
-/** What a client may still send after it is closed, in bytes: as much may be on its way. */
+/** How many bytes a client may still send after the close: as many may be on their way. */
 const maxAfterClose = 4 * 1024 * 1024
 
-export abstract class SocketConnection implements Speaker {
+export abstract class SocketConnection implements Sender {
   private readonly route: SocketRoute
-  /** Whose it is, for logs: the session, as soon as it is known. */
+  /** The session, as soon as it is known: for logs. */
   name: string
   private readonly closed: () => void
   protected socket: WebSocket | undefined = undefined
-  /** What the socket goes over. */
+  /** The TCP connection of the socket. */
   private wire: Socket | undefined = undefined
   protected out: Outgoing | undefined = undefined
   private window: SlidingWindow | undefined = undefined
-  /** Nothing is heard any more, and nothing said but what waits. */
+  /** Nothing is received any more, and only what waits is sent. */
   private ending = false
-  /** How it is to be closed, once known. */
+  /** How the connection closes, once that is decided. */
   private closing: { readonly code: number; readonly frame: string | undefined; readonly text: string } | undefined
   /** Waits for the client's answer to the close. */
-  private farewell: Fiber.Fiber<void> | undefined = undefined
-  /** How much had come when nothing was heard any more, in bytes. */
+  private closeTimer: Fiber.Fiber<void> | undefined = undefined
+  /** The bytes that were read when receiving ended. */
   private readAtEnd = 0
-  /** Pongs that are yet to come. */
+  /** The pings that are not answered yet. */
   private pongs = 0
 
-  // Signs of life are bytes: those that came since it was last looked at, and those of a backlog that the client took.
+  // Signs of life are bytes: those that were read since the last look, and those that the client took of a backlog.
   private read = -1
   private taken = 0
   private hadBacklog = false
@@ -64,7 +64,7 @@ export abstract class SocketConnection implements Speaker {
     this.closed = closed
   }
 
-  /** The handshake is done. */
+  /** The handshake is complete. */
   open(socket: WebSocket, wire: Socket): void {
     this.socket = socket
     this.wire = wire
@@ -79,53 +79,53 @@ export abstract class SocketConnection implements Speaker {
     else this.enter(() => this.opened())
   }
 
-  /** There is a socket to send to. */
+  /** Messages can be sent now. */
   protected abstract opened(): void
 
-  /** A frame has come. */
+  /** A text frame was received. */
   protected abstract received(text: string): void
 
-  /** Nothing more is read or sent. */
+  /** Nothing more is received or sent. May be called twice. */
   protected abstract gone(): void
 
-  /** Does it read what comes, signs of life too? */
+  /** Whether it reads from the socket; signs of life are not seen otherwise. */
   protected get isReading(): boolean {
     return true
   }
 
-  /** May anything be said? */
+  /** Whether messages can be sent. */
   protected get isOpen(): boolean {
-    return this.socket !== undefined && this.isHeard
+    return this.socket !== undefined && this.isReceiving
   }
 
-  private get isHeard(): boolean {
+  private get isReceiving(): boolean {
     return this.closing === undefined && !this.ending
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // what the socket calls
+  // callbacks of the socket
   // -------------------------------------------------------------------------------------------------------
 
   onMessage(data: Buffer, isBinary: boolean): void {
-    if (!this.isHeard) this.ignored()
+    if (!this.isReceiving) this.ignored()
     else if (isBinary) this.close(CloseCode.unsupportedData, "text is expected")
     else this.received(data.toString())
   }
 
-  /** `ws` answers it, whether the client reads or not. */
+  /** `ws` answers a ping, whether the client reads or not: so it counts as a message. */
   onPing(): void {
-    if (this.isHeard) this.controlFrame()
+    if (this.isReceiving) this.controlFrame()
     else this.ignored()
   }
 
   onPong(): void {
-    if (!this.isHeard) this.ignored()
+    if (!this.isReceiving) this.ignored()
     else if (this.pongs > 0) this.pongs--
-    // Nobody has asked for it.
+    // It answers no ping.
     else this.controlFrame()
   }
 
-  /** The client has broken the protocol, which `ws` has told it with a close, or the wire is broken. */
+  /** The client broke the protocol, and `ws` has sent a close; or the TCP connection failed. */
   onError(): void {
     if (this.closing !== undefined) return
     this.closing = { code: CloseCode.policyViolation, text: "", frame: undefined }
@@ -138,7 +138,7 @@ export abstract class SocketConnection implements Speaker {
 
   onClose(): void {
     this.socket = undefined
-    this.farewell?.interruptUnsafe()
+    this.closeTimer?.interruptUnsafe()
     try {
       this.gone()
     } finally {
@@ -150,13 +150,13 @@ export abstract class SocketConnection implements Speaker {
   // the guard
   // -------------------------------------------------------------------------------------------------------
 
-  /** Somebody has called us from outside, and it went wrong. */
+  /** A callback has thrown. */
   threw(defect: unknown): void {
     this.route.run(Effect.logError(`a connection to ${this.name} has failed`, defect))
     this.close(CloseCode.internalError, "internal error")
   }
 
-  /** Does something for a caller who is not concerned by what goes wrong here. */
+  /** Does something under the guard. */
   protected enter(f: () => void): void {
     try {
       f()
@@ -165,7 +165,7 @@ export abstract class SocketConnection implements Speaker {
     }
   }
 
-  /** Calls back when a fiber of this connection is over. */
+  /** Calls back, under the guard, when a fiber of this connection is done. */
   protected observe<A, E>(fiber: Fiber.Fiber<A, E>, f: (exit: Exit.Exit<A, E>) => void): void {
     observe(this, fiber, (_, exit) => f(exit))
   }
@@ -174,21 +174,21 @@ export abstract class SocketConnection implements Speaker {
   // out
   // -------------------------------------------------------------------------------------------------------
 
-  /** Has what was said yet to go? Then `drained` is called when it has. */
+  /** Whether messages wait to be sent; `drained` is called when they are sent. */
   protected get isFull(): boolean {
     return this.out!.isBusy
   }
 
-  /** What was said is gone. */
+  /** All messages are sent. */
   drained(): void {}
 
-  /** Says something, unless it is closed. Who asks for more and more and does not read it is let go of. */
-  protected say(message: Message): void {
+  /** Sends a message, unless the connection is closed. A client that requests more and more and does not read is closed. */
+  protected write(message: Message): void {
     if (!this.isOpen) return
     const out = this.out!
     if (out.waiting > maxWaiting) return this.close(CloseCode.tryAgainLater, "the client does not read")
     try {
-      out.say(message)
+      out.send(message)
     } catch (defect) {
       this.threw(defect)
     }
@@ -198,7 +198,7 @@ export abstract class SocketConnection implements Speaker {
   // limits
   // -------------------------------------------------------------------------------------------------------
 
-  /** Counts a message of the client: milliseconds until it may send one, 0 when it may. */
+  /** Counts a message of the client. Gives 0 if it is within the rate, else the milliseconds until another one is. */
   protected overdraws(): number {
     const { messageRate, now } = this.route
     if (messageRate === undefined) return 0
@@ -210,7 +210,7 @@ export abstract class SocketConnection implements Speaker {
     if (this.overdraws() > 0) this.close(CloseCode.policyViolation, "too many messages")
   }
 
-  /** Something has come that nobody listens to any more. */
+  /** Something was received after the close. */
   private ignored(): void {
     if (this.wire!.bytesRead - this.readAtEnd > maxAfterClose) this.terminate()
   }
@@ -219,20 +219,20 @@ export abstract class SocketConnection implements Speaker {
   // the end
   // -------------------------------------------------------------------------------------------------------
 
-  /** Closes it at once; tells `frame` before, if nothing is half said. */
+  /** Closes the connection at once, after sending `frame`, if no message is partly sent. */
   close(code: number, text: string, frame?: string): void {
     if (this.closing !== undefined) return
     this.closing = { code, text, frame }
     if (this.socket !== undefined) this.finish(this.closing)
   }
 
-  /** Closes it when all that waits is said, and `frame`. */
+  /** Closes the connection when all that waits is sent, and `frame`. */
   protected end(code: number, text: string, frame?: string): void {
-    if (!this.isHeard) return
+    if (!this.isReceiving) return
     if (this.out === undefined || !this.out.isBusy) return this.close(code, text, frame)
     this.ending = true
     this.readAtEnd = this.wire!.bytesRead
-    this.out.say(() => {
+    this.out.send(() => {
       this.close(code, text, frame)
       return undefined
     })
@@ -258,11 +258,11 @@ export abstract class SocketConnection implements Speaker {
     this.gone()
   }
 
-  /** Lets go of a client that does not answer the close, unless it still reads what was said before. */
+  /** Terminates the connection if the client does not answer the close in time, unless it still reads a backlog. */
   private awaitAnswer(): void {
     this.look()
     const { taken } = this
-    this.farewell = this.route.run(Effect.andThen(
+    this.closeTimer = this.route.run(Effect.andThen(
       Effect.sleep(closeTimeout),
       Effect.sync(() => {
         this.look()
@@ -277,10 +277,10 @@ export abstract class SocketConnection implements Speaker {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // signs of life
+  // heartbeat
   // -------------------------------------------------------------------------------------------------------
 
-  /** Asks for a sign of life, and lets go of a client that gave none since it was last asked. */
+  /** Sends a ping, and terminates the connection if there was no sign of life since the last one. */
   beat(): void {
     this.enter(() => {
       if (this.socket === undefined || this.closing !== undefined) return
@@ -290,11 +290,11 @@ export abstract class SocketConnection implements Speaker {
     })
   }
 
-  /** Has the client given a sign of life since this was last asked? */
+  /** Whether there was a sign of life since the last look. */
   private look(): boolean {
     const { bytesRead, bytesWritten, writableLength } = this.wire!
     const taken = bytesWritten - writableLength
-    // As long as the system takes all that is written, that it does says nothing of the client.
+    // Without a backlog, the system has taken what was written, which does not show that the client lives.
     const isAlive = bytesRead !== this.read || (this.hadBacklog && taken !== this.taken)
     this.read = bytesRead
     this.taken = taken

@@ -1,5 +1,5 @@
 /**
- * A connection over which a client is told the state of its session: a JSON message a line, both ways.
+ * A connection over which a client is sent the state of its session: one JSON message per line, in both directions.
  */
 import * as CloseCode from "../../../contract/CloseCode.ts"
 import type { EndReason } from "../../../contract/EndReason.ts"
@@ -7,27 +7,27 @@ import { isTextDeeper, tooDeep } from "../../../internal/jsonDepth.ts"
 import { eachLine, isBlank } from "./lines.ts"
 import { SocketConnection, type SocketRoute } from "./SocketConnection.ts"
 
-/** What a connection's route does for it. */
+/** What a connection gets from its route. */
 export interface StateRoute extends SocketRoute {
-  /** The frame that tells a state. */
+  /** The frame for a state. */
   readonly stateFrame: (state: unknown) => string
-  /** The error of its kind with which a session stopped, encoded. */
+  /** The declared error with which a session stopped, encoded. */
   readonly declaredError: (reason: EndReason) => unknown
   /** How deep the JSON of a message may be nested. */
   readonly maxDepth: number
 }
 
-/** What a connection does with a message of its client; `done` must be called when the next may come. */
+/** Handles a message of the client, and calls `done` when the next one may be handled. */
 export type Receive = (message: { readonly type: unknown }, done: () => void) => void
 
 export class StateConnection extends SocketConnection {
   private readonly states: StateRoute
-  /** Set before it is opened. */
+  /** Set before the connection is opened. */
   receive: Receive | undefined = undefined
-  /** The state that is yet to be told; older ones are skipped. */
+  /** The state that is to be sent; older ones are skipped. */
   private next: unknown = none
   private isWaiting = false
-  /** Lines that came while one is being handled. */
+  /** Lines that were received while another one is handled. */
   private waiting: Array<string> = []
   private busy = false
   private proceeding = false
@@ -41,20 +41,20 @@ export class StateConnection extends SocketConnection {
   // out
   // -------------------------------------------------------------------------------------------------------
 
-  /** Tells the state, or a newer one, as soon as the client has taken what was said before. */
+  /** Sends the state, or a newer one, as soon as the client has taken what was sent before. */
   push(state: unknown): void {
     this.next = state
-    this.tell()
+    this.writeState()
   }
 
   protected opened(): void {
-    this.tell()
+    this.writeState()
   }
 
-  private tell(): void {
+  private writeState(): void {
     if (!this.isOpen || this.isWaiting || this.next === none) return
     this.isWaiting = true
-    this.say(this.frame)
+    this.write(this.frame)
   }
 
   private readonly frame = (): string => {
@@ -65,10 +65,10 @@ export class StateConnection extends SocketConnection {
   }
 
   send(message: unknown): void {
-    this.say(JSON.stringify(message))
+    this.write(JSON.stringify(message))
   }
 
-  /** The session has ended: tells why, and closes. */
+  /** The session has ended: sends the reason, and closes. */
   ended(reason: EndReason): void {
     this.enter(() => {
       const error = this.states.declaredError(reason)
@@ -81,7 +81,7 @@ export class StateConnection extends SocketConnection {
   // in
   // -------------------------------------------------------------------------------------------------------
 
-  /** While a message is being handled nothing is read. */
+  /** Nothing is read while a message is handled. */
   protected override get isReading(): boolean {
     return !this.busy
   }
@@ -102,7 +102,7 @@ export class StateConnection extends SocketConnection {
     this.waiting = []
   }
 
-  /** Handles one line after the other; while one is being handled nothing is read. */
+  /** Handles one line after the other, and reads nothing meanwhile. */
   private proceed(): void {
     if (this.proceeding) return
     this.proceeding = true
@@ -130,14 +130,14 @@ export class StateConnection extends SocketConnection {
     }
   }
 
-  /** A message is handled. Called by fibers. */
+  /** A message was handled. Called by fibers. */
   private readonly done = (): void =>
     this.enter(() => {
       this.busy = false
       this.proceed()
     })
 
-  /** The message of a line, or why it is none. */
+  /** The message of a line, or why the line is not one. */
   private parse(line: string): { readonly type: unknown } | string {
     const { maxDepth } = this.states
     if (isTextDeeper(line, maxDepth)) return tooDeep(maxDepth)
@@ -145,7 +145,7 @@ export class StateConnection extends SocketConnection {
       const message: unknown = JSON.parse(line)
       if (typeof message === "object" && message !== null && "type" in message) return message
     } catch {
-      // It is no JSON.
+      // It is not JSON.
     }
     return "a JSON object with a type is expected"
   }

@@ -1,6 +1,6 @@
 /**
- * The lines of a frame, one after the other, for as long as `f` gives `true`. A line break that nothing follows ends the
- * last line and begins none; a frame without anything is one blank line, so that there is nothing that counts for nothing.
+ * Calls `f` with each line of a frame, as long as `f` gives `true`. A line break at the end does not begin another line. An
+ * empty frame is one blank line, so that each frame counts as a message.
  */
 export const eachLine = (frame: string, f: (line: string) => boolean): void => {
   let from = 0
