@@ -6,6 +6,8 @@
  * answer. So a reader that pulls nothing for some heartbeats, in each of which there is something to read, takes nothing. As
  * long as the buffers have room, this notices nothing: a client that vanishes from a quiet stream is left to TCP.
  */
+import * as Arr from "effect/Array"
+import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -14,11 +16,11 @@ import * as Parts from "../../../internal/parts.ts"
 /** How many heartbeats may pass without a pull. */
 const patience = 3
 
-/** The texts, in parts: so that a slow reader of a long text still pulls from time to time. */
-const split = (text: string): ReadonlyArray<string> => {
-  if (text.length <= Parts.partLength) return [text]
-  const parts: Array<string> = []
-  for (let at = 0; at < text.length;) {
+/** A text in parts, so that a slow reader of a long text still pulls from time to time. */
+const split = (text: string): NonEmptyReadonlyArray<string> => {
+  const end = Parts.endOfPart(text, 0)
+  const parts: NonEmptyArray<string> = [text.slice(0, end)]
+  for (let at = end; at < text.length;) {
     const end = Parts.endOfPart(text, at)
     parts.push(text.slice(at, end))
     at = end
@@ -32,7 +34,7 @@ const split = (text: string): ReadonlyArray<string> => {
  */
 export const disconnectStalled =
   (heartbeat: number) => <E, R>(stream: Stream.Stream<string, E, R>): Stream.Stream<string, E, R> => {
-    const parts = Stream.flatMap(stream, (text) => Stream.fromIterable(split(text)))
+    const parts = Stream.mapArray(stream, (texts) => Arr.flatMap(texts, split))
     return Stream.transformPull(Stream.rechunk(parts, 1), (pull, scope) => {
       /** The fiber that was given a part and has not pulled since. */
       let busy: Fiber.Fiber<unknown, unknown> | undefined = undefined
