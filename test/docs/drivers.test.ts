@@ -14,7 +14,7 @@ const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
   readonly exports: Readonly<Record<string, { readonly source: string } | string>>
 }
 
-/** The drivers that each entry point may reach. */
+/** The drivers that each entry point may reach. Routes for WebSockets load theirs when they are served. */
 const drivers: Readonly<Record<string, ReadonlyArray<string>>> = {
   ".": [],
   "./testing": [],
@@ -22,7 +22,7 @@ const drivers: Readonly<Record<string, ReadonlyArray<string>>> = {
   "./auth": [],
   "./jwt": ["jose"],
   "./live": [],
-  "./socket": ["@effect/platform-node"],
+  "./socket": ["jose"],
   "./snapshots": [],
   "./client": []
 }

@@ -36,7 +36,7 @@ export interface Options {
 /** Adds the route. */
 export const serve = Effect.fnUntraced(function*({ connect, heartbeat, maxFrameSize, path }: Options) {
   const origins = yield* CrossOrigin
-  const upgrader = Upgrade.make({ maxFrameSize })
+  const upgrader = yield* Upgrade.make({ maxFrameSize })
   const sockets = yield* makeSockets(heartbeat)
 
   const open = Effect.fnUntraced(function*(request: HttpServerRequest, scope: Scope.Closeable) {

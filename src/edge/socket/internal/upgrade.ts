@@ -4,19 +4,18 @@
  * Effect's own `request.upgrade` gives a Socket that a fiber reads, which costs 12 KB per connection. Here the request ends
  * when the connection is open, and only the socket and its callbacks remain.
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import * as NodeWS from "@effect/platform-node/NodeWS"
+import type { WebSocket } from "@effect/platform-node/NodeWS"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { bearerProtocol } from "../../auth/TokenVerifier.ts"
 
-export interface Upgrader {
+interface Upgrader {
   /** `false` when the client has disconnected, or was refused because of its handshake. */
   readonly upgrade: (
     request: HttpServerRequest,
-    open: (socket: NodeWS.WebSocket, wire: Socket) => void
+    open: (socket: WebSocket, wire: Socket) => void
   ) => Effect.Effect<boolean>
 }
 
@@ -29,7 +28,13 @@ export const isWellFormed = ({ headers }: HttpServerRequest): boolean =>
   /^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "") &&
   /^(8|13)$/.test(headers["sec-websocket-version"] ?? "")
 
-export const make = (options: { readonly maxFrameSize: number }): Upgrader => {
+/** Loaded with the first route, so that programs without WebSockets can import what may serve them. */
+const driver = Effect.promise(() =>
+  Promise.all([import("@effect/platform-node/NodeWS"), import("@effect/platform-node/NodeHttpServerRequest")])
+)
+
+export const make = Effect.fnUntraced(function*(options: { readonly maxFrameSize: number }) {
+  const [NodeWS, NodeHttpServerRequest] = yield* driver
   const settings = {
     noServer: true,
     clientTracking: false,
@@ -44,7 +49,7 @@ export const make = (options: { readonly maxFrameSize: number }): Upgrader => {
       offered.has(bearerProtocol) ? bearerProtocol : offered.values().next().value ?? false
   }
   const server = new NodeWS.WebSocketServer(settings)
-  return {
+  const upgrader: Upgrader = {
     upgrade: (request, open) =>
       Effect.sync(() => {
         const message = NodeHttpServerRequest.toIncomingMessage(request) as IncomingMessage
@@ -63,7 +68,8 @@ export const make = (options: { readonly maxFrameSize: number }): Upgrader => {
         return opened
       })
   }
-}
+  return upgrader
+})
 
 /** A client must not send anything before the answer to its handshake. */
 const noBytes = Buffer.alloc(0)
