@@ -317,6 +317,25 @@ describe("scope", () => {
       assert.deepStrictEqual(log, ["open init", "open handler", "Stopped", "close handler", "close init"])
     }))
 
+  it.effect("what only the end hook acquired is released after it", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      class Holder extends Session.Service<Holder>()("Holder", { state: Schema.Void, protocol: [] }) {}
+      const HolderLayer = Holder.toLayer(Holder.behavior({
+        init: () => undefined,
+        handlers: {},
+        end: () =>
+          Effect.andThen(
+            Effect.acquireRelease(Effect.void, () => Effect.sync(() => log.push("released"))),
+            Effect.sync(() => log.push("end hook"))
+          )
+      }))
+      yield* Effect.gen(function*() {
+        yield* (yield* (yield* Holder).start("a")).end()
+        assert.deepStrictEqual(log, ["end hook", "released"])
+      }).pipe(Effect.provide(TestSessions.layer(HolderLayer)))
+    }))
+
   it.effect("what init acquired is released when init fails", () =>
     Effect.gen(function*() {
       const log: Array<string> = []

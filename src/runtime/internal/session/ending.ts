@@ -1,9 +1,9 @@
 /**
  * The end of a session.
  *
- * `begin` stops the intake. What was accepted is handled first (drain), and when that takes longer than the grace
- * period, or at once when it is not wanted, what runs is interrupted (kill) and everyone who waits gets an
- * answer. When the fiber has ended, the end hook runs and the Scope is closed; then the session is gone.
+ * `begin` stops the intake. The messages accepted so far are handled first (drain). Without a drain, or when it takes longer
+ * than the grace period, the running handler is interrupted (kill) and every waiting caller gets an answer. When the fiber
+ * has ended, the end hook runs and the Scope is closed.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -23,18 +23,18 @@ import { cancelTimers } from "./owed.ts"
 import { freeStart, settleStart } from "./starting.ts"
 import { ended, ending } from "./status.ts"
 
-/** Begins the end, or hurries one that drains. */
+/** Begins the end. During a drain, a second call without `drain` kills the session at once. */
 export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: boolean): void => {
   if (session.status === ended) return
   if (session.status < ending) {
     session.status = ending
     session.reason = reason
     session.host.expiry.remove(session)
-    // There is neither a message nor a fiber to wait for.
+    // A hibernating session has neither messages nor a fiber.
     if (leaveHibernation(session)) return fiberEnded(session, Exit.void)
     if (drain && !pausesIdly(session)) {
       session.wake()
-      // Still there: the fiber is busy. It finds out when it comes to the end of the mailbox.
+      // The fiber is busy. It carries out the end when the mailbox is empty.
       if (session.isNotEnded) limit(session)
       return
     }
@@ -43,13 +43,13 @@ export const begin = (session: LiveSession, reason: EndReason.EndReason, drain: 
   if (!drain) kill(session)
 }
 
-/** Does it only pause after a crash, with nothing left to drain? */
+/** `true` when it pauses after a crash and no message waits. */
 const pausesIdly = (session: LiveSession): boolean => session.recovering && Queue.sizeUnsafe(session.mailbox) === 0
 
-/** A grace period is counted in this many steps: a process that stands still for longer loses one of them, not all. */
+/** The grace period is counted in steps, so that a process that stands still for long loses one step and not all of it. */
 const graceSteps = 4
 
-/** Gives the end, from here on, one grace period. */
+/** Starts a grace period for the end. */
 const limit = (session: LiveSession): void => {
   const { config: { shutdownGrace }, deadlines } = session.host
   const extras = session.ensureExtras()
@@ -64,7 +64,7 @@ const limit = (session: LiveSession): void => {
   step(session.host.now())
 }
 
-/** Interrupts what runs. Everyone who waits for an answer gets one, even if the handler cannot be interrupted. */
+/** Interrupts the running handler. Every waiting caller gets an answer, even if the handler cannot be interrupted. */
 const kill = (session: LiveSession): void => {
   const extras = session.ensureExtras()
   if (extras.killed) return
@@ -78,8 +78,8 @@ const kill = (session: LiveSession): void => {
 const graceOver = (session: LiveSession): void => {
   const { fiber, host, killed } = session
   if (!killed) return kill(session)
-  // A handler, the end hook or a release does not let itself be interrupted. It is left alone; what the session
-  // has acquired is released when it is done.
+  // A handler, the end hook or a finalizer is uninterruptible. The session ends without it, and closes its Scope when it
+  // returns.
   const scope = session.extras?.scope
   if (scope !== undefined && fiber !== undefined) {
     observe(session, fiber, ({ kind }) => kind.runFork(Scope.close(scope, Exit.void)))
@@ -89,10 +89,10 @@ const graceOver = (session: LiveSession): void => {
 }
 
 const answerAll = (session: LiveSession): void => {
-  // It was asleep.
+  // It was hibernating.
   if (session.mailbox === session.kind.noMailbox) return
   if (session.current !== undefined) leaveOver(session, session.current, true)
-  // Taking makes room for senders that wait for it, so it goes on until none is left.
+  // Each take lets in a sender that waits for room, so this goes on until none is left.
   for (;;) {
     const taken = Queue.takeUnsafe(session.mailbox)
     if (taken === undefined || taken._tag === "Failure") break
@@ -101,7 +101,7 @@ const answerAll = (session: LiveSession): void => {
   Queue.shutdownUnsafe(session.mailbox)
 }
 
-/** A message that will not be handled (to the end) any more. */
+/** Settles a message that will not be handled, or not to its end. */
 const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
   if (envelope.status === settled) return
   const { host, id, kind } = session
@@ -124,11 +124,11 @@ const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): vo
   emit(session, { _tag: "CommunicationError", tag, error })
 }
 
-/** The fiber has ended, as asked for or not. */
+/** The fiber has ended, as intended or not. */
 export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void => {
   if (session.status === ended) return
   if (session.status < ending) {
-    // Nobody asked for it: the fiber was interrupted from outside, or the runtime has a defect.
+    // Unintended: the fiber was interrupted from outside, or the runtime has a defect.
     session.status = ending
     session.reason = EndReason.crashed(Exit.isFailure(exit) ? Cause.squash(exit.cause) : new Error("its fiber ended"))
     session.host.expiry.remove(session)
@@ -146,7 +146,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   const { host } = session
   const began = host.now()
   session.ensureExtras().cleansUp = true
-  // It may have run already when `runFork` returns.
+  // The fiber may have ended already when `runFork` returns.
   const fiber = session.kind.runFork(Effect.withFiber((fiber) => {
     session.fiber = fiber as Fiber.Fiber<void>
     return cleanup
@@ -159,7 +159,7 @@ export const fiberEnded = (session: LiveSession, exit: Exit.Exit<void>): void =>
   })
 }
 
-/** The end hook, then the release of what the session has acquired; nothing when there is neither. */
+/** The end hook, then the closing of the Scope; `undefined` when there is neither. */
 const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect<void> | undefined => {
   const { end } = session.kind.behavior
   const hook = session.hasStarted && end !== undefined
@@ -167,21 +167,23 @@ const makeCleanup = (session: LiveSession, exit: Exit.Exit<void>): Effect.Effect
       Effect.suspend(() => end({ state: session.state, reason: session.reason!, self: session.self }))
     )
     : undefined
-  // The hook has it made.
-  const scope = session.extras?.scope
-  if (scope === undefined) return hook
-  const release = Effect.suspend(() => Scope.close(scope, exit))
+  if (hook === undefined && session.extras?.scope === undefined) return undefined
+  // The hook may be the first to acquire something.
+  const release = Effect.suspend(() => {
+    const scope = session.extras?.scope
+    return scope === undefined ? Effect.void : Scope.close(scope, exit)
+  })
   return hook === undefined ? release : Effect.ensuring(hook, release)
 }
 
-/** Which ends leave a session in the store. */
+/** The reasons that leave the session in the store. */
 const storedAfter: ReadonlySet<EndReason.EndReason["_tag"]> = new Set(["Shutdown", "Crashed", "Evicted"])
 
-/** Will it be there again, with its timers? */
+/** `true` when it stays in the store, with its timers, in this or another process. */
 const staysStored = ({ hasStarted, reason, kind: { persistence } }: LiveSession): boolean =>
   persistence !== undefined && hasStarted && (reason!._tag === "Moved" || storedAfter.has(reason!._tag))
 
-/** Once, while all that is to be kept is there. */
+/** Notifies the store of the end, once, while the session still has all that is to be stored. */
 const notifyStore = (session: LiveSession): void => {
   const { extras, hasStarted, reason, kind: { persistence } } = session
   if (persistence === undefined || !hasStarted || extras?.storeNotified === true) return
@@ -211,7 +213,7 @@ const finish = (session: LiveSession): void => {
       })
     }
   }
-  // What is not kept need not be written to be seen.
+  // These changes will not be written, so the watchers need not wait for that.
   if ((extras?.watchers?.pending ?? 0) > 0 && !staysStored(session)) {
     extras!.watchers!.changed(session.state, session.version, session.epoch)
   }
@@ -226,11 +228,11 @@ const finish = (session: LiveSession): void => {
   extras.watchers?.ended(reason)
   if (extras.endWaiters !== undefined) { for (const waiter of extras.endWaiters) waiter(reason) }
   session.extras = undefined
-  // Whoever asks late gets the same answer.
+  // A caller that asks later gets the same failure.
   if (extras.startFailure !== undefined) session.ensureExtras().startFailure = extras.startFailure
 }
 
-/** Refs may outlive it for long: they keep nothing of what it held. */
+/** Drops what the session held: a ref may outlive it for long. */
 const forget = (session: LiveSession): void => {
   session.fiber = undefined
   session.state = undefined
