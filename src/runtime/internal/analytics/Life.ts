@@ -1,5 +1,5 @@
 /**
- * What is noted of a session while it lives, for its summary: a few numbers, however long that is.
+ * Collects the summary of one session while it lives: a few numbers, however long that is.
  */
 import type { Of } from "../../../contract/SessionEvent.ts"
 import type { Pattern, SessionSummary } from "../../../contract/SessionSummary.ts"
@@ -23,8 +23,8 @@ export class Life {
   crashes = 0
 
   /**
-   * @param observedAt since when it is watched, as a date
-   * @param now that time on the monotonic clock, as are all others here
+   * @param observedAt the date since which it is observed
+   * @param now the same time on the monotonic clock, as are all other times here
    */
   constructor(observedAt: number, now: number, pause: number) {
     this.observedAt = observedAt

@@ -1,6 +1,6 @@
 /**
- * The lives of all sessions that are watched. One that left memory for the store goes on when it is back; of those that are
- * away the latest are remembered.
+ * The lives of all observed sessions. A session that has left memory continues its life when it is back; the latest of these
+ * sessions are remembered.
  */
 import type { SessionEvent } from "../../../contract/SessionEvent.ts"
 import type { SessionSummary } from "../../../contract/SessionSummary.ts"
@@ -17,7 +17,7 @@ export class Lives {
     this.remembered = remembered
   }
 
-  /** Notes what happened to a session. Gives its summary when it has ended. */
+  /** Records an event of a session. Gives its summary when the session has ended. */
   note(event: SessionEvent, now: number): SessionSummary | undefined {
     switch (event._tag) {
       case "Call":
@@ -55,7 +55,7 @@ export class Lives {
     return lives
   }
 
-  /** The life of a session, which begins to be watched now if it was not before. */
+  /** The life of a session; a new life if it was not observed before. */
   private of(kind: string, id: string, at: number, now: number): Life {
     const lives = this.live(kind)
     let life = lives.get(id)

@@ -1,5 +1,5 @@
 /**
- * Takes summaries to the sink: in batches, beside the sessions, and with limits on memory and time.
+ * Sends summaries to the sink, in batches and in its own fiber, with limits on memory and time.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -13,11 +13,11 @@ import type { SessionSummary } from "../../../contract/SessionSummary.ts"
 export interface Options {
   readonly record: (batch: ReadonlyArray<SessionSummary>) => Effect.Effect<void, unknown>
   readonly batchSize: number
-  /** How long the first of a batch waits for others, in milliseconds. */
+  /** How long the first summary of a batch waits for others, in milliseconds. */
   readonly every: number
   readonly capacity: number
   readonly retries: number
-  /** The pause before the first retry, in milliseconds; each is twice as long as the one before. */
+  /** The pause before the first retry, in milliseconds. Each further pause is twice as long. */
   readonly retryPause: number
   readonly lost: (count: number) => void
 }
@@ -25,9 +25,9 @@ export interface Options {
 export class SummaryOutbox {
   private readonly options: Options
   private readonly waiting = MutableList.make<SessionSummary>()
-  /** How many are on their way to the sink. */
+  /** How many summaries are on their way to the sink. */
   private underWay = 0
-  /** How many were dropped since that was logged. */
+  /** How many were dropped since the last log entry. */
   private dropped = 0
   private closing = false
   private readonly some = Latch.makeUnsafe()
@@ -37,7 +37,7 @@ export class SummaryOutbox {
     this.options = options
   }
 
-  /** Keeps a summary until it is sent; the oldest makes room for it. */
+  /** Adds a summary. If there is no room, the oldest is dropped for it. */
   add(summary: SessionSummary): void {
     const { batchSize, capacity, lost } = this.options
     if (this.waiting.length >= capacity) {
@@ -50,7 +50,7 @@ export class SummaryOutbox {
     if (this.waiting.length >= batchSize) this.enough.openUnsafe()
   }
 
-  /** Sends until it is closed and nothing is left. */
+  /** Sends summaries until the outbox is closed and empty. */
   readonly work: Effect.Effect<void> = Effect.suspend(() => {
     if (this.closing && this.waiting.length === 0) return Effect.void
     return Effect.andThen(
@@ -87,7 +87,7 @@ export class SummaryOutbox {
         this.underWay = 0
         if (Exit.isSuccess(exit)) return Effect.void
         lost(batch.length)
-        // What it failed with is a cause already.
+        // The failure is a cause already.
         return Effect.logError(
           `the sink did not take ${batch.length} session summaries, which are lost`,
           Cause.squash(exit.cause)
@@ -105,7 +105,7 @@ export class SummaryOutbox {
       : Effect.logWarning(`${dropped} session summaries were dropped: the sink takes them too slowly`)
   })
 
-  /** Sends what is left, for so many milliseconds. */
+  /** Sends the rest, for at most this many milliseconds. */
   close(worker: Fiber.Fiber<void>, grace: number): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       this.closing = true

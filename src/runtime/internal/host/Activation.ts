@@ -1,14 +1,14 @@
 /**
- * How a session comes into memory: it is started, or loaded from the store.
+ * Brings sessions into memory: starts them, or loads them from the store.
  *
- *   start(id) ──→ in memory? ── yes ─→ that one, once it has started; after its end if it is ending
+ *   start(id) ──→ in memory? ── yes ─→ that session, once it has started; if it is ending, again after its end
  *                    │ no
  *                    ├── kind without a store ─→ limits ─→ opened with `init`
  *                    └── kind with a store ────→ limits ─→ loaded ── found ─→ opened with `restore`
  *                                                              └── not found ─→ opened with `init`
  *
- * `activate(id)` takes the same way for a message to a session that is in the store only: it never starts a new session, and
- * the rate of starts does not count.
+ * `activate(id)` loads a session that is in the store only, when a message comes for it. It never starts a new session, and the
+ * limit of the rate of starts does not apply.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -38,7 +38,7 @@ import type { Activator, Kind } from "./Kind.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
 
-/** What is to happen if the store does not have the session: a start begins a new one, an activation does not. */
+/** The options of a start, which begins a new session if the store has none; `undefined` for an activation. */
 type Start = { readonly options: Options | undefined } | undefined
 
 export class Activation implements Activator {
@@ -77,7 +77,7 @@ export class Activation implements Activator {
     })
   }
 
-  /** Joins a session that is in memory. After the end of one that is ending, starts it again. */
+  /** Joins a session in memory. If it is ending, waits for its end and starts it again. */
   private join(
     found: LiveSession,
     id: string,
@@ -110,13 +110,13 @@ export class Activation implements Activator {
   // the store
   // -------------------------------------------------------------------------------------------------------
 
-  /** Loads the session, or starts it if the store does not have it; only then the rate of starts counts. */
+  /** Loads the session, or starts it if the store does not have it. Only a real start counts for the rate of starts. */
   private startStored(
     id: string,
     options: Options | undefined,
     persistence: Persistence
   ): Effect.Effect<SessionRef.Any, StartError> {
-    // A start gives a session in any case.
+    // A start always gives a session.
     const load = this.load(id, { options }, persistence) as Effect.Effect<SessionRef.Any, StartError>
     return this.loading.has(id) ? load : Effect.flatMap(
       Effect.catch(persistence.loader.has(id), (error) => this.refuse(id, error)),
@@ -162,7 +162,7 @@ export class Activation implements Activator {
     })
   }
 
-  /** Loads the session. One load at a time for an id, in a fiber of its own: a caller who waits for it may be interrupted. */
+  /** Loads the session. Each id has one load at a time, in its own fiber, so that a waiting caller can be interrupted. */
   private load(
     id: string,
     start: Start,
@@ -189,7 +189,7 @@ export class Activation implements Activator {
     })
   }
 
-  /** Becomes the owner of the session and opens it. Gives the Effect that waits for it: other callers find it from then on. */
+  /** Claims the session and opens it. From then on other callers find it. Gives the Effect that waits for its start. */
   private loadNow(
     id: string,
     start: Start,
@@ -207,7 +207,7 @@ export class Activation implements Activator {
         return Effect.succeed(start === undefined ? this.present(id) : this.open(id, start.options, loaded))
       }
       const opened = this.open(id, undefined, loaded)
-      // A start is activity; being looked at is not.
+      // A start is activity; an activation is not.
       const session = sessions.get(id)
       if (start !== undefined && session !== undefined) host.expiry.touch(session, host.now())
       return Effect.succeed(Effect.tap(opened, () =>

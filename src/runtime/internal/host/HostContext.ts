@@ -1,5 +1,5 @@
 /**
- * What all sessions of one `Sessions` Layer share.
+ * What all sessions of one `Sessions` Layer share: configuration, clocks, limits, events, and the index of users.
  */
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -15,7 +15,7 @@ import type { WakeUps } from "../messages/WakeUps.ts"
 import { Deadlines } from "../time/Deadlines.ts"
 import { type ExpiringSession, ExpiryAlarm } from "../time/ExpiryAlarm.ts"
 
-/** A session, as far as the host has to do with it. */
+/** What the host needs of a session. */
 export interface HostedSession extends ExpiringSession {
   readonly ref: SessionRef.Any
   /** Can it take messages? */
@@ -35,7 +35,7 @@ export class HostContext {
   readonly startLimiter: StartLimiter["Service"]
   readonly messageLimiter: MessageLimiter["Service"]
 
-  /** Sessions that are not ended, all kinds together. */
+  /** The number of sessions that have not ended, all kinds together. */
   live = 0
   /** `true` once the Layer is closing: nothing starts any more. */
   closed = false
@@ -67,29 +67,29 @@ export class HostContext {
     this.messageLimiter = services.messageLimiter
   }
 
-  /** Milliseconds of a clock that never goes back nor jumps: for whatever takes time. */
+  /** The monotonic clock in milliseconds: for durations and deadlines. */
   now(): number {
     return this.time.now()
   }
 
-  /** Milliseconds since 1970: for what is shown and stored. */
+  /** The wall clock in milliseconds since 1970: for dates that are shown or stored. */
   date(): number {
     return this.clock.currentTimeMillisUnsafe()
   }
 
-  /** The date of a time of `now`, which was asked for not long ago. */
+  /** The date of a recent time of `now`. */
   dateOf(time: number): number {
     return this.time.dateOf(time)
   }
 
-  /** Sessions that are not ended and have not expired. */
+  /** The number of sessions that have neither ended nor expired. */
   get count(): number {
     return this.live - this.expiry.expired.size
   }
 
   /**
-   * Is there no room for another session? Those that have expired make room first: being left for the sweep must
-   * not keep anybody out.
+   * Is the limit of sessions reached? Expired sessions are ended first, so that a session that waits for the sweep takes
+   * nobody's place.
    */
   isFull(): boolean {
     if (this.live < this.config.maxSessions) return false
@@ -98,22 +98,22 @@ export class HostContext {
     return this.live >= this.config.maxSessions
   }
 
-  /** Takes the expired sessions from the tracker, to be ended. */
+  /** Takes the expired sessions out of the tracker. The caller ends them. */
   sweep(now: number): Array<ExpiringSession> {
     return this.expiry.sweep(now) as Array<ExpiringSession>
   }
 
-  /** The number of a new incarnation: grows always, and with the date, so that it grows over restarts too. */
+  /** The number of a new incarnation. It follows the date, so that it also grows across restarts. */
   nextEpoch(date: number): number {
     return this.lastEpoch = Math.max(this.lastEpoch + 1, date)
   }
 
-  /** An epoch that was given elsewhere: those that are given here are higher. */
+  /** Learns an epoch of another process. The epochs given from now on are higher. */
   noteEpoch(epoch: number): void {
     this.lastEpoch = Math.max(this.lastEpoch, epoch)
   }
 
-  /** Notes to whom a session belongs. */
+  /** Moves a session from one user to another in the index. */
   assign(session: HostedSession, from: string | undefined, to: string | undefined): void {
     if (from !== undefined) {
       const set = this.users.get(from)

@@ -1,6 +1,5 @@
 /**
- * A registered kind: its definition and behaviour, its options with the configuration filled in, its live
- * sessions and its counters.
+ * A registered kind: its definition and behavior, its settings, its live sessions and its counters.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -25,7 +24,7 @@ import { Hibernation } from "../time/Hibernation.ts"
 import type { HostContext } from "./HostContext.ts"
 import * as KindSettings from "./KindSettings.ts"
 
-/** Plain numbers, read when somebody asks. */
+/** Plain numbers, read when metrics are scraped. */
 export class Counters {
   started = 0
   startFailures = 0
@@ -36,12 +35,12 @@ export class Counters {
   timeouts = 0
   /** Messages refused by a full mailbox or by the rate of messages. */
   rejected = 0
-  /** Messages dropped for a newer one of their tag. */
+  /** Messages dropped to make room for another one. */
   dropped = 0
   deadLetters = 0
   /** Clients that are connected now. */
   connections = 0
-  /** Clients that ever connected. */
+  /** Clients that have connected since the Layer was built. */
   connected = 0
   readonly ended: Record<EndReason.EndReason["_tag"], number> = Object.fromEntries(
     EndReason.tags.map((tag) => [tag, 0])
@@ -76,17 +75,17 @@ export class Kind {
   readonly startTimeout: number
   readonly reconnectWindow: number
   readonly messageRate: { readonly limit: number; readonly window: number } | undefined
-  /** Are its starts counted? */
+  /** Do its starts count for the rate of starts? */
   readonly limitsStarts: boolean
-  /** Keeps its sessions in the store, if that is wanted. */
+  /** Stores its sessions; `undefined` for a kind without snapshots. */
   readonly persistence: Persistence | undefined
   readonly activator: Activator
-  /** Puts its sessions to sleep, if that is wanted. */
+  /** Lets its idle sessions hibernate; `undefined` when they do not. */
   readonly hibernation: Hibernation | undefined
-  /** What sessions that are asleep have in place of a mailbox; nothing is ever put into it. */
+  /** The mailbox of hibernating and ended sessions. It stays empty. */
   readonly noMailbox: Queue.Queue<Envelope>
   readonly remember: { readonly answers: number; readonly clients: number }
-  /** The services of the behaviour. */
+  /** The services of the behavior. */
   readonly context: Context.Context<never>
   readonly runFork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly sessions = new Map<string, LiveSession>()
@@ -121,7 +120,7 @@ export class Kind {
       ? undefined
       : new Hibernation(settings.hibernateAfter, settings.snapshots?.passivateAfter ?? Infinity, host.deadlines)
     this.noMailbox = this.makeMailbox()
-    // The span in which the Layer was built must not become the parent of everything its sessions do.
+    // Without this, the span of the Layer's construction would be the parent of all spans of its sessions.
     this.context = Context.omit(Tracer.ParentSpan)(context) as Context.Context<never>
     this.runFork = Effect.runForkWith(this.context)
     this.activator = makeActivator(this)
@@ -160,34 +159,34 @@ export class Kind {
     )
   }
 
-  /** Does nothing start any more? */
+  /** `true` when no session starts any more. */
   get isClosing(): boolean {
     return this.closed || this.host.closed
   }
 
-  /** The session in memory that can take messages. */
+  /** The session with this id, if it is in memory and can take messages. */
   findLive(id: string): LiveSession | undefined {
     const session = this.sessions.get(id)
     if (session === undefined || session.status >= ending) return undefined
-    // While nothing has expired there is no need to ask for the time.
+    // While nothing has expired, the time need not be read.
     return this.host.expiry.expired.size === 0 || session.isLive(this.host.now()) ? session : undefined
   }
 
-  /** Sessions that are not ended and have not expired. */
+  /** The number of sessions that have neither ended nor expired. */
   get count(): number {
     let { size } = this.sessions
     for (const { kind } of this.host.expiry.expired) if (kind === this) size--
     return size
   }
 
-  /** What a name in an unchecked message stands for. Tags that the protocol lacks are a defect of the caller. */
+  /** The route of a message. A tag that the protocol lacks is a bug of the caller: it throws. */
   route(tag: string): Route {
     const route = this.routes.get(tag)
     if (route === undefined) throw new TypeError(`session kind ${this.name} has no message ${tag}`)
     return route
   }
 
-  /** Why this cannot be a session's metadata, if it cannot: of one that is kept, all must come back. */
+  /** The error if the store could not hold this metadata. */
   checkMetadata(id: string, metadata: Readonly<Record<string, unknown>> | undefined): InvalidMetadata | undefined {
     if (metadata === undefined || this.persistence === undefined) return undefined
     const unfit = findUnfit(metadata, "metadata")
@@ -204,7 +203,7 @@ export class Kind {
     return fiber
   }
 
-  /** A callback of it has thrown. */
+  /** One of its callbacks has thrown: logs the defect. */
   threw(defect: unknown): void {
     this.runFork(Effect.logError(`something in the sessions of ${this.name} has failed`, defect))
   }

@@ -17,10 +17,10 @@ import type { Kind } from "./Kind.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
 
-/** How many starts of a batch run at a time; only those whose `init` waits for something count. */
+/** How many starts of a batch run at a time. Starts with a pure `init` take no time and do not count. */
 const batchConcurrency = 64
 
-/** After how many sessions a long loop over sessions gives others a turn. */
+/** A long loop over sessions yields after this many. */
 const stride = 512
 
 export class KindSessions implements SessionKind<any, any, any, any> {
@@ -75,7 +75,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
         if (session !== undefined) host.expiry.touch(session, host.now())
         return found
       })
-      // What is loaded now is owned.
+      // A session that is loaded now is owned.
       if (persistence === undefined || session === undefined || !session.isLive(host.now())) return touch
       return Effect.flatMap(persistence.loader.owns(session), (owns) => {
         if (owns) return touch
@@ -105,7 +105,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     return this.home.persistence?.ofUser(user) ?? Effect.succeed([])
   }
 
-  /** Those that can take messages now. */
+  /** The sessions that can take messages now. */
   private live(): Array<LiveSession> {
     const now = this.home.host.now()
     return Array.from(this.home.sessions.values()).filter((session) => session.isLive(now))
@@ -148,7 +148,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  /** Ends those that are in memory, and gives what is left to the store. Names those that are there only. */
+  /** Ends the sessions that are in memory. Also gives the ids that may be in the store only. */
   stopAll(
     ids?: Iterable<string>,
     options?: SessionRef.EndOptions
@@ -159,11 +159,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
       const results = new Map<string, boolean>()
       const stored: Array<string> = []
       const waitFor: Array<LiveSession> = []
-      // All begin to end before the first is waited for, so that grace periods run side by side.
+      // All begin to end before this waits for the first, so that their grace periods run side by side.
       for (const id of ids === undefined ? Array.from(sessions.keys()) : ids) {
         if (results.has(id)) continue
         const session = sessions.get(id)
-        // Who names it means also one that is in the store only.
+        // An id that the caller names may be in the store only.
         if (session === undefined && ids !== undefined && persistence !== undefined) stored.push(id)
         results.set(id, session !== undefined && session.isLive(host.now()))
         if (session !== undefined) {

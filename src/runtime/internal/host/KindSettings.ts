@@ -1,5 +1,5 @@
 /**
- * The options of a kind as the runtime uses them: checked, with the configuration filled in, durations in milliseconds.
+ * The options of a kind as the runtime uses them: checked, completed by the configuration, with durations in milliseconds.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import type { PersistenceOptions } from "../snapshots/Persistence.ts"
 
 export type KindSettings = Effect.Success<ReturnType<typeof resolve>>
 
-/** Checks the options of a kind and fills in the configuration. Fails with `InvalidConfig` on the first that is not usable. */
+/** Checks the options of a kind and completes them. Fails with `InvalidConfig` at the first that is not usable. */
 export const resolve = (
   config: SessionsConfig.SessionsConfig["Service"],
   kind: string,

@@ -1,5 +1,5 @@
 /**
- * Shows the counters of kinds as metrics, which read them when somebody scrapes.
+ * Registers the counters of kinds as metrics. A metric reads its counter when it is scraped.
  */
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
@@ -27,14 +27,14 @@ const registrar = (context: Context.Context<never>) => {
   return { show, remove }
 }
 
-/** Shows what concerns all kinds; gives the function that takes it away. */
+/** Registers the metrics of the host. Returns the function that removes them. */
 export const showHub = (context: Context.Context<never>, host: HostContext): () => void => {
   const { remove, show } = registrar(context)
   show(SessionMetrics.limit, {}, () => ({ value: host.config.maxSessions }))
   return remove
 }
 
-/** Shows the numbers of one kind; gives the function that takes them away. */
+/** Registers the metrics of one kind. Returns the function that removes them. */
 export const showKind = (context: Context.Context<never>, shown: Kind): () => void => {
   const { counters, name: kind } = shown
   const { remove, show } = registrar(context)

@@ -1,6 +1,5 @@
 /**
- * Builds a host of sessions: what all share, the sweeper, the registration of kinds, and the service for what
- * concerns sessions of any kind.
+ * Builds a host of sessions: the shared context, the sweeper, the registration of kinds, and the `Sessions` service.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -35,7 +34,7 @@ import { Kind } from "./Kind.ts"
 import { showHub, showKind } from "./kindMetrics.ts"
 import { KindSessions } from "./KindSessions.ts"
 
-/** After how many sessions a sweep gives others a turn. */
+/** A sweep yields after this many sessions. */
 const stride = 512
 
 export const make: Effect.Effect<
@@ -169,7 +168,7 @@ export const make: Effect.Effect<
           (sessions) => Effect.map(sessions.storedOfUser(user), (ids) => ({ ids, sessions }))
         )
         const refs = liveOfUser(user)
-        // Of one that is in memory, that knows best.
+        // For a session in memory, the memory is up to date and the store may not be.
         for (const { ids, sessions } of stored) {
           for (const id of ids) if (!sessions.home.sessions.has(id)) refs.push(sessions.ref(id))
         }
@@ -238,7 +237,7 @@ export const make: Effect.Effect<
   return { sessionHost, sessions }
 })
 
-/** Arguments from outside, for a kind that is known by its name only. */
+/** Checks arguments for a kind that the caller knows by its name only. */
 const decodeArgs = ({ home: { definition, name } }: KindSessions, args: unknown) =>
   Effect.mapError(
     Schema.decodeUnknownEffect(Schema.toType(definition.args))(args) as Effect.Effect<unknown, Error>,
@@ -250,7 +249,7 @@ const decodeArgs = ({ home: { definition, name } }: KindSessions, args: unknown)
       })
   )
 
-/** Ends those that have expired. Finding them costs as much as there are; ending them gives others turns. */
+/** Ends the expired sessions. The cost depends on their number, not on the number of sessions. */
 const makeSweep = (host: HostContext): Effect.Effect<number> =>
   Effect.gen(function*() {
     const began = monotonicMillis(host)

@@ -1,12 +1,12 @@
 /**
- * A message on its way: what was sent, and where its answer goes.
+ * A message on its way: its payload, and where its reply goes.
  */
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Tracer from "effect/Tracer"
 import type * as Overflow from "../../../policy/Overflow.ts"
 
-/** How one message of a kind is handled; made once per kind and tag. */
+/** How one message of a kind is handled. Each kind has one route for each tag. */
 export interface Route {
   readonly tag: string
   readonly handler: (turn: any) => unknown
@@ -26,23 +26,23 @@ export interface Trace {
 export class Envelope {
   readonly route: Route
   readonly payload: unknown
-  /** Does someone wait for the answer? */
+  /** `true` for a call, `false` for a cast. */
   readonly isCall: boolean
   readonly trace: Trace | undefined
   status: typeof waiting | typeof begun | typeof settled = waiting
-  /** The answer, once there is one. */
+  /** The reply, once there is one. */
   exit: Exit.Exit<any, any> | undefined = undefined
-  /** Takes the answer to a caller that is parked. */
+  /** Resumes the parked caller with the reply. */
   resume: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
-  /** The fiber that waits for its answer, or for room for it. */
+  /** The fiber that waits for the reply, or for room in the mailbox. */
   caller: Fiber.Fiber<any, any> | undefined = undefined
-  /** The timer of the session itself that sent it. That is no activity. */
+  /** The timer of the session that sent it. Such a message is no activity. */
   timer: { done(): void } | undefined = undefined
-  /** Takes note of an answer that is not given yet. */
+  /** Called with the reply when it is known but must wait until the changes are written. */
   decided: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
-  /** Does the session remember its answer? Then it is not dropped for a newer one. */
+  /** `true` when the reply cache has it. Such a message is not dropped for another one. */
   isRemembered = false
-  /** When it was sent, in milliseconds; -1 unless someone listens to events. */
+  /** When it was sent, in milliseconds; -1 while nobody listens to events. */
   sentAt = -1
 
   constructor(route: Route, payload: unknown, isCall: boolean, trace: Trace | undefined) {
@@ -52,7 +52,7 @@ export class Envelope {
     this.trace = trace
   }
 
-  /** Settles with an answer. The first one counts. */
+  /** Settles it with a reply. The first reply counts. */
   settle(exit: Exit.Exit<any, any>): void {
     if (this.status === settled) return
     this.status = settled

@@ -42,7 +42,7 @@ import { Call, Cast, castUnsafe, type Target } from "./deliver.ts"
 export class LocalRef implements SessionRef<any, any>, Target {
   readonly home: Kind
   readonly id: string
-  /** The session that was live here last; looked up again when that has ended. */
+  /** The last session found under this address; looked up again once it has ended. */
   private session: LiveSession | undefined
 
   constructor(home: Kind, id: string, session: LiveSession | undefined) {
@@ -101,7 +101,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
     return SessionNotFound.of(this.kind, this.id)
   }
 
-  /** Loads the session if it is in the store, and then does this; else there is none. A call waits so long for that. */
+  /** Loads the session if it is in the store, then runs `then`; fails with `SessionNotFound` otherwise. A call has a time limit. */
   elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
   elsewhere<A, E>(
     then: Effect.Effect<A, E>,
@@ -112,7 +112,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
     call?: { readonly tag: string; readonly timeout: number }
   ): Effect.Effect<A, E | ReachError | CallTimeout> {
     const { home, id, kind } = this
-    // What runs at the end of a session cannot wait for that, and a limit of time has another fiber wait.
+    // An end hook cannot wait for its own end. This check comes first, since a timeout would run in another fiber.
     const isOwnEnd = home.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
     if (home.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
     const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
@@ -148,7 +148,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
           )),
       { bufferSize: 1, strategy: "sliding" }
     ).pipe(
-      // A reader that missed a change and its opposite has seen no change.
+      // A reader that missed a change and its reversal has seen no change.
       Stream.changesWith(equivalence)
     )
   }
@@ -179,7 +179,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
       if (session === undefined) return persistence === undefined ? Effect.succeed(false) : this.endStored(options)
       const was = session.isLive(this.home.host.now())
       session.end(options?.reason ?? EndReason.stopped(), options?.drain ?? true)
-      // A handler that ends its own session cannot wait for it: the end waits for the handler.
+      // A handler that ends its own session cannot wait for the end, which waits for the handler.
       if (session.isRunBy(Fiber.getCurrent())) {
         session.writeAhead()
         return Effect.succeed(was)
@@ -191,7 +191,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
     })
   }
 
-  /** To end one that is in the store only, it must be there first: it is told. If it cannot be, it goes untold. */
+  /** Ends a session that is in the store only: loads it, so that its end hook runs, or removes it if that is impossible. */
   private endStored(options: EndOptions | undefined): Effect.Effect<boolean, LoadError> {
     const { host, persistence } = this.home
     const discard = Effect.suspend(() => persistence!.loader.discard(this.id))
@@ -211,7 +211,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
   }
 
   setUser(user: string | undefined): Effect.Effect<void, ReachError> {
-    // Nothing is wrong with metadata that is not there.
+    // A change without metadata cannot fail with `InvalidMetadata`.
     return Effect.asVoid(Effect.catchTag(this.identify({ user }), "InvalidMetadata", Effect.die))
   }
 
@@ -233,7 +233,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
     return this.identify(change, expected)
   }
 
-  /** Changes user and metadata and has that written, or takes it back. */
+  /** Changes user and metadata, and waits until that is written. Reverts the change if it cannot be written. */
   private identify(
     change: Partial<Identity>,
     expected: Readonly<Record<string, unknown>> = {}
@@ -248,7 +248,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
       return Effect.flatMap(this.ready(), (session) => {
         if (!session.hasMetadata(expected)) return Effect.succeed(false)
         const undo = session.identify(change)
-        // What its own handler changes is written before the answer of that is given.
+        // A change by its own handler is written before the reply of that handler is sent.
         if (session.isRunBy(Fiber.getCurrent())) {
           session.writeAhead()
           return Effect.succeed(true)
@@ -287,8 +287,8 @@ export class LocalRef implements SessionRef<any, any>, Target {
 const same = (state: unknown): unknown => state
 
 /**
- * Compares the selection at each change and hands what is new to the queue, which keeps the newest only. A
- * selector that throws ends its own stream with the defect, and nobody else's.
+ * Compares the selection at each change and offers each new value to the queue, which holds the newest only. A selector that
+ * throws ends its own stream with the defect, and no other.
  */
 const watcher = (
   queue: Queue.Queue<unknown, any>,
@@ -318,7 +318,7 @@ const watcher = (
 
 const none = Symbol()
 
-/** A callback that throws is a bug of whoever watches, and must not become the session's. */
+/** Catches what the callbacks throw: a bug of a watcher must not affect the session. */
 const guarded = (session: LiveSession, watcher: Watcher<any>): Watcher<any> => {
   const failed = (defect: unknown) => {
     session.kind.runFork(Effect.logError(`a watcher of session ${session.kind.name}/${session.id} threw`, defect))

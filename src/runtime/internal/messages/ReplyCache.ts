@@ -1,12 +1,12 @@
 /**
- * What a session remembers of the actions that clients sent with a number, so that none is handled twice.
+ * The replies to the numbered actions of clients, so that no action is handled twice: see `SessionRef.callOnce`.
  */
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { ActionForgotten, ActionOutOfOrder, type OnceError, SessionEnded } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
 
-/** What a snapshot has of the actions of one client. */
+/** The actions of one client, in a snapshot. */
 export interface StoredClient {
   readonly client: string
   /** The number of its last action. */
@@ -14,23 +14,23 @@ export interface StoredClient {
   readonly answers: ReadonlyArray<{ readonly sequence: number; readonly tag: string; readonly exit: unknown }>
 }
 
-/** The end of the session that left an action without its answer. */
+/** The error, if the end of the session left the action without a reply. */
 const endedWith = (exit: Exit.Exit<any, any>): SessionEnded | undefined => {
   const error = Option.getOrUndefined(Exit.findErrorOption(exit))
   return error instanceof SessionEnded ? error : undefined
 }
 
-/** An action that the session has accepted, and its answer once there is one. */
+/** An accepted action, and its reply once there is one. */
 export class Reply {
   readonly tag: string
-  /** Whose it is, and its number. */
+  /** The client of the action, and its number. */
   owner: ClientActions | undefined = undefined
   sequence = 0
   exit: Exit.Exit<any, any> | undefined = undefined
-  /** The answer, from when it is known; it is given when what it tells of is written. */
+  /** The reply once it is known. It is sent when the changes behind it are written. */
   decided: Exit.Exit<any, any> | undefined = undefined
   private readonly waiters = new Set<(exit: Exit.Exit<any, any>) => void>()
-  /** What is kept of the answer, and of which one that was made. */
+  /** The encoded reply, and the reply from which it was encoded. */
   private stored: unknown = undefined
   private storedOf: Exit.Exit<any, any> | undefined = undefined
 
@@ -45,7 +45,7 @@ export class Reply {
     for (const waiter of waiters) waiter(exit)
   }
 
-  /** The answer as it is kept: made once, however often the session is saved. */
+  /** The encoded reply: encoded once, however often the session is saved. */
   encoded(answer: Exit.Exit<any, any>, encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): unknown {
     if (this.storedOf !== answer) {
       this.storedOf = answer
@@ -54,7 +54,7 @@ export class Reply {
     return this.stored
   }
 
-  /** Calls back with the answer, unless that is cancelled with the function that it gives. */
+  /** Calls back with the reply. Returns the function that cancels that. */
   await(waiter: (exit: Exit.Exit<any, any>) => void): () => void {
     this.waiters.add(waiter)
     return () => {
@@ -68,25 +68,25 @@ interface ClientActions {
   last: number
   /** How many actions the session had accepted by then. */
   acceptedAt: number
-  /** The last ones, by number. */
+  /** The last actions, by number. */
   readonly actions: Map<number, Reply>
 }
 
-/** How many clients' worth of answers are kept besides the last one of each client. */
+/** The cache holds the last reply of each client, and this many times `remember.answers` older replies in all. */
 const fullClients = 16
 
 export class ReplyCache {
   private readonly limits: { readonly answers: number; readonly clients: number }
-  /** The one that sent nothing for longest comes first. */
+  /** The client that sent nothing for longest comes first. */
   private readonly clients = new Map<string, ClientActions>()
-  /** Those that are not the last one of their clients, the oldest first. */
+  /** The replies that are not the last of their client, the oldest first. */
   private readonly older = new Set<Reply>()
 
-  /** The epoch from which on no client was forgotten, through all incarnations since; `Infinity` once one was. */
+  /** The epoch since which no client was forgotten, across incarnations; `Infinity` once one was. */
   private complete: number
-  /** The epoch in which this memory began. */
+  /** The epoch in which this cache began. */
   private readonly began: number
-  /** How many actions were accepted since, and how many had been when the last one of a client was that is forgotten. */
+  /** How many actions were accepted since it began; and, of these, up to the last action of a forgotten client. */
   accepted = 0
   private forgotten = 0
 
@@ -100,7 +100,7 @@ export class ReplyCache {
     return this.complete
   }
 
-  /** The action if it was accepted before, `undefined` if it is the client's next, or why it is neither. */
+  /** The reply, if the action was accepted before; `undefined` if it is the client's next action; an error otherwise. */
   find(once: OnceOptions, epoch: number): Reply | OnceError | undefined {
     const { client, sequence } = once
     const known = this.clients.get(client)
@@ -113,24 +113,24 @@ export class ReplyCache {
   }
 
   /**
-   * Is this certainly the first time that the action of an unknown client comes? One that is sent again may have come
-   * to an earlier incarnation whose memory this one does not have, or before the client was forgotten.
+   * Decides whether the action of an unknown client certainly comes for the first time. An action that is sent again may have
+   * been accepted before its client was forgotten, or by an earlier incarnation whose cache this one does not have.
    *
-   * It did not come to this memory if no client was forgotten, or none whose last action was accepted after the client knew
-   * how many were: had this one been accepted, it was later than that.
+   * This cache has not accepted it if no client was forgotten. Nor has it if the client knew the count of accepted actions
+   * (`accepted`) when it first sent this one, and the last action of every forgotten client comes before that count.
    */
   private findNew({ accepted, again, epoch = -1, sequence }: OnceOptions, current: number): OnceError | undefined {
     if (sequence === 1 && again !== true) return undefined
     const isLater = accepted !== undefined && accepted >= this.forgotten && epoch >= this.began
     if (again === true && epoch <= current && (isLater || epoch >= this.complete)) {
       if (sequence === 1) return undefined
-      // What came before it is forgotten, so it cannot go on from there.
+      // The actions before it are forgotten, so the client must begin with 1.
       if (isLater) return ActionOutOfOrder.of(sequence, 1)
     }
     return ActionForgotten.of(sequence)
   }
 
-  /** Notes the client's next action. Nothing is forgotten for it before it is accepted. */
+  /** Adds the client's next action. Others are forgotten for it only once it is accepted: see `forget`. */
   add({ client, sequence }: OnceOptions, action: Reply): void {
     let known = this.clients.get(client)
     if (known === undefined) this.clients.set(client, known = { last: 0, acceptedAt: 0, actions: new Map() })
@@ -147,7 +147,7 @@ export class ReplyCache {
     action.sequence = sequence
   }
 
-  /** The client's last action was not accepted after all. */
+  /** Removes the client's last action, which was refused. */
   withdraw({ client, sequence }: OnceOptions): void {
     const known = this.clients.get(client)!
     known.last = sequence - 1
@@ -158,13 +158,13 @@ export class ReplyCache {
     if (sequence === 1) this.clients.delete(client)
   }
 
-  /** Forgets what the accepted action has no room beside it. */
+  /** Makes room for the accepted action: forgets the oldest replies and clients beyond the limits. */
   forget({ client, sequence }: OnceOptions): void {
     const { answers, clients } = this.limits
     const oldest = this.clients.get(client)?.actions.get(sequence - answers)
     if (oldest !== undefined) this.drop(oldest)
     for (const action of this.older) {
-      // What is under way is not forgotten; nor is what came after it, which is under way, too.
+      // An action under way is not forgotten, nor are later ones, which are under way as well.
       if (this.older.size <= fullClients * answers || action.decided === undefined) break
       this.drop(action)
     }
@@ -183,8 +183,8 @@ export class ReplyCache {
   }
 
   /**
-   * What is kept in a snapshot. What has no answer yet, or never began, is no part of the state there: it can be sent
-   * again. What was begun and did not come to its end is known to have come, without an answer.
+   * Encodes the cache for a snapshot. An action without a reply, or one that never began, has not changed the stored state: its
+   * client can send it again. An action that began and did not finish is stored without a reply.
    */
   encode(encode: (tag: string, exit: Exit.Exit<any, any>) => unknown): Array<StoredClient> {
     return Array.from(this.clients, ([client, { actions, last }]) => {
@@ -200,12 +200,12 @@ export class ReplyCache {
     }).filter(({ last }) => last > 0)
   }
 
-  /** Remembers what a snapshot has kept. */
+  /** Restores the actions of a snapshot. */
   restore(clients: ReadonlyArray<StoredClient>): void {
     for (const { answers, client, last } of clients) {
       const known: ClientActions = { last: 0, acceptedAt: 0, actions: new Map() }
       for (const { exit, sequence, tag } of answers) {
-        // It could not be read any more: that the action came is known.
+        // The reply cannot be decoded any more. That the action was accepted is still known.
         if (exit === undefined) continue
         const action = new Reply(tag)
         action.exit = action.decided = exit as Exit.Exit<any, any>

@@ -1,17 +1,17 @@
 /**
- * Bounds how deep sessions that message each other nest in one stack.
+ * Limits how deep sessions that send to each other nest in one stack.
  *
  * A message to an idle session is handled in the stack of its sender. When that nests too deep (a session
- * messages a session messages a session, …), the message waits in the mailbox instead, and its session is woken
+ * sends to a session that sends to a session, …), the message waits in the mailbox instead, and its session is woken
  * through the scheduler.
  */
 import type * as Scheduler from "effect/Scheduler"
 
 /** Something that can be woken. */
 export interface Wakeable {
-  /** `true` while it stands in the list of those to be woken. */
+  /** `true` while it is in the list to be woken. */
   listed: boolean
-  /** Goes on with what waits; nothing when it is awake already or nothing waits. Must not throw. */
+  /** Handles what waits. Does nothing when it is awake already or nothing waits. Must not throw. */
   wake(): void
 }
 
@@ -26,7 +26,7 @@ export class WakeUps {
     this.dispatcher = scheduler.makeDispatcher()
   }
 
-  /** Goes one deeper; `false` when it is too deep. Each `true` needs a `leave`. */
+  /** Enters one level; `false` when the limit is reached. Each `true` needs a `leave`. */
   enter(): boolean {
     if (this.depth >= maxDepth) return false
     this.depth++

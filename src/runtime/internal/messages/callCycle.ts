@@ -1,8 +1,8 @@
 /**
- * Finds calls that would wait for ever: of a handler to its own session, or to one that waits for it in turn.
+ * Finds calls that would wait for ever: from a handler to its own session, or to a session that waits for it in turn.
  *
  * The Effect of a handler runs with its message in the context, and so do the fibers that it forks (`Effect.timeout` and
- * `Effect.all` do). Work that `self.fork` began runs without: it goes on beside the session and may call it.
+ * `Effect.all` do). Work begun by `self.fork` runs without it: it runs beside the session and may call it.
  */
 import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
@@ -19,7 +19,7 @@ interface Handling {
   isRunBy(fiber: Fiber.Fiber<any, any>): boolean
 }
 
-/** The message that is being handled where this is asked for. */
+/** The message whose handler runs in the present fiber. */
 export const CurrentMessage = Context.Reference<Envelope | undefined>("effect-sessions/CurrentMessage", {
   defaultValue: () => undefined
 })
@@ -29,8 +29,8 @@ export const whileHandling = (context: Context.Context<never>, envelope: Envelop
   Context.addUnsafe(context, CurrentMessage.key, envelope)
 
 /**
- * Why this fiber must not wait for a session that handles a message: the defect to die of; `undefined` when it may. Costs
- * nothing to speak of unless the session is in the middle of a message.
+ * The defect to die of when this fiber would wait for itself; `undefined` when it may wait. It costs next to nothing unless the
+ * session is handling a message.
  */
 export const callCycle = (
   target: Handling,
@@ -45,7 +45,7 @@ export const callCycle = (
     const envelope: Envelope | undefined = Context.get(waiting.context, CurrentMessage)
     if (envelope === undefined) return undefined
     const { session } = Context.getUnsafe(waiting.context, CurrentSession) as unknown as { readonly session: Handling }
-    // A fiber that outlived its handler is none of its business any more.
+    // A fiber that outlived its handler does not hold it up.
     if (session.current !== envelope) return undefined
     path.unshift(session)
     if (session === target) return circle(path, tag)

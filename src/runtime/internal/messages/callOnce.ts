@@ -1,5 +1,5 @@
 /**
- * How an action that has a number goes to a session: once, however often it is sent.
+ * Sends a numbered action to a session: it is handled once, however often it is sent.
  */
 import * as Effect from "effect/Effect"
 import type { CallError, OnceError } from "../../../contract/SessionError.ts"
@@ -13,8 +13,8 @@ import { Reply } from "./ReplyCache.ts"
 import { traceOf } from "./tracing.ts"
 
 /**
- * Sends an action that has a number, unless it came before, and gives its answer. The action stays when its caller goes,
- * so that whoever sends it again finds it.
+ * Sends a numbered action, unless it was accepted before, and gives its reply. An interrupted caller does not withdraw the
+ * action, so that the next attempt finds it.
  */
 export const callOnce = (
   ref: Target,
@@ -43,7 +43,7 @@ export const callOnce = (
     envelope.decided = (exit) => {
       reply.decided = exit
     }
-    // Before it is handled, which may be right now: whoever learns of it from its handler finds it.
+    // Before `submit`, which may handle it at once: a caller that its handler causes must find it.
     replies.add(once, reply)
     const refused = submit(session, envelope, now, false)
     if (refused !== undefined) {
@@ -61,7 +61,7 @@ const checkOnce = (once: OnceOptions): OnceOptions => {
   throw new TypeError("an action needs a client with a name of 1 to 64 characters and a sequence that counts from 1")
 }
 
-/** Waits for the answer of an action, at most until the deadline. */
+/** Waits for the reply to an action, at most until the deadline. The action goes on after that. */
 const answerOnce = (
   session: LiveSession,
   tag: string,

@@ -1,8 +1,8 @@
 /**
- * From a ref into the mailbox.
+ * Delivers messages from a ref to the mailbox of its session.
  *
- * An idle session handles the message at once, so a call often has its answer before it returns; only if it has none does
- * the caller park.
+ * An idle session handles a message at once, so a call often has its reply before it returns. The caller parks only if there
+ * is none yet.
  */
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -28,13 +28,13 @@ import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
 import { traceOf } from "./tracing.ts"
 import { withdrawn } from "./withdrawn.ts"
 
-/** Where a message goes: a ref, as far as messages need it. */
+/** The address of a message: what delivery needs of a ref. */
 export interface Target {
   readonly home: Kind
   readonly id: string
   /** The session that is live under this address now. */
   live(now: number): LiveSession | undefined
-  /** Loads the session if it is in the store, and then does this; fails otherwise. A call waits so long for that. */
+  /** Loads the session if it is in the store, then runs `then`; fails with `SessionNotFound` otherwise. A call has a time limit. */
   elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
   elsewhere<A, E>(
     then: Effect.Effect<A, E>,
@@ -43,8 +43,7 @@ export interface Target {
 }
 
 /**
- * Effects that are objects instead of closures: they are made for every message. `run` gets the fiber that
- * evaluates them.
+ * An Effect that is an object instead of closures, since one is made for every message. `run` gets the fiber that evaluates it.
  */
 interface Operation<A, E> extends Effect.Effect<A, E> {
   run(fiber: Fiber.Fiber<any, any>): Effect.Effect<A, E>
@@ -65,7 +64,7 @@ const operationPrototype = Effectable.Prototype<Operation<any, any>>({
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging
 export interface Call extends Effect.Effect<unknown, unknown> {}
 
-/** Sends a message and gives its answer. */
+/** Sends a message and gives its reply. */
 export class Call {
   private readonly ref: Target
   private readonly tag: string
@@ -128,7 +127,7 @@ export class Cast {
     const refused = submit(session, envelope, now, true)
     if (refused === undefined) return Effect.void
     if (refused !== noRoomYet) return Effect.fail(refused)
-    // A handler that waits for room in its own mailbox waits for itself.
+    // A handler that waits for room in its own mailbox would wait for itself.
     if (callCycle(session, fiber, this.tag) !== undefined) return Effect.fail(refuse(session, envelope))
     envelope.caller = fiber
     return Effect.tap(offer(session, envelope), () =>
@@ -160,8 +159,8 @@ export const address = (
 export const noRoomYet = Symbol()
 
 /**
- * Hands a message to its session, if the rate of messages and the mailbox allow. Gives nothing when it is accepted, and may
- * be handled by then; else why not, or `noRoomYet` for a sender that can wait.
+ * Gives a message to its session, if the rate of messages and the mailbox allow it. Returns `undefined` when the session has
+ * accepted it, and maybe handled it; otherwise the error, or `noRoomYet` for a sender that can wait.
  */
 export function submit(
   session: LiveSession,
@@ -211,7 +210,7 @@ const countAccepted = ({ kind: { counters } }: LiveSession, { isCall }: Envelope
   else counters.casts++
 }
 
-/** Does with a message for which there is no room what its policy decides. */
+/** Carries out what the overflow policy decides for a message without room. */
 const overflow = (
   session: LiveSession,
   envelope: Envelope,
@@ -238,7 +237,7 @@ const overflow = (
   }
 }
 
-/** A message in the mailbox was dropped for another one. */
+/** Settles a message that was dropped from the mailbox for another one. */
 const drop = (session: LiveSession, dropped: Envelope): void => {
   session.kind.counters.dropped++
   const error = mailboxFull(session, dropped)
@@ -260,7 +259,7 @@ const refuse = (session: LiveSession, envelope: Envelope): MailboxFull => {
   return error
 }
 
-/** Waits until the mailbox has room. Who is first to wait is first to get it. */
+/** Waits until the mailbox has room. Senders get room in the order in which they began to wait. */
 const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, SessionEnded> =>
   Effect.flatMap(
     Queue.offer(session.mailbox, envelope),
@@ -274,7 +273,7 @@ const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, Se
     }
   )
 
-/** Waits for the answer, at most until the deadline. An interrupted caller withdraws what has not begun. */
+/** Waits for the reply, at most until the deadline. An interrupted caller withdraws a message that has not begun. */
 const answer = (
   session: LiveSession,
   envelope: Envelope,

@@ -1,5 +1,5 @@
 /**
- * Makes mailboxes on the spot, for sessions that start, wake up or come from the store.
+ * Makes mailboxes synchronously, for sessions that start, wake or are restored.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -8,8 +8,8 @@ import * as Scheduler from "effect/Scheduler"
 import type { Envelope } from "./Envelope.ts"
 
 /**
- * A queue keeps the dispatcher of the fiber that makes it, for takers that wait. A session never waits in its mailbox,
- * so one for all does, and spares each some hundred bytes.
+ * A queue holds a dispatcher for takers that wait. A session never waits in `Queue.take`, so all mailboxes share one dispatcher,
+ * which saves some hundred bytes each.
  */
 class OneDispatcher extends Scheduler.MixedScheduler {
   private readonly dispatcher = super.makeDispatcher()

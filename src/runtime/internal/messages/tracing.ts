@@ -1,11 +1,11 @@
 /**
- * A handler as a span of its caller's trace.
+ * Runs handlers as spans of their caller's trace.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Envelope, Trace } from "./Envelope.ts"
 
-/** The trace of the fiber that sends a message; nothing when no tracer is there to take spans. */
+/** The trace of the fiber that sends a message; `undefined` without a tracer. */
 export const traceOf = (fiber: Fiber.Fiber<any, any> | undefined): Trace | undefined => {
   if (fiber === undefined) return undefined
   const { cache } = fiber

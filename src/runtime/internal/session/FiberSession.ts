@@ -75,15 +75,15 @@ export class FiberSession extends LiveSession {
   // -------------------------------------------------------------------------------------------------------
 
   /**
-   * Takes a message: at once when the session is idle, into the mailbox while it is busy. `false` when the
-   * mailbox is full.
+   * Takes a message: handles it at once when the session is idle, or puts it into the mailbox while the session is busy.
+   * `false` when the mailbox is full.
    */
   take(envelope: Envelope): boolean {
     if (this.hibernating) wake(this)
     const { mailbox } = this
     if (this.doorbell === undefined) return this.enqueue(envelope)
     const { wakeUps } = this.host
-    // Messages that wait come first; and deep in a chain of sessions that message each other the stack ends.
+    // Messages that wait come first. A deep chain of sessions that send to each other would overflow the stack.
     if (mailbox.messages.length > 0 || !wakeUps.enter()) {
       if (!this.enqueue(envelope)) return false
       wakeUps.later(this)
@@ -101,7 +101,7 @@ export class FiberSession extends LiveSession {
     return Queue.offerUnsafe(this.mailbox, envelope) || (makeRoom(this) && Queue.offerUnsafe(this.mailbox, envelope))
   }
 
-  /** Goes on with what waits in the mailbox, or with the end. Nothing while it is busy. */
+  /** Handles the messages that wait, or carries out the end. Does nothing while the session is busy. */
   wake(): void {
     if (this.doorbell !== undefined && this.hasWork) this.whileAwake(undefined)
   }
@@ -111,19 +111,19 @@ export class FiberSession extends LiveSession {
   }
 
   /**
-   * Handles a message, and what waits. Pure handlers run here, while the fiber stays parked; it is resumed only
-   * for what needs it.
+   * Handles a message, and then those that wait. Pure handlers run here, while the fiber stays parked; the fiber is resumed
+   * only for an Effect.
    */
   private whileAwake(envelope: Envelope | undefined): void {
     const doorbell = this.doorbell!
-    // Without a doorbell nobody else gets in here until this is done.
+    // Without a doorbell, nothing else enters here until this is done.
     this.doorbell = undefined
     let effect: Effect.Effect<void> | undefined
     try {
       effect = envelope === undefined ? undefined : this.handle(envelope)
       if (effect === undefined && this.hasWork) effect = this.step()
     } catch (defect) {
-      // A service that was swapped in threw. The fiber dies of it, as it would if it ran there.
+      // A replaced service threw. The fiber dies of it, as if the call had run there.
       effect = Effect.die(defect)
     }
     if (effect === undefined) this.doorbell = doorbell
@@ -134,15 +134,15 @@ export class FiberSession extends LiveSession {
   // the fiber
   // -------------------------------------------------------------------------------------------------------
 
-  /** Notes its fiber, whose end is its own. */
+  /** Sets its fiber. When the fiber ends, the session ends. */
   follow(fiber: Fiber.Fiber<void>): void {
     this.fiber = fiber
     observe(this, fiber, fiberOver)
   }
 
   /**
-   * Takes messages until there are none (`undefined`: park), a handler needs the fiber, or others should get a
-   * turn.
+   * Takes messages until none waits (`undefined`: park), a handler needs the fiber, or the batch is full and other fibers get
+   * a turn.
    */
   private step(): Effect.Effect<void> | undefined {
     for (let budget = this.kind.batch; budget > 0; budget--) {
@@ -155,14 +155,14 @@ export class FiberSession extends LiveSession {
     return Effect.andThen(Effect.yieldNow, this.turn)
   }
 
-  /** What the fiber does next. */
+  /** What the fiber does next: it handles messages until none waits, then parks. */
   proceed(): Effect.Effect<void> {
     return this.step() ?? Effect.callback((resume) => {
       this.doorbell = resume
     })
   }
 
-  /** The Effect with the services of the kind and those of this session. The fiber keeps them. */
+  /** Provides the services of the kind and of this session. The fiber keeps them. */
   provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
     return Effect.withFiber((fiber) => {
       fiber.setContext(this.context)
@@ -170,7 +170,7 @@ export class FiberSession extends LiveSession {
     })
   }
 
-  /** The services that the Effects of its handlers and hooks get. Only the first Effect of a session pays for them. */
+  /** The services for the Effects of handlers and hooks, made for the first Effect of the session. */
   private get context(): Context.Context<never> {
     return this.ensureExtras().context ??= this.kind.context.pipe(
       Context.add(CurrentSession, this.self),
@@ -179,7 +179,7 @@ export class FiberSession extends LiveSession {
         ...Context.get(this.kind.context, References.CurrentLogAnnotations),
         session: `${this.kind.name}/${this.id}`
       }),
-      // Flat, since an Effect of a message adds that to it.
+      // Flat: each message that runs as an Effect adds itself to this context.
       (context) => Context.makeUnsafe<never>(context.mapUnsafe)
     )
   }
@@ -188,9 +188,9 @@ export class FiberSession extends LiveSession {
   // one message
   // -------------------------------------------------------------------------------------------------------
 
-  /** Handles a message: on the spot, or with the Effect that is given back. */
+  /** Handles a message at once, or returns the Effect that handles it. */
   private handle(envelope: Envelope): Effect.Effect<void> | undefined {
-    // Its caller has gone, or its deadline has passed, before it began.
+    // Its caller was interrupted, or its deadline passed, before it began.
     if (envelope.status !== waiting) return skipped(this)
     envelope.status = begun
     this.handled++
@@ -206,7 +206,7 @@ export class FiberSession extends LiveSession {
   }
 
   private run(envelope: Envelope, effect: Effect.Effect<unknown, unknown, any>): Effect.Effect<void> {
-    // It is parked, or runs this; at the start it is not known yet.
+    // The fiber is parked, or runs this code. During the start it is not set yet.
     const fiber = this.fiber ?? Fiber.getCurrent()!
     fiber.setContext(whileHandling(this.context, envelope))
     return Effect.matchCauseEffect(effect as Effect.Effect<unknown, unknown>, {
@@ -221,14 +221,14 @@ export class FiberSession extends LiveSession {
     })
   }
 
-  /** It is idle from when it is done, not from when the message came. Its own timers do not count. */
+  /** The idle time counts from the end of the handler, not from the arrival of the message. Own timers are no activity. */
   private touchAfter(envelope: Envelope): void {
     if (envelope.timer === undefined) this.host.expiry.touch(this, this.host.now())
   }
 
   private crashed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
     envelope.timer?.done()
-    // Until that is done it is the current one, which gets an answer whatever happens.
+    // Until then it stays the current message, so that its caller gets an answer whatever happens.
     const next = crashed(this, envelope, cause)
     this.current = undefined
     return next
@@ -246,7 +246,7 @@ export class FiberSession extends LiveSession {
     return undefined
   }
 
-  /** The Effect of a handler failed: with its declared error, which is its answer, or it died. */
+  /** The Effect of a handler failed. A declared error is its reply; anything else is a crash. */
   private failed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
     if (this.killed) return Effect.void
     if (!Cause.hasFails(cause) || Cause.hasDies(cause)) return this.crashed(envelope, cause)
@@ -264,7 +264,7 @@ export class FiberSession extends LiveSession {
 }
 
 const fiberOver = (session: FiberSession, exit: Exit.Exit<void>, fiber: Fiber.Fiber<void>): void => {
-  // One that the session gave up has nothing to tell.
+  // The end of a fiber that the session gave up, to hibernate or to end, means nothing.
   if (session.fiber === fiber && !session.hibernating) Ending.fiberEnded(session, exit)
 }
 

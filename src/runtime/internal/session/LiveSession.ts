@@ -51,35 +51,35 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   readonly id: string
   /** Milliseconds since 1970. */
   readonly startedAt: number
-  /** When that was on the monotonic clock. */
+  /** The start on the monotonic clock. */
   readonly began: number
   status: Status = starting
   state: unknown = undefined
   epoch: number
   version = 0
-  /** Is there something of it that is to be written to the store? */
+  /** Does it have changes that the store does not have? */
   isDirty = false
-  /** What the store has of it, if its kind is stored. */
+  /** What is known of its snapshot; `undefined` for a kind without snapshots. */
   readonly stored: StoredFacts | undefined
   /** How many messages it has begun to handle. */
   handled = 0
   mailbox: Queue.Queue<Envelope>
   fiber: Fiber.Fiber<void> | undefined = undefined
-  /** Resumes the fiber; there is one while the fiber is parked. */
+  /** Resumes the fiber. It is defined while the fiber is parked. */
   doorbell: ((effect: Effect.Effect<void>) => void) | undefined = undefined
-  /** The services that its Effects get and the Effect with which its fiber goes on; both are made when first needed. */
+  /** The value of `turn`, made at its first use. */
   turnCache: Effect.Effect<void> | undefined = undefined
-  /** When it is to be looked at whether it can hibernate, while it is awake and may. */
+  /** Its entry in the timing wheel of hibernation; `undefined` for a kind whose sessions do not hibernate. */
   idleCheck: IdleCheck | undefined = undefined
-  /** Has it given up fiber and mailbox until the next message comes? */
+  /** `true` while it has neither fiber nor mailbox, until the next message. */
   hibernating = false
   /** The message that is being handled. */
   current: Envelope | undefined = undefined
-  /** Why it ends, from when it does. */
+  /** The reason of its end, from the moment it begins to end. */
   reason: EndReason.EndReason | undefined = undefined
-  /** `true` from when `init` gave the first state. */
+  /** `true` once `init` or `restore` has given the first state. */
   hasStarted = false
-  /** Does it go on with what a store has of it? */
+  /** `true` when it was loaded from a snapshot. */
   readonly restores: boolean
   extras: SessionExtras | undefined = undefined
 
@@ -110,7 +110,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   abstract readonly self: Self
   /** The Effect with which the fiber goes on. */
   abstract readonly turn: Effect.Effect<void>
-  /** Is there a message to handle, or the end to come to? */
+  /** `true` while messages wait, or the end is to be carried out. */
   abstract readonly hasWork: boolean
   /** Takes a message; `false` when the mailbox is full. */
   abstract take(envelope: Envelope): boolean
@@ -118,11 +118,11 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   abstract wake(): void
   abstract hibernate(): boolean
   abstract passivate(): void
-  /** Takes messages until there are none, in its fiber. */
+  /** What the fiber does next: it handles messages until none waits, then parks. */
   abstract proceed(): Effect.Effect<void>
-  /** Gives it its fiber, whose end is its own. */
+  /** Sets its fiber. When the fiber ends, the session ends. */
   abstract follow(fiber: Fiber.Fiber<void>): void
-  /** The Effect with the services of the kind and of this session. */
+  /** Provides the services of the kind and of this session. */
   abstract provided<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E>
   /** Begins the end. With `drain`, the messages accepted so far are handled first, within the grace period. */
   abstract end(reason: EndReason.EndReason, drain: boolean): void
@@ -156,7 +156,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return this.extras?.user
   }
 
-  /** Does it end? It takes no message of its own any more, and waits for nobody who wants to give it one. */
+  /** `true` while it is ending: it refuses messages to itself, and no sender waits for it. */
   get ending(): boolean {
     return this.status === ending
   }
@@ -169,7 +169,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return this.extras?.recovering ?? false
   }
 
-  /** Can it take messages? One that has expired cannot: it is ended here. */
+  /** Can it take messages? A session that has expired cannot: this call ends it. */
   isLive(now: number): boolean {
     if (this.status >= ending) return false
     if (!this.host.expiry.isExpired(this, now)) return true
@@ -180,12 +180,12 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     this.identify({ metadata })
   }
 
-  /** Why this is no metadata for it, if it is not. */
+  /** The error if the store could not hold this metadata. */
   checkMetadata(metadata: Readonly<Record<string, unknown>>): InvalidMetadata | undefined {
     return this.kind.checkMetadata(this.id, metadata)
   }
 
-  /** What it has of the present turn is to be written before the turn is answered. */
+  /** The reply to the message that is being handled waits until the changes are in the store. */
   writeAhead(): void {
     if (this.kind.persistence === undefined) return
     this.ensureExtras().writesAhead = true
@@ -201,7 +201,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return Object.keys(expected).every((key) => Equal.equals(metadata[key], expected[key]))
   }
 
-  /** Gives the function that takes the change back. */
+  /** Changes user and metadata. Returns a function that reverts the change. */
   identify(change: Partial<Identity>): () => void {
     const before = this.identity
     this.setIdentity(changed(before, change))
@@ -256,12 +256,12 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     }
   }
 
-  /** What it remembers of actions that have a number. */
+  /** The replies to numbered actions: see `SessionRef.callOnce`. */
   get replies(): ReplyCache {
     return this.ensureExtras().replies ??= new ReplyCache(this.kind.remember, this.remembersSince, this.epoch)
   }
 
-  /** The epoch since which it knows of every client that sent such an action; `Infinity` once it forgot one. */
+  /** The epoch since which it remembers all clients that sent numbered actions; `Infinity` once it has forgotten one. */
   get remembersSince(): number {
     return this.extras?.replies?.since ?? this.stored?.remembersSince ?? this.epoch
   }
@@ -271,16 +271,16 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // those who watch and wait
+  // watchers and waiters
   // -------------------------------------------------------------------------------------------------------
 
-  /** Does anybody watch its state or wait for its end? Then it ends as soon as it expires. */
+  /** `true` while someone watches its state or waits for its end: such a session ends as soon as it expires. */
   get watched(): boolean {
     const { extras } = this
     return extras !== undefined && ((extras.watchers?.count ?? 0) > 0 || (extras.endWaiters?.size ?? 0) > 0)
   }
 
-  /** Adds a watcher and gives the function that removes it. */
+  /** Adds a watcher. Returns the function that removes it. */
   watch(watcher: Watcher<any>): () => void {
     if (this.status === ended) {
       watcher.ended(this.reason!)
@@ -302,13 +302,13 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return this.ensureExtras().watchers ??= new Watchers()
   }
 
-  /** Notes a connected client and gives the function that notes its going. */
+  /** Counts a client as connected. Returns the function that counts it as gone. */
   attach(now: number): () => void {
     this.host.expiry.touch(this, now)
     return (this.ensureExtras().connections ??= new SessionConnections(this)).add(now)
   }
 
-  /** The ref, once `init` is done; or what it failed with. */
+  /** Waits for `init`. Gives the ref, or fails as `init` did. */
   whenStarted(): Effect.Effect<SessionRef.Any, any> {
     if (this.hasStarted) return Effect.succeed(this.ref)
     if (this.extras?.startFailure !== undefined) return this.extras.startFailure
@@ -319,7 +319,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     })
   }
 
-  /** Waits for the end. */
+  /** Waits for the end and gives its reason. */
   awaitEnd(): Effect.Effect<EndReason.EndReason> {
     return Effect.suspend(() => {
       if (this.status === ended) return Effect.succeed(this.reason!)
@@ -336,13 +336,13 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   // timers
   // -------------------------------------------------------------------------------------------------------
 
-  /** Its timers, made when it needs them. */
+  /** Its timers, made at the first use. */
   get timers(): SelfTimers {
     const extras = this.ensureExtras()
     return extras.timers ??= new SelfTimers(this)
   }
 
-  /** Sets a timer. One that is over has no use for it. */
+  /** Sets a timer. A session that has ended gets one that never rings. */
   setTimer(setting: Setting): Timer {
     return this.status === ended || this.extras?.cleansUp === true ? noTimer : this.timers.set(setting)
   }
@@ -351,7 +351,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   // the state
   // -------------------------------------------------------------------------------------------------------
 
-  /** Goes on with the next state; the same one is no change. */
+  /** Replaces the state. The same state is no change. */
   commit(state: unknown): void {
     if (state === this.state) return
     this.state = state
@@ -360,7 +360,10 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     if (this.extras?.watchers !== undefined) this.notify(this.extras.watchers)
   }
 
-  /** Tells of the state as it is now: at once, or under write-ahead when it is written, before what did it is answered. */
+  /**
+   * Notifies the watchers of the present state: at once, or, when each change is written before its reply, as soon as the
+   * change is written.
+   */
   notify(watchers: Watchers): void {
     const { epoch, kind: { persistence }, state, version } = this
     if (persistence?.isWriteAhead !== true || !persistence.pends(this)) return watchers.changed(state, version, epoch)
@@ -375,7 +378,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   // the end
   // -------------------------------------------------------------------------------------------------------
 
-  /** What is kept of it besides its state has changed. */
+  /** A stored part other than the state has changed: metadata, timers, or remembered replies. */
   metaChanged(): void {
     const { extras, kind: { persistence } } = this
     if (persistence === undefined || !this.hasStarted) return
@@ -383,34 +386,34 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     persistence.changed(this)
   }
 
-  /** Does the store know of its end already, or need not to? */
+  /** `true` when it needs no more saves: it has ended, or the store was notified of its end. */
   get isOver(): boolean {
     return this.status === ended || this.extras?.storeNotified === true
   }
 
-  /** The epoch under which it is written, which a reset does not change: who claimed it last owns it. */
+  /** The epoch under which it is written: the one of the last claim, which a reset does not change. */
   get claimed(): number {
     return this.extras?.claimed ?? this.epoch
   }
 
-  /** How many versions its incarnations before the last reset had, since it was claimed. */
+  /** How many versions it had since the claim and before the last reset. */
   get versionsBefore(): number {
     return this.extras?.versionsBefore ?? 0
   }
 
-  /** Somebody else owns it now. */
+  /** Another process owns it now: this copy ends. */
   fenced(): void {
     this.end(EndReason.moved, false)
   }
 
-  /** Does it handle a message, or wait to do so? */
+  /** `true` while it handles a message, or its fiber has yet to run. */
   get busy(): boolean {
     return this.doorbell === undefined && !this.hibernating
   }
 
   /**
-   * Ends for its age, if it has that. A session that handles a message is not idle, however long that takes, and
-   * one that found something to do since its deadline was noticed is not expired any more.
+   * Ends the session if it has expired, and returns whether it has. A session is not idle while it handles a message, however
+   * long that takes. Activity after its deadline was noticed also keeps it alive.
    */
   expire(now: number): boolean {
     const { expiry, expiryAlarm } = this.host
@@ -444,12 +447,12 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return this.extras?.killed ?? false
   }
 
-  /** A callback of it has thrown. */
+  /** One of its callbacks has thrown: logs the defect. */
   threw(defect: unknown): void {
     this.kind.runFork(Effect.logError(`something in session ${this.kind.name}/${this.id} has failed`, defect))
   }
 
-  /** Something went wrong while the session released what it held. */
+  /** Reports that the end hook or a finalizer has failed. */
   cleanupFailed(error: unknown): Effect.Effect<void> {
     emit(this, { _tag: "CleanupError", error })
     return Effect.logError(`session ${this.kind.name}/${this.id} could not release what it held`, error)

@@ -1,6 +1,6 @@
 /**
- * The clients that are connected to a session: a session whose kind has a reconnect window ends when the last one
- * has gone and none comes back in time.
+ * The clients that are connected to a session. If its kind has a reconnect window, the session ends when the last client has
+ * gone and none has come back in time.
  */
 import * as EndReason from "../../../contract/EndReason.ts"
 import { CallbackDeadline, type Deadline } from "../time/Deadlines.ts"
@@ -22,7 +22,7 @@ export class SessionConnections {
   private readonly session: ConnectedSession
   private readonly deadline: Deadline
   count = 0
-  /** All that ever connected. */
+  /** How many have connected since the start. */
   total = 0
 
   constructor(session: ConnectedSession) {
@@ -30,7 +30,7 @@ export class SessionConnections {
     this.deadline = new CallbackDeadline(() => session.end(EndReason.disconnected, true))
   }
 
-  /** Gives the function that takes it away again. */
+  /** Counts a client as connected. Returns the function that counts it as gone. */
   add(now: number): () => void {
     const { session } = this
     const { host, kind: { counters } } = session
@@ -53,12 +53,12 @@ export class SessionConnections {
     }
   }
 
-  /** Is nobody connected, and nobody expected to come back in time? */
+  /** `true` when no client is connected and the reconnect window is over. */
   get isIdle(): boolean {
     return this.count === 0 && this.deadline.wheelTick === nowhere
   }
 
-  /** The session is over. */
+  /** The session has ended. */
   close(): void {
     this.session.host.deadlines.cancel(this.deadline)
   }

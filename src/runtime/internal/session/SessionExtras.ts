@@ -1,5 +1,5 @@
 /**
- * What only some sessions need; made when a session first needs any of it.
+ * The fields that only some sessions need. The object is made when a session first needs one of them.
  */
 import type * as Context from "effect/Context"
 import type * as Exit from "effect/Exit"
@@ -14,51 +14,51 @@ import type { Watchers } from "./Watchers.ts"
 export const noMetadata: Readonly<Record<string, unknown>> = Object.freeze({})
 
 export class SessionExtras {
-  /** The arguments of the start, kept for a reset. */
+  /** The arguments of the start, for a reset. */
   args: unknown = undefined
-  /** Replaces the kind's, in milliseconds. */
+  /** Replaces the idle timeout of the kind, in milliseconds. */
   idleTimeout: number | undefined = undefined
   metadata: Readonly<Record<string, unknown>> = noMetadata
   user: string | undefined = undefined
-  /** What the session has acquired. */
+  /** Closed when the session ends or is reset. */
   scope: Scope.Closeable | undefined = undefined
-  /** The services that the Effects of its handlers get. */
+  /** The services for the Effects of its handlers. */
   context: Context.Context<never> | undefined = undefined
   watchers: Watchers | undefined = undefined
   connections: SessionConnections | undefined = undefined
   replies: ReplyCache | undefined = undefined
   timers: SelfTimers | undefined = undefined
-  /** Timers that the store has and this program cannot read. */
+  /** Stored timers that this program cannot decode. They go back into the next snapshot. */
   quarantine: ReadonlyArray<unknown> | undefined = undefined
-  /** The times of the crashes that still count. */
+  /** The times of the crashes within the window of its supervision. */
   recentCrashes: Array<number> | undefined = undefined
-  /** All crashes. */
+  /** All crashes since the start. */
   crashes = 0
   /** `true` while it pauses after a crash. */
   recovering = false
-  /** Those who wait for `init`. */
+  /** Callers that wait for `init`. */
   startWaiters: Set<(exit: Exit.Exit<any, any>) => void> | undefined = undefined
-  /** What `init` failed with. */
+  /** The failure of `init`. */
   startFailure: Exit.Failure<any, unknown> | undefined = undefined
-  /** Those who wait for the end. */
+  /** Callers that wait for the end. */
   endWaiters: Set<(reason: EndReason) => void> | undefined = undefined
   endDeadline: Deadline | undefined = undefined
-  /** While it is saved to leave memory; whatever happens to it takes that back. */
+  /** Defined while it is saved before it leaves memory. Any change or message resets it, and the session stays. */
   leaving: object | undefined = undefined
-  /** The epoch under which it is written, once a reset gave it another. */
+  /** The epoch of the claim, once a reset has given the session another epoch. */
   claimed: number | undefined = undefined
-  /** The versions of its incarnations before the last reset. */
+  /** How many versions it had since the claim and before the last reset. */
   versionsBefore = 0
-  /** Does the answer to the message that is handled wait until it is written, whatever the policy? */
+  /** `true` when the reply to the current message waits for the store, whatever the save policy. */
   writesAhead = false
-  /** `true` once the store was told of its end. */
+  /** `true` once the store was notified of its end. */
   storeNotified = false
-  /** `true` once its messages are over: the end hook may run, and what it has acquired is released. */
+  /** `true` while the end hook and the finalizers run: no message is handled any more. */
   cleansUp = false
-  /** How many messages in the mailbox are settled already. */
+  /** How many messages in the mailbox are settled already, and will be skipped. */
   withdrawn = 0
-  /** Ends a start that takes too long. */
+  /** Interrupts a start that takes too long. */
   startDeadline: Deadline | undefined = undefined
-  /** `true` once what runs was interrupted to end the session. */
+  /** `true` once the running handler was interrupted to end the session. */
   killed = false
 }

@@ -56,7 +56,7 @@ export class SessionSelf implements Self {
     return Effect.suspend(() => {
       emit(session, { _tag: "WorkerStart" })
       const work = Effect.onExit(effect, (exit) => workerEnded(session, exit))
-      // It goes on beside the handler, which does not wait for it.
+      // It runs beside the handler, which does not wait for it.
       return Effect.forkIn(Effect.provideService(work, CurrentMessage, undefined), session.scope())
     })
   }
@@ -131,7 +131,7 @@ export class SessionSelf implements Self {
   }
 }
 
-/** A failure of forked work is nobody's to see, so it is told and logged. */
+/** Nothing else observes forked work, so its failure becomes an event and a log entry. */
 const workerEnded = (session: LiveSession, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> => {
   if (Exit.isSuccess(exit)) {
     emit(session, { _tag: "WorkerTerminate", outcome: "success", error: undefined })

@@ -1,8 +1,6 @@
 /**
- * Those who watch the state of one session.
- *
- * Made when the first one comes. From then on the state is also a `SubscriptionRef`, of which the session is
- * the only writer. Selections are compared inside, by a set of callbacks; streams are made at the edge.
+ * The watchers of the state of one session: callbacks, and the state as a `SubscriptionRef` once someone asks for it, with the
+ * session as its only writer. Streams are built on the callbacks, in `LocalRef`.
  */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
@@ -13,14 +11,14 @@ import type { Identity, Watcher } from "../../../contract/SessionRef.ts"
 export class Watchers {
   private readonly set = new Set<Watcher<any>>()
   private ref: SubscriptionRef.SubscriptionRef<unknown> | undefined
-  /** How many changes are told when they are written. */
+  /** How many changes wait to be written before the watchers are notified. */
   pending = 0
 
   get count(): number {
     return this.set.size
   }
 
-  /** Was the state given out as a `SubscriptionRef`, of which nobody knows who reads it? */
+  /** `true` once the state was given out as a `SubscriptionRef`: its readers are not known. */
   get isShared(): boolean {
     return this.ref !== undefined
   }
@@ -33,7 +31,7 @@ export class Watchers {
     return this.set.delete(watcher)
   }
 
-  /** The state as a `SubscriptionRef`, the same one each time. */
+  /** The state as a `SubscriptionRef`; the same one at each call. */
   subscriptionRef(state: () => unknown): Effect.Effect<SubscriptionRef.SubscriptionRef<unknown>> {
     return Effect.suspend(() =>
       this.ref !== undefined

@@ -1,6 +1,6 @@
 /**
- * A handler died. Its message is not replayed: it goes to the dead letters, its caller gets an answer, and
- * supervision says how the session goes on.
+ * The crash of a handler. Its message is not replayed: it becomes a dead letter, its caller gets `SessionCrashed`, and the
+ * supervision policy decides how the session goes on.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,7 @@ import { emit, emitHandled } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 import { reset } from "./starting.ts"
 
-/** Gives what the fiber does next; nothing when the session just goes on. */
+/** Returns what the fiber does next; `undefined` when the session goes on at once. */
 export const crashed = (
   session: LiveSession,
   envelope: Envelope,
@@ -33,7 +33,7 @@ export const crashed = (
   emitHandled(session, envelope, "failure")
   emit(session, { _tag: "Crash", tag, defect, action: decision._tag, pause })
   const next = proceed(session, decision, defect)
-  // Last, so that whoever waits for the answer finds the session as it goes on.
+  // Last: when its caller resumes, the session is in the state in which it goes on.
   envelope.settle(Exit.fail(SessionCrashed.of(kind.name, id, tag, defect)))
   return next
 }
@@ -45,7 +45,7 @@ const proceed = (
 ): Effect.Effect<void> | undefined => {
   switch (decision._tag) {
     case "stop":
-      // The end answers who is left; this message gets an answer of its own.
+      // The end settles all other messages; this one gets `SessionCrashed`.
       session.current = undefined
       session.end(EndReason.crashed(defect), false)
       return Effect.void

@@ -1,11 +1,11 @@
 /**
- * What a session tells the event bus. Each costs one check while nobody listens.
+ * The events of a session. While nobody listens, each costs one check.
  */
 import type { SessionEvent } from "../../../contract/SessionEvent.ts"
 import type { HostContext } from "../host/HostContext.ts"
 import type { Envelope } from "../messages/Envelope.ts"
 
-/** A session, as far as its events say of it. */
+/** What an event needs of its session. */
 export interface EventSource {
   readonly host: Pick<HostContext, "events" | "clock" | "date" | "deadlines" | "now">
   readonly kind: { readonly name: string }
@@ -22,16 +22,16 @@ export const emit = (session: EventSource, body: Body): void => {
   }
 }
 
-/** Milliseconds of a clock that never goes back, for durations. */
+/** The monotonic clock in milliseconds with fractions, for the durations in events. */
 export const monotonicMillis = (host: Pick<HostContext, "clock">): number =>
   Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
 
-/** Notes when a message was sent, for its duration. */
+/** Stores when a message was sent, for the duration in its event. */
 export const markSent = (host: EventSource["host"], envelope: Envelope): void => {
   if (host.events.active) envelope.sentAt = monotonicMillis(host)
 }
 
-/** A message was handled to the end, or its handler failed or died. */
+/** Publishes that a message was handled, or that its handler failed or died. */
 export const emitHandled = (session: EventSource, envelope: Envelope, outcome: "success" | "failure"): void => {
   const { host } = session
   if (!host.events.active) return

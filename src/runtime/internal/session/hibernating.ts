@@ -1,6 +1,6 @@
 /**
- * The sleep of a session: without fiber and mailbox it keeps what it knows, until the next message. One that nobody has
- * to do with may leave memory from there, and is in the store only.
+ * Hibernation: an idle session gives up its fiber and its mailbox until the next message. A hibernating session that nothing
+ * refers to may then leave memory, and is in the store only.
  */
 import * as Effect from "effect/Effect"
 import * as EndReason from "../../../contract/EndReason.ts"
@@ -9,19 +9,19 @@ import type { LiveSession } from "./LiveSession.ts"
 import { cancelTimers } from "./owed.ts"
 import { ended } from "./status.ts"
 
-/** It is awake until it has had nothing to do for a while. */
+/** Has the session checked for idleness, if its kind hibernates. */
 export const scheduleHibernation = (session: LiveSession): void => {
   session.idleCheck = session.kind.hibernation?.add(session, session.host.now())
 }
 
-/** It is not looked at any more. */
+/** The session is not checked for idleness any more. */
 export const cancelHibernation = (session: LiveSession): void => {
   if (session.idleCheck === undefined) return
   session.kind.hibernation!.remove(session.idleCheck)
   session.idleCheck = undefined
 }
 
-/** Gives up fiber and mailbox until there is something to do. `false` when there is. */
+/** Gives up fiber and mailbox; `false` while the session has something to do. */
 export const hibernate = (session: LiveSession): boolean => {
   const { doorbell, extras, kind } = session
   if (doorbell === undefined || session.hasWork || session.hibernating) return false
@@ -38,7 +38,7 @@ export const hibernate = (session: LiveSession): boolean => {
   return true
 }
 
-/** It sleeps no longer. `false` when it did not sleep. */
+/** The session does not hibernate any more; `false` when it did not. */
 export const leaveHibernation = (session: LiveSession): boolean => {
   if (!session.hibernating) return false
   session.hibernating = false
@@ -46,7 +46,7 @@ export const leaveHibernation = (session: LiveSession): boolean => {
   return true
 }
 
-/** Gets a fiber and a mailbox again. */
+/** Wakes a hibernating session: gives it a fiber and a mailbox. */
 export const wake = (session: LiveSession): void => {
   const { extras, kind } = session
   leaveHibernation(session)
@@ -58,7 +58,7 @@ export const wake = (session: LiveSession): void => {
   emit(session, { _tag: "Wake" })
 }
 
-/** Leaves memory for the store, if nobody has to do with it and it holds nothing. */
+/** Saves the session and removes it from memory, if nothing refers to it and it holds no resources. */
 export const passivate = (session: LiveSession): void => {
   const { lastActiveAt, kind: { persistence } } = session
   if (persistence === undefined || !isFree(session)) return
@@ -66,13 +66,13 @@ export const passivate = (session: LiveSession): void => {
   persistence.saveIfReady(session, (saved) => {
     if (session.extras?.leaving !== leaving) return
     session.extras.leaving = undefined
-    // Whatever it did meanwhile, and whoever came, has it stay.
+    // It stays if anything happened to it while it was saved.
     if (!saved || session.lastActiveAt !== lastActiveAt || persistence.pends(session)) return
     if (session.hibernating && isFree(session)) leave(session)
   })
 }
 
-/** Is there nobody who has to do with it, and nothing that it holds? */
+/** `true` without watchers, connections and resources. */
 const isFree = ({ extras, watched }: LiveSession): boolean => {
   if (extras === undefined) return true
   const { connections, scope, watchers } = extras
@@ -80,7 +80,7 @@ const isFree = ({ extras, watched }: LiveSession): boolean => {
     (scope === undefined || scope.state._tag === "Empty")
 }
 
-/** Leaves memory without having ended: it is in the store. */
+/** Removes it from memory. It has not ended: it is in the store. */
 const leave = (session: LiveSession): void => {
   const { host, id, kind } = session
   emit(session, { _tag: "Passivate" })

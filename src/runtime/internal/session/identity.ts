@@ -1,15 +1,15 @@
 /**
- * Whose a session is and what is noted about it, as values.
+ * Changes of the user and the metadata of a session, as pure functions.
  */
 import type { Identity } from "../../../contract/SessionRef.ts"
 
-/** With a change: metadata is added, the user replaced. */
+/** Applies a change: adds the metadata, replaces the user. */
 export const changed = (identity: Identity, change: Partial<Identity>): Identity => ({
   user: "user" in change ? change.user : identity.user,
   metadata: change.metadata === undefined ? identity.metadata : { ...identity.metadata, ...change.metadata }
 })
 
-/** Without a change, as far as nobody has changed the same again since. */
+/** Reverts a change, except for what was changed again since. */
 export const reverted = (now: Identity, before: Identity, change: Partial<Identity>): Identity => {
   const metadata = { ...now.metadata }
   for (const [key, value] of Object.entries(change.metadata ?? {})) {

@@ -1,9 +1,9 @@
 /**
- * The idle timeout of one session, as a program gives it.
+ * Checks the idle timeout that a program gives to one session.
  */
 import * as Duration from "effect/Duration"
 
-/** Its milliseconds. One that is not longer than zero is a bug of the program, and dies as one. */
+/** The timeout in milliseconds. A timeout that is not longer than zero is a bug of the program: it throws. */
 export const checkIdleTimeout = (timeout: Duration.Input): number => {
   const millis = Duration.toMillis(timeout)
   if (millis > 0) return millis

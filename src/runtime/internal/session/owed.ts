@@ -1,8 +1,8 @@
 /**
- * Timers that are not to ring any more.
+ * Cancels the timers of a session.
  *
- * Some of them hold what a caller had asked for and the session had put off, such as a debounced action of a store. When the
- * session is over before their time comes, such a message becomes a dead letter, as any other message that was accepted.
+ * A timer may hold a message that a caller sent and the session deferred, such as a debounced action of a store. If the
+ * session ends before the timer rings, that message becomes a dead letter, like any accepted message that was not handled.
  */
 import type { EndReason } from "../../../contract/EndReason.ts"
 import { SessionEnded } from "../../../contract/SessionError.ts"
@@ -10,7 +10,7 @@ import type { SelfTimer } from "../time/SelfTimers.ts"
 import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
 
-/** Cancels all timers. Without an end, the session goes on elsewhere, and nothing becomes a dead letter. */
+/** Cancels all timers. Without an end, the session lives on elsewhere, and no message becomes a dead letter. */
 export const cancelTimers = (session: LiveSession, end?: EndReason): void => {
   const timers = session.extras?.timers
   if (end === undefined) timers?.cancelAll()

@@ -1,6 +1,6 @@
 /**
- * The start of a session: `init`, then the continuation that goes on after `start` returned; and the start of
- * a new incarnation after a crash.
+ * The start of a session: `init` or `restore`, then `afterStart`, which runs after `start` has returned; and the start of a
+ * new incarnation after a crash.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -25,7 +25,7 @@ import type { LiveSession } from "./LiveSession.ts"
 import { cancelTimers } from "./owed.ts"
 import { ending, running, starting } from "./status.ts"
 
-/** Starts the fiber, which runs `init`. When that is pure, the session is running on return. */
+/** Starts the fiber, which runs `init`. If `init` is pure, the session is running on return. */
 export const launch = (session: LiveSession, args: unknown, options: StartOptions | undefined): void => {
   if (args !== undefined && session.kind.supervision.onCrash === "reset") session.ensureExtras().args = args
   if (options?.metadata !== undefined) session.ensureExtras().metadata = options.metadata
@@ -36,7 +36,7 @@ export const launch = (session: LiveSession, args: unknown, options: StartOption
   session.follow(session.kind.runFork(Effect.suspend(() => boot(session, args))))
 }
 
-/** Starts the fiber, which takes over what the store had. When that is pure, the session is running on return. */
+/** Restores a session from its snapshot and starts its fiber. If `restore` is pure, the session is running on return. */
 export const restore = (session: LiveSession, stored: StoredSession): void => {
   const { args, clients, idleTimeout, metadata, quarantine, remembersSince, timers, user } = stored
   const { host, kind } = session
@@ -50,7 +50,7 @@ export const restore = (session: LiveSession, stored: StoredSession): void => {
   host.expiry.add(session)
   host.expiryAlarm.arm()
   session.stored!.expiry = host.dateOf(host.expiry.expiresAt(session))
-  // Before the hook runs, which may set them anew.
+  // Before `restore` runs, which may set the same timers again.
   if (timers.length > 0) {
     session.timers.restore(
       timers.map(({ delay, every, key, payload, tag }) => ({
@@ -65,7 +65,7 @@ export const restore = (session: LiveSession, stored: StoredSession): void => {
   session.follow(kind.runFork(Effect.suspend(() => bootFrom(session, stored.state))))
 }
 
-/** From here on, the start may take so long. */
+/** Starts the time limit of the start. */
 const limitStart = (session: LiveSession): void => {
   const { host, startTimeout } = session.kind
   if (startTimeout === Infinity) return
@@ -73,14 +73,14 @@ const limitStart = (session: LiveSession): void => {
   host.deadlines.set(deadline, host.now() + startTimeout)
 }
 
-/** The start is done, or there will be none. */
+/** Cancels the time limit of the start. */
 export const freeStart = ({ extras, host }: LiveSession): void => {
   if (extras?.startDeadline === undefined) return
   host.deadlines.cancel(extras.startDeadline)
   extras.startDeadline = undefined
 }
 
-/** It took too long: whoever waits for it is told, and what runs is interrupted. What the store has stays there. */
+/** The start took too long: callers get `StartTimeout`, and the hook is interrupted. The snapshot stays in the store. */
 const startIsLate = (session: LiveSession): void => {
   const { counters, startTimeout } = session.kind
   const error = StartTimeout.of(session.kind.name, session.id, startTimeout)
@@ -93,7 +93,7 @@ const startIsLate = (session: LiveSession): void => {
   session.end(EndReason.crashed(error), false)
 }
 
-/** The first thing that the fiber does. */
+/** What the fiber of a new session does first. */
 const boot = (session: LiveSession, args: unknown): Effect.Effect<void> => {
   const start = { id: session.id, args, self: session.self }
   let state: unknown
@@ -117,7 +117,7 @@ const bootWith = (
   })
 }
 
-/** The first thing that the fiber of a session from the store does. */
+/** What the fiber of a restored session does first. */
 const bootFrom = (session: LiveSession, stored: unknown): Effect.Effect<void> => {
   const { restore } = session.kind.behavior
   if (restore === undefined) return booted(session, stored, true)
@@ -138,17 +138,17 @@ const booted = (session: LiveSession, state: unknown, restored = false): Effect.
   const again = session.hasStarted
   if (!again) {
     session.hasStarted = true
-    // An end may have been asked for while init ran.
+    // The end may have begun while `init` ran.
     if (session.status === starting) session.status = running
     scheduleHibernation(session)
-    // One from the store has started before.
+    // A restored session has started before.
     if (!restored) {
       counters.started++
       if (host.events.active) emit(session, { _tag: "Start", duration: host.now() - session.began })
     }
     settleStart(session, Exit.succeed(session.ref))
   }
-  // What the store has of it, if anything, is of another incarnation.
+  // What the store may have is of another incarnation.
   if (!restored) session.metaChanged()
   if (again && session.extras?.watchers !== undefined) session.notify(session.extras.watchers)
   if (behavior.afterStart !== undefined && session.status < ending) return continued(session, behavior.afterStart)
@@ -163,7 +163,7 @@ const continued = (
   limitStart(session)
   return Effect.matchCauseEffect(
     session.provided(
-      // Whoever started the session can begin to watch it before it ends for what is found out here.
+      // The caller of `start` can begin to watch the session before this hook ends it.
       Effect.andThen(
         Effect.yieldNow,
         Effect.suspend(() => afterStart({ state: session.state, payload: undefined, self: session.self }))
@@ -198,7 +198,7 @@ const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.E
   const defect = Cause.squash(cause)
   freeStart(session)
   if (session.hasStarted) {
-    // A reset that failed.
+    // A reset has failed.
     session.end(EndReason.crashed(defect), false)
     return Effect.void
   }
@@ -214,13 +214,13 @@ const bootFailed = (session: LiveSession, cause: Cause.Cause<unknown>): Effect.E
   return Effect.void
 }
 
-/** The error with which it failed, unless it died as well. */
+/** The declared error of a failure; `undefined` when it also died. */
 const declaredError = (cause: Cause.Cause<unknown>): { readonly value: unknown } | undefined => {
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some" && !Cause.hasDies(cause) ? error : undefined
 }
 
-/** What somebody gets who came for a session that could not be restored, rather than to start it. */
+/** The error for a caller that reached for a session, and did not start it, when it could not be restored. */
 export const restoreError = (kind: string, id: string, error: unknown): LoadError =>
   isLoadError(error) ? error : RestoreFailed.of(kind, id, error instanceof StartFailed ? error.defect : error)
 
@@ -233,7 +233,7 @@ export const settleStart = (session: LiveSession, exit: Exit.Exit<any, unknown>)
   for (const waiter of waiters) waiter(exit)
 }
 
-/** Releases what the session holds and starts a new incarnation with the same arguments. */
+/** Closes the Scope of the session and starts a new incarnation with the same arguments. */
 export const reset = (session: LiveSession): Effect.Effect<void> =>
   Effect.suspend(() => {
     const extras = session.ensureExtras()
@@ -246,10 +246,10 @@ export const reset = (session: LiveSession): Effect.Effect<void> =>
       extras.versionsBefore += session.version + 1
     }
     session.epoch = session.host.nextEpoch(session.host.date())
-    // Until there is a new state, the one that there is belongs to the incarnation before.
+    // Until `init` gives a new state, the present one belongs to the incarnation before.
     session.version = -1
     const again = Effect.suspend(() => {
-      // What is released may have set some.
+      // A finalizer may have set some.
       cancelTimers(session)
       return boot(session, args)
     })

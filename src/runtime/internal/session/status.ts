@@ -1,4 +1,4 @@
-/** Where a session is in its life; the order counts. */
+/** The phases of the life of a session, in order: code compares them. */
 export const starting = 0
 export const running = 1
 export const ending = 2

@@ -1,7 +1,7 @@
 /**
- * Precise deadlines: answers that are waited for, timers of sessions, ends that take too long.
+ * Precise deadlines: of calls, timers, starts and ends.
  *
- * One fiber sleeps until the next deadline, whatever their number, and none runs while there is none.
+ * One fiber sleeps until the next deadline, however many there are. Without deadlines there is no fiber.
  */
 import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -11,14 +11,14 @@ import type * as Fiber from "effect/Fiber"
 import type { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
 
-/** Something that happens at a time. What `due` throws is logged, and keeps no other from being called. */
+/** Something that happens at a time. If `due` throws, the defect is logged, and the other deadlines are still called. */
 export abstract class Deadline implements Entry {
   wheelTick = nowhere
   wheelIndex = 0
   abstract due(now: number): void
 }
 
-/** Calls a function at a time. For what happens to few sessions: it costs a closure. */
+/** A deadline that calls a function. It costs a closure, so it is not for each message. */
 export class CallbackDeadline extends Deadline {
   readonly due: (now: number) => void
 
@@ -47,7 +47,7 @@ export class Deadlines {
     return this.wheel.size
   }
 
-  /** Calls `entry.due`, and not before this returns, at `deadline`, a time of the monotonic clock, or soon when that is past. */
+  /** Calls `entry.due` at `deadline`, a time of the monotonic clock; soon, but after this has returned, when that is past. */
   set(entry: Deadline, deadline: number): void {
     if (this.closed || deadline === Infinity) return
     this.wheel.insert(entry, deadline)
@@ -58,7 +58,7 @@ export class Deadlines {
     this.wheel.remove(entry)
   }
 
-  /** Ends the sleeping fiber; nothing is due from here on. */
+  /** Ends the sleeping fiber. Nothing is called any more. */
   close(): void {
     this.closed = true
     this.sleeper?.interruptUnsafe()
@@ -70,7 +70,7 @@ export class Deadlines {
     this.sleeper?.interruptUnsafe()
     this.wakesAt = this.wheel.next()
     const pause = this.wakesAt - this.time.now()
-    // A TestClock does not wait for nothing: what is due must not come before whoever set it is ready.
+    // A TestClock does not wait for a pause of 0, and `due` must not be called before `set` has returned.
     const sleep = pause > 0 ? this.clock.sleep(Duration.millis(pause)) : Effect.yieldNow
     this.sleeper = this.runFork(Effect.map(sleep, () => this.wake()))
   }
@@ -83,7 +83,7 @@ export class Deadlines {
       try {
         entry.due(now)
       } catch (defect) {
-        // The others are due all the same.
+        // The other deadlines are called all the same.
         this.runFork(Effect.logError("what was due at a time failed", defect))
       }
     })

@@ -1,16 +1,16 @@
 /**
- * Looks at the deadlines of sessions when they come.
+ * Ends expired sessions at their deadline, if that cannot wait for the sweep.
  */
 import type { Entry, Expiry } from "../../Expiry.ts"
 import { Deadline, type Deadlines } from "./Deadlines.ts"
 
-/** A session whose deadline the tracker knows. */
+/** What expiry needs of a session. */
 export interface ExpiringSession extends Entry {
-  /** Does anybody watch its state or wait for its end? */
+  /** `true` while someone watches its state or waits for its end. */
   readonly watched: boolean
-  /** Does it handle a message, or wait to do so? */
+  /** `true` while it handles a message, or its fiber has yet to run. */
   readonly busy: boolean
-  /** Ends it if it has expired; `false` when it has not. */
+  /** Ends the session if it has expired, and returns whether it has. */
   expire(now: number): boolean
 }
 
@@ -25,7 +25,7 @@ export class ExpiryAlarm extends Deadline {
     this.deadlines = deadlines
   }
 
-  /** Makes sure that the next deadline is not missed. */
+  /** Sets the alarm for the next deadline, if that is earlier than the present alarm. */
   arm(): void {
     const next = this.expiry.next()
     if (next >= this.setFor) return
@@ -35,8 +35,8 @@ export class ExpiryAlarm extends Deadline {
   }
 
   /**
-   * Whoever watches a session learns of its end when it comes, and a busy one goes on; the others are left for the
-   * sweep.
+   * Ends the watched sessions, so that their watchers are notified in time, and renews the deadline of busy sessions. The
+   * sweep ends the others.
    */
   due(now: number): void {
     this.setFor = Infinity

@@ -1,6 +1,6 @@
 /**
- * Finds the sessions of a kind that had nothing to do for a while, so that they go to sleep, and those that have slept for
- * so long that they may leave memory. Activity costs nothing; looking costs as much as there is due.
+ * Finds the sessions of a kind that have been idle for so long that they hibernate, and those that have hibernated for so long
+ * that they leave memory. Activity costs nothing here: a deadline is checked, and moved on, when it comes.
  */
 import { Deadline, type Deadlines } from "./Deadlines.ts"
 import { type Entry, nowhere, TimingWheel } from "./TimingWheel.ts"
@@ -16,7 +16,7 @@ export interface HibernatingSession {
   passivate(): void
 }
 
-/** When a session is to be looked at. */
+/** The next check of a session. */
 export class IdleCheck implements Entry {
   wheelTick = nowhere
   wheelIndex = 0
@@ -29,13 +29,13 @@ export class IdleCheck implements Entry {
 
 export class Hibernation extends Deadline {
   private readonly after: number
-  /** How long one sleeps before it leaves memory; `Infinity`: it does not. */
+  /** How long a session hibernates before it leaves memory; `Infinity`: it stays. */
   private readonly leaveAfter: number
   private readonly deadlines: Deadlines
   private readonly wheel = new TimingWheel<IdleCheck>(100)
-  /** When it is due; `Infinity` when it is not. */
+  /** When the next check is due; `Infinity`: never. */
   private dueAt = Infinity
-  /** How many are asleep. */
+  /** How many sessions hibernate. */
   count = 0
 
   constructor(after: number, leaveAfter: number, deadlines: Deadlines) {
@@ -45,7 +45,7 @@ export class Hibernation extends Deadline {
     this.deadlines = deadlines
   }
 
-  /** Looks after a session that is awake from now on, whatever woke it. */
+  /** Checks a session from now on. */
   add(session: HibernatingSession, now: number): IdleCheck {
     const rest = new IdleCheck(session)
     this.wheel.insert(rest, now + this.after)
@@ -53,7 +53,7 @@ export class Hibernation extends Deadline {
     return rest
   }
 
-  /** Looks after it no longer. */
+  /** Checks it no longer. */
   remove(rest: IdleCheck): void {
     this.wheel.remove(rest)
   }
@@ -75,7 +75,7 @@ export class Hibernation extends Deadline {
         session.passivate()
         this.wheel.insert(rest, now + this.leaveAfter)
       } else if (at > now) this.wheel.insert(rest, at)
-      // One that is busy without having been asked for anything is looked at again after as long.
+      // It has something to do without having had a message: it is checked again later.
       else if (!session.hibernate()) this.wheel.insert(rest, now + this.after)
       else if (this.leaveAfter === Infinity) session.idleCheck = undefined
       else this.wheel.insert(rest, now + this.leaveAfter)

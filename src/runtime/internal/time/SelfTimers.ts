@@ -1,14 +1,14 @@
 /**
- * The timers of a session: each sends a message to its own session, once or again and again.
+ * The timers of a session: each sends a message to its own session, once or repeatedly.
  *
  *                    ┌──────── its message waits: no second one ────────┐
  *                    ▼                                                  │
  *   set ──→ in the wheel ──── due ────→ message in the mailbox ──→ handled
  *                    │                        │
- *                    └── cancelled, replaced, the session over: what waits is not handled any more
+ *                    └── cancelled, replaced, the session ended: a message that waits is skipped
  *
- * A repeating one keeps its phase: it is moved on before its message is delivered, to the next of its times that is still to
- * come. One that rings once is kept until its message was handled, so that a snapshot in between does not lose it.
+ * A repeating timer keeps its phase: before it sends its message, it moves to the next of its times in the future. A timer that
+ * rings once exists until its message was handled, so that a snapshot in between has it.
  */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -23,24 +23,24 @@ import { Deadline, type Deadlines } from "./Deadlines.ts"
 const firstPause = 10
 const longestPause = 1_000
 
-/** What a timer is to do. */
+/** The settings of a timer. */
 export interface Setting {
   readonly route: Route
   readonly payload: unknown
-  /** How long until it rings first; negative: it should have rung so long ago. */
+  /** Milliseconds until it first rings; negative: it is overdue. */
   readonly delay: number
-  /** 0: it rings once. */
+  /** Its interval in milliseconds; 0: it rings once. */
   readonly every: number
   readonly key: string | undefined
 }
 
-/** The session whose timers they are. */
+/** What timers need of their session. */
 interface TimerOwner extends MailboxOwner {
   readonly host: { readonly deadlines: Deadlines; now(): number }
   readonly kind: { readonly counters: { casts: number } }
   readonly status: Status
   take(envelope: Envelope): boolean
-  /** What a snapshot has of it besides its state has changed. */
+  /** A stored part other than the state has changed. */
   metaChanged(): void
 }
 
@@ -50,13 +50,13 @@ export class SelfTimer extends Deadline implements Timer {
   readonly route: Route
   payload: unknown
   every: number
-  /** By the monotonic clock. `Infinity`: never. */
+  /** When it rings next, by the monotonic clock; `Infinity`: never. */
   next: number
   key: unknown
   private over = false
   /** How often in a row it found the mailbox full. */
   private refusals = 0
-  /** The latest message that it sent. */
+  /** Its latest message. */
   private sent: Envelope | undefined = undefined
 
   constructor(timers: SelfTimers, session: TimerOwner, { delay, every, key, payload, route }: Setting) {
@@ -71,12 +71,12 @@ export class SelfTimer extends Deadline implements Timer {
     this.wind()
   }
 
-  /** A session that ends gets no more of its messages; what it sets is for the snapshot. */
+  /** In a session that is ending, a timer does not ring any more; it is set for the snapshot only. */
   private wind(): void {
     if (this.session.status < ending) this.session.host.deadlines.set(this, this.next)
   }
 
-  /** Does what is set now, and rings no later for it than it would have. */
+  /** Takes over new settings, and rings no later than it would have. */
   takeOver({ delay, every, payload }: Setting): void {
     const { host } = this.session
     this.payload = payload
@@ -109,14 +109,14 @@ export class SelfTimer extends Deadline implements Timer {
     deadlines.set(this, now + backoff(++this.refusals, firstPause, longestPause))
   }
 
-  /** To the first of its times that is still to come: those that were missed are not made up for. */
+  /** Moves on to the first of its times in the future. Missed times are not made up for. */
   private moveOn(now: number): void {
     const missed = Math.floor((now - this.next) / this.every)
     this.next = Math.max(this.next + (missed + 1) * this.every, now + 1)
     this.session.metaChanged()
   }
 
-  /** Its message was handled, or will not be. */
+  /** Its message was handled, or was dropped. */
   done(): void {
     if (this.every > 0 || this.over) return
     this.over = true
@@ -124,7 +124,7 @@ export class SelfTimer extends Deadline implements Timer {
     this.session.metaChanged()
   }
 
-  /** Rings no more. `false` when there was nothing left to stop. */
+  /** Stops it; `false` when there was nothing left to stop. */
   stop(): boolean {
     if (this.over) return false
     this.over = true
@@ -149,26 +149,26 @@ export class SelfTimer extends Deadline implements Timer {
   }
 }
 
-/** What a session gets that is over: it never rings. */
+/** The timer of a session that has ended: it never rings. */
 export const noTimer: Timer = { cancel: Effect.succeed(false) }
 
 export class SelfTimers {
   private readonly session: TimerOwner
   private readonly byKey = new Map<unknown, SelfTimer>()
-  /** Those from the store that no hook has set again, as long as one may. */
+  /** The restored timers that no hook has set again yet; `undefined` once the hooks are done. */
   private restored: Set<SelfTimer> | undefined = undefined
 
   constructor(session: TimerOwner) {
     this.session = session
   }
 
-  /** Takes over what the store had, before the hooks run. */
+  /** Sets the timers of the snapshot, before the hooks run. */
   restore(settings: ReadonlyArray<Setting>): void {
     this.restored = new Set()
     for (const setting of settings) this.restored.add(this.add(setting))
   }
 
-  /** The hooks are done: what is set from here on is another timer. */
+  /** The hooks are done: a timer that is set from now on is a new one. */
   settle(): void {
     this.restored = undefined
   }
@@ -188,8 +188,8 @@ export class SelfTimers {
   }
 
   /**
-   * The timer from the store that a hook sets again: it goes on. Were it one more, they would become more with each load;
-   * and were it to begin anew, one that wakes its session would never ring.
+   * Finds the restored timer that a hook sets again, which goes on. If it became a new timer, each load would add one; and if it
+   * began anew, a timer that wakes its session would never ring.
    */
   private again(setting: Setting): SelfTimer | undefined {
     const { restored } = this
@@ -202,7 +202,7 @@ export class SelfTimers {
         same.takeOver(setting)
         return same
       }
-      // The one that is set is another. What was due comes all the same.
+      // A different timer under the same key. If the restored one is due, it still rings.
       if (same.next <= this.session.host.now()) {
         this.byKey.delete(key)
         same.key = same
@@ -223,7 +223,7 @@ export class SelfTimers {
     for (const timer of restored) {
       if (timer.key !== timer || timer.route !== route || (timer.every > 0) !== (every > 0)) continue
       const samePayload = Equal.equals(timer.payload, payload)
-      // Messages that come once and say different things are different messages.
+      // Single messages with different payloads are different timers.
       if (every === 0 && !samePayload) continue
       const alike = 1 + (samePayload ? 2 : 0) + (timer.every === every ? 1 : 0)
       if (alike > likeness) {
@@ -243,19 +243,19 @@ export class SelfTimers {
     this.restored?.delete(timer)
   }
 
-  /** `lost` is told of those that were still to ring. */
+  /** Stops all, and calls `lost` with each that would still have rung. */
   cancelAll(lost?: (timer: SelfTimer) => void): void {
     for (const timer of this.byKey.values()) if (timer.stop()) lost?.(timer)
     this.byKey.clear()
     this.restored = undefined
   }
 
-  /** Those that will ring. */
+  /** The timers that will ring. */
   *[Symbol.iterator](): Iterator<SelfTimer> {
     for (const timer of this.byKey.values()) if (timer.next < Infinity) yield timer
   }
 
-  /** When the first of them rings, by the monotonic clock; `Infinity`: none does. */
+  /** When the next one rings, by the monotonic clock; `Infinity`: none will. */
   get next(): number {
     let next = Infinity
     for (const timer of this.byKey.values()) next = Math.min(next, timer.next)

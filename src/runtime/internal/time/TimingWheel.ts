@@ -1,13 +1,12 @@
 /**
- * Deadlines of many things, at O(1) each.
+ * A timing wheel: many deadlines, each set, moved and removed in O(1).
  *
- * Time is cut into ticks; all entries whose deadline falls into one tick share a slot. Only ticks that
- * hold something have a slot, and a heap of those ticks gives the next one, so advancing costs as much as
- * there is due, however far time jumped. An entry knows its place, so it is removed without a search and
- * leaves nothing behind.
+ * Time is cut into ticks; all entries whose deadline falls into one tick share a slot. Only ticks with entries have a slot, and a
+ * heap of those ticks gives the next one, so the cost of advancing depends on the entries that are due, not on the time that
+ * has passed. An entry knows its place, so it is removed without a search and leaves nothing behind.
  */
 
-/** What a wheel can hold. An object is in one wheel at most. */
+/** An entry of a wheel. An object can be in one wheel only. */
 export interface Entry {
   /** The tick in which the entry stands; `nowhere` when it is in no wheel. */
   wheelTick: number
@@ -18,7 +17,7 @@ export interface Entry {
 /** An entry that is in no wheel. */
 export const nowhere = -1
 
-/** An entry that is due, and is handed out when those before it are done. */
+/** An entry that is due and waits for the entries before it to be handed out. */
 const comingDue = -2
 
 export class TimingWheel<E extends Entry> {
