@@ -1,27 +1,22 @@
 /**
  * Sessions that are read and changed by functions.
  *
- * An agent has a state and no messages of its own: `get`, `update` and `modify` send a function, which runs in the
- * session, one at a time and in order like any message. Functions cannot leave the process, so agents suit local state;
- * what travels needs a protocol of its own (`Session.Service`).
+ * An agent has a state and no protocol: `get`, `update` and `modify` send it a function, which runs in the session, one at a
+ * time and in order, like any message.
+ *
+ * **When to use.** For local state that several fibers share. Functions cannot leave the process: for clients, or for sessions
+ * on other machines, define a protocol with `Session.Service`.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Rpc from "effect/rpc/Rpc"
-import * as Schema from "effect/Schema"
-import * as Session from "../contract/Session.ts"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Schema from "effect/Schema"
+import type * as Session from "../contract/Session.ts"
 import type { CallError } from "../contract/SessionError.ts"
 import type { SessionRef } from "../contract/SessionRef.ts"
-import { makeValueCheck } from "./internal/valueCheck.ts"
-
-/** Answers with what the function makes of the state, and goes on with the state it gives. */
-const Modify = Rpc.make("Modify", {
-  payload: Schema.declare(
-    (u: unknown): u is (state: any) => readonly [reply: unknown, state: any] => typeof u === "function"
-  ),
-  success: Schema.Unknown
-})
+import { makeBehavior } from "./internal/agent/behavior.ts"
+import { makeKind } from "./internal/agent/definition.ts"
 
 /**
  * The messages of an agent.
@@ -29,7 +24,11 @@ const Modify = Rpc.make("Modify", {
  * @since 0.1.0
  * @category models
  */
-export type Protocol = typeof Modify
+export type Protocol = Rpc.Rpc<
+  "Modify",
+  Schema.Codec<(state: any) => readonly [reply: unknown, state: any]>,
+  typeof Schema.Unknown
+>
 
 /**
  * A ref of an agent.
@@ -40,7 +39,7 @@ export type Protocol = typeof Modify
 export type Ref<State> = SessionRef<State, Protocol>
 
 /**
- * Defines a kind of agent. Give it a Layer with `toLayer`, whose behaviour `behavior` makes of the first state.
+ * Defines a kind of agent. Give it a Layer with `toLayer` and `behavior`.
  *
  * ```ts
  * class Counter extends Agent.Service<Counter>()("Counter", { state: Schema.Int }) {}
@@ -55,10 +54,11 @@ export const Service = <Self>() =>
   name: Name,
   options: { readonly state: State }
 ): Session.Definition<Self, Name, State, Protocol, Schema.Void, Schema.Never> =>
-  Session.Service<Self>()(name, { state: options.state, protocol: [Modify] })
+  makeKind<Self>()(name, options.state) as never
 
 /**
- * The behaviour of an agent: its first state.
+ * The behavior of an agent, for its `toLayer`: its first state, from the session's id. A state that does not fit the schema is a
+ * defect of the start.
  *
  * @since 0.1.0
  * @category constructors
@@ -66,25 +66,10 @@ export const Service = <Self>() =>
 export const behavior = <Self, Name extends string, State extends Schema.Top>(
   definition: Session.Definition<Self, Name, State, Protocol, Schema.Void, Schema.Never>,
   init: (id: string) => State["Type"]
-): Session.Behavior<State["Type"], Protocol, void, never, never> => {
-  const { explain, fits } = makeValueCheck(definition.state)
-  const checked = (state: State["Type"]): State["Type"] => {
-    if (!fits(state)) throw new TypeError(`the state of an agent ${definition.kind} does not fit: ${explain(state)}`)
-    return state
-  }
-  return definition.behavior({
-    init: ({ id }) => checked(init(id)),
-    handlers: {
-      Modify: ({ payload, state }) => {
-        const [reply, next] = payload(state)
-        return [next === state ? state : checked(next), reply] as const
-      }
-    }
-  })
-}
+): Session.Behavior<State["Type"], Protocol, void, never, never> => makeBehavior(definition, init)
 
 /**
- * Reads the state with a function that runs in the session, after the messages sent before it.
+ * Reads from the state with a function that runs in the session, after the messages sent before.
  *
  * @since 0.1.0
  * @category operations
@@ -102,8 +87,8 @@ export const update = <State>(ref: Ref<State>, f: (state: State) => State): Effe
   Effect.asVoid(modify(ref, (state) => [undefined, f(state)]))
 
 /**
- * Changes the state with a function and gives what else it answers. A function that throws, or gives a state that does not
- * fit its schema, leaves the state as it was; the caller gets `SessionCrashed`.
+ * Changes the state with a function and gives its reply. When the function throws, or gives a state that does not fit the
+ * schema, the state stays as it was and the caller gets `SessionCrashed`.
  *
  * @since 0.1.0
  * @category operations

@@ -9,9 +9,9 @@ import { findUnfit } from "../internal/jsonValue.ts"
 import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
- * The value is not one that JSON has, or has such a one in it, at `path`: a `Date`, a `Map`, an instance of a class, a
- * function, a `bigint`, `NaN` or an infinite number, `undefined`, something that is part of itself, or nested deeper than 64
- * levels. Nothing was changed.
+ * The value has no JSON form, because of the part at `path`: a `Date`, a `Map`, an instance of a class, a function, a
+ * `bigint`, `NaN`, an infinite number, `undefined`, a reference to itself, or more than 64 levels of nesting. Nothing was
+ * changed.
  *
  * @since 0.1.0
  * @category errors
@@ -22,7 +22,7 @@ export class InvalidValue
     retrySafe: false
   })
 {
-  /** The error for the value of a key, if it is not one that JSON has. */
+  /** The error for the value of a key, if it has no JSON form. */
   static of(key: string, value: unknown): InvalidValue | undefined {
     const unfit = findUnfit(value, "value")
     if (unfit === undefined) return undefined

@@ -1,10 +1,12 @@
 /**
- * Groups of sessions: rooms, teams, those who look at the same page.
+ * Groups of sessions: rooms, teams, visitors of the same page.
  *
- * The members of a group are sessions of one kind, and what they get is one of that kind's own messages, typed by its
- * protocol. A group is itself a session, whose id is the group's name: it starts with its first member, and messages to it
- * are handled in order, so that all members see the broadcasts of a group in the same order, and those of one sender in
- * the order in which they were sent.
+ * The members of a group are sessions of one kind, and a broadcast to them is one of that kind's own messages, typed by its
+ * protocol. A group is itself a session whose id is the group's name. It handles messages in order, so all members get the
+ * broadcasts of a group in the same order, and those of one sender in the order in which they were sent.
+ *
+ * **When to use.** To send a message to many live sessions. To show who is there use `Presence`; to reach users who may be
+ * offline use `Inbox`.
  *
  * ```ts
  * class Rooms extends Groups.Service<Rooms>()("Rooms", { members: Visit }) {}
@@ -15,130 +17,71 @@
  * const { delivered, missed } = yield* rooms.broadcast("lobby", "Notify", "hello")
  * ```
  *
- * A broadcast is cast to each member by that message's own `KindOptions.overflow`. Where its policy is to wait, a member
- * whose mailbox is full holds up nobody: what comes for it waits in a lane of its own, in order, whatever its policy, for
- * as long as something waits there; lanes are bounded, and shared by all groups of the kind. What waits and does not arrive
- * after all is a dead letter.
+ * **Delivery.** A broadcast is cast to each member, subject to the overflow policy of the message. When that policy is to
+ * wait, a member with a full mailbox delays nobody else: messages to it wait in its own lane, in order, until its mailbox has
+ * room. Lanes are bounded and shared by all groups of the kind. A message that waited and could not be delivered becomes a
+ * dead letter.
  *
- * A session is a member until it leaves or has ended. An end is noticed by the next broadcast, by `members`, or by a check
- * now and then; one that is started again under its id before that is a member still. A member that is in the store only
- * is one too: the broadcast loads it.
+ * **Membership.** A session is a member until it leaves or ends. The group notices an end at its next broadcast, when
+ * `members` is called, or at its periodic check. A session that is started again under the same id before that is still a
+ * member. A member that is in the store only stays a member: a broadcast loads it.
  *
- * A group has no idle timeout while it has members: `idleTimeout` is how long it stays without any. It counts as a session
- * for `maxSessions`, not for the rate of starts. With `snapshots` members are members again after a restart of the server,
- * except those that a Scope of the old process held.
+ * **Lifetime.** A group starts with its first member and does not expire while it has members; `idleTimeout` is how long it
+ * stays without any. It counts towards `maxSessions`, not towards the start rate. With `snapshots`, members are members again
+ * after a restart of the server, except those that joined with `joinScoped`.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Rpc from "effect/rpc/Rpc"
-import * as Schema from "effect/Schema"
+import type * as Layer from "effect/Layer"
+import type * as Rpc from "effect/rpc/Rpc"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { KindOptions } from "../contract/KindOptions.ts"
-import * as Session from "../contract/Session.ts"
+import type * as Session from "../contract/Session.ts"
 import type { CallError, InvalidConfig, SessionNotFound, StartError } from "../contract/SessionError.ts"
 import type { SessionHost } from "../contract/SessionHost.ts"
 import type { Message, PayloadArg, SessionRef, Tag } from "../contract/SessionRef.ts"
 import type { Sessions } from "../runtime/Sessions.ts"
-import { make } from "./internal/groups/service.ts"
+import { makeKind, Sent, State } from "./internal/groups/definition.ts"
+import { makeLayer } from "./internal/groups/service.ts"
+
+export { Sent, State }
 
 /**
- * The state of a group: its members by id. `true`: until it leaves; `false`: as long as a Scope holds it.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const State = Schema.Struct({ members: Schema.HashMap(Schema.String, Schema.Boolean) })
-
-/**
- * The state of a group.
- *
- * @since 0.1.0
- * @category models
- */
-export type State = typeof State.Type
-
-/**
- * What became of a broadcast, as numbers of members:
- *
- * - `delivered`: their mailboxes accepted it;
- * - `waiting`: it waits for room in the mailbox, or for the member to be loaded from the store;
- * - `missed`: it was refused, by the policy of the message, the rate of messages or a full lane, which are events
- *   (`CommunicationError`, `RateLimitExceeded`); or the member has ended, and is one no more.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const Sent = Schema.Struct({ delivered: Schema.Int, waiting: Schema.Int, missed: Schema.Int })
-
-/**
- * What became of a broadcast.
- *
- * @since 0.1.0
- * @category models
- */
-export type Sent = typeof Sent.Type
-
-/**
- * Options of one broadcast.
+ * Options of a broadcast.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BroadcastOptions {
-  /** Sessions that do not get it, by id: mostly the sender. They count nowhere. */
+  /** Ids of sessions that do not get it, such as the sender. They do not count in `Sent`. */
   readonly except?: ReadonlyArray<string> | undefined
 }
 
-const Join = Rpc.make("Join", {
-  payload: { member: Schema.String, stays: Schema.Boolean },
-  success: Schema.Boolean
-})
-const Leave = Rpc.make("Leave", {
-  payload: { member: Schema.String, held: Schema.Boolean },
-  success: Schema.Boolean
-})
-const Members = Rpc.make("Members", { success: State.fields.members })
-const Gone = Rpc.make("Gone", { payload: Schema.Array(Schema.String) })
-const Check = Rpc.make("Check")
-const Retire = Rpc.make("Retire")
-
-/** One of the members' messages, with its name. */
-const broadcastOf = (members: Session.Any) => {
-  const messages = Array.from(members.protocol.values(), (message) =>
-    Schema.Struct({
-      tag: Schema.Literal(message._tag),
-      payload: (message as Rpc.AnyWithProps).payloadSchema,
-      except: Schema.Array(Schema.String)
-    }))
-  return Rpc.make("Broadcast", {
-    payload: Schema.Union(messages) as unknown as Schema.Codec<
-      { readonly tag: string; readonly payload: unknown; readonly except: ReadonlyArray<string> }
-    >,
-    success: Sent
-  })
-}
-
 /**
- * The messages of a group's session. They are sent by the service; what uses the session itself watches its state.
+ * The messages of a group. The service sends them; they are not for clients: do not expose them in live views.
  *
  * @since 0.1.0
  * @category models
  */
 export type Protocol =
-  | typeof Join
-  | typeof Leave
-  | typeof Members
-  | typeof Gone
-  | typeof Check
-  | typeof Retire
-  | ReturnType<typeof broadcastOf>
+  | Rpc.Rpc<"Join", Schema.Codec<{ readonly member: string; readonly stays: boolean }, any>, Schema.Boolean>
+  | Rpc.Rpc<"Leave", Schema.Codec<{ readonly member: string; readonly held: boolean }, any>, Schema.Boolean>
+  | Rpc.Rpc<"Members", Schema.Void, Schema.Codec<State["members"], any>>
+  | Rpc.Rpc<"Gone", Schema.Codec<ReadonlyArray<string>, any>>
+  | Rpc.Rpc<"Check", Schema.Void>
+  | Rpc.Rpc<"Retire", Schema.Void>
+  | Rpc.Rpc<
+    "Broadcast",
+    Schema.Codec<{ readonly tag: string; readonly payload: unknown; readonly except: ReadonlyArray<string> }, any>,
+    typeof Sent
+  >
 
 /**
- * A kind that can have groups.
+ * A kind whose sessions can be members.
  *
  * @since 0.1.0
  * @category utility types
@@ -146,7 +89,7 @@ export type Protocol =
 export type AnyKind = Session.Any & Context.Key<any, any>
 
 /**
- * Names the sessions of groups in the context: what `Rooms.kind` is the key of.
+ * Identifies the sessions of the groups in the context; the Layer of a definition provides them too.
  *
  * @since 0.1.0
  * @category utility types
@@ -156,50 +99,50 @@ export interface Kind<in out Name extends string> {
 }
 
 /**
- * What the operations of a group can fail with: it cannot be started or loaded, or it does not answer.
+ * Why an operation on a group fails: the group cannot be started or loaded, or does not answer.
  *
  * @since 0.1.0
- * @category models
+ * @category errors
  */
 export type GroupError = StartError | Exclude<CallError, SessionNotFound>
 
 /**
- * The groups of a kind: what yielding a definition gives. A group that does not exist is one without members.
+ * The service of a definition: its groups. A group that does not exist is a group without members.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Groups<in out P extends Rpc.Any> {
   /**
-   * Makes a session a member until it leaves or ends. Fails with `SessionNotFound` when there is no such session. Joining
-   * again changes nothing.
+   * Makes a session a member until it leaves or ends. Fails with `SessionNotFound` when there is no such session. Does
+   * nothing when it is a member already.
    */
   join(group: string, member: string): Effect.Effect<void, GroupError | SessionNotFound>
 
   /**
-   * Makes a session a member for as long as the Scope lives, such as that of a socket. It leaves when the last Scope that
-   * holds it closes, unless it has joined besides.
+   * Makes a session a member until the Scope closes, such as that of a socket. It leaves when the last such Scope closes,
+   * unless it joined with `join`, too.
    */
   joinScoped(group: string, member: string): Effect.Effect<void, GroupError | SessionNotFound, Scope.Scope>
 
-  /** Ends a membership, whoever holds it. `false` when there was none. */
+  /** Ends a membership, however it began. `false` when there was none. */
   leave(group: string, member: string): Effect.Effect<boolean, GroupError>
 
-  /** The members that exist, in no order. */
+  /** The members that exist, in no particular order. Looks up each of them. */
   members(group: string): Effect.Effect<ReadonlyArray<string>, GroupError>
 
-  /** Is it a member? It may have ended. */
+  /** `true` for a member, even one that has ended since the last check. */
   has(group: string, member: string): Effect.Effect<boolean, GroupError>
 
-  /** How many members there are, without a look at each: some may have ended. */
+  /** The number of members, including those that have ended since the last check. */
   size(group: string): Effect.Effect<number, GroupError>
 
-  /** The session of a group, started if need be: to watch it, and for live views. */
+  /** The session of a group, started if needed: to watch it, and for live views. */
   group(group: string): Effect.Effect<SessionRef<State, Protocol>, StartError>
 
   /**
-   * Sends a message to all members. When it returns, each of them has accepted it, or it waits for the member, or was
-   * missed by it. Those who join or leave later do not matter.
+   * Sends a message to all present members. When it returns, the message is delivered to, waits for, or was missed by each of
+   * them: `Sent` has the numbers.
    */
   broadcast<const T extends Tag<P>>(
     group: string,
@@ -207,14 +150,14 @@ export interface Groups<in out P extends Rpc.Any> {
     ...args: [...payload: PayloadArg<Message<P, T>>, options?: BroadcastOptions]
   ): Effect.Effect<Sent, GroupError>
 
-  /** Sends a message to all live sessions of a user: all devices. They need not be in a group. */
+  /** Sends a message to all live sessions of the kind that belong to a user, in groups or not. */
   broadcastToUser<const T extends Tag<P>>(
     user: string,
     tag: T,
     ...args: [...payload: PayloadArg<Message<P, T>>, options?: BroadcastOptions]
   ): Effect.Effect<Sent>
 
-  /** Sends a message to all live sessions of the kind. They need not be in a group. */
+  /** Sends a message to all live sessions of the kind, in groups or not. */
   broadcastToAll<const T extends Tag<P>>(
     tag: T,
     ...args: [...payload: PayloadArg<Message<P, T>>, options?: BroadcastOptions]
@@ -222,7 +165,7 @@ export interface Groups<in out P extends Rpc.Any> {
 }
 
 /**
- * A definition of groups: the class that `Service` makes.
+ * A definition: the class that `Service` makes.
  *
  * @since 0.1.0
  * @category models
@@ -230,7 +173,7 @@ export interface Groups<in out P extends Rpc.Any> {
 export interface Definition<in out Self, Name extends string, M extends AnyKind>
   extends Context.ServiceClass<Self, `effect-sessions/groups/${Name}`, Groups<Session.Protocol<M>>>
 {
-  /** The kind of the groups' own sessions: to watch them, and for live views. */
+  /** The kind of session that a group is, for live views. The id of a session is the group's name. */
   readonly kind: Session.Definition<
     Kind<Name>,
     Name,
@@ -244,7 +187,7 @@ export interface Definition<in out Self, Name extends string, M extends AnyKind>
 }
 
 /**
- * Any definition of groups.
+ * Any definition, whatever its members.
  *
  * @since 0.1.0
  * @category utility types
@@ -252,7 +195,8 @@ export interface Definition<in out Self, Name extends string, M extends AnyKind>
 export type AnyDefinition = Definition<any, any, any>
 
 /**
- * Defines the groups of a kind. A malformed name is a defect of the program and throws at once.
+ * Defines groups: their name, which also names the kind of their sessions, and the kind of their members. Give it a Layer
+ * with `layer`. A malformed name is a defect of the program and throws at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -263,35 +207,34 @@ export const Service = <Self>() =>
   options: { readonly members: M }
 ): Definition<Self, Name, M> => {
   const { members } = options
-  const kind = Session.Service<Kind<Name>>()(name, {
-    state: State,
-    protocol: [Join, Leave, Members, Gone, Check, Retire, broadcastOf(members)]
-  })
-  return Object.assign(Context.Service<Self, never>()(`effect-sessions/groups/${name}`), { kind, members }) as never
+  const definition = Context.Service<Self, never>()(`effect-sessions/groups/${name}`)
+  return Object.assign(definition, { kind: makeKind(name, members), members }) as never
 }
 
 /**
- * Options of groups; the others are those of their kind.
+ * Options of groups, and of their sessions.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends Omit<KindOptions<Tag<Protocol>>, "limitStarts"> {
-  /** How long a group stays that has no members. Default: 1 minute. */
+  /** How long a group without members stays. Default: 1 minute. */
   readonly idleTimeout?: Duration.Input | undefined
-  /** Ends groups this long after their start, members or not. Default: never, whatever the configuration says. */
+  /** Ends a group this long after its start, with or without members. Default: never, whatever the configuration says. */
   readonly absoluteTimeout?: Duration.Input | undefined
-  /** How many messages may wait for one member whose mailbox is full. Default: 1,000. */
+  /** How many messages may wait for one member with a full mailbox. Default: 1,000. */
   readonly laneCapacity?: number | undefined
-  /** How often a group looks whether its members still exist; `"Infinity"`: never. Default: 10 minutes. */
+  /** How often a group checks that its members still exist; `"Infinity"`: never. Default: 10 minutes. */
   readonly checkEvery?: Duration.Input | undefined
 }
 
 /**
- * Registers the groups. Their members' kind must be there; when that keeps its sessions in a `SnapshotStore`, provide the
- * store here as well, so that members which are in the store only need not be loaded to see that they exist.
+ * Registers the kind of the groups, and provides the service. Fails with `InvalidConfig` when an option is not usable.
  *
- * When the Layer closes, what waits for members has the configured `shutdownGrace`; what is left then becomes dead letters.
+ * Requires the kind of the members. When that kind has `snapshots`, provide the `SnapshotStore` here as well: then a check
+ * of members that are in the store only does not load them.
+ *
+ * When the Layer closes, waiting messages have the configured `shutdownGrace` to be delivered; the rest becomes dead letters.
  *
  * @since 0.1.0
  * @category layers
@@ -303,4 +246,4 @@ export const layer = <Self, Name extends string, M extends AnyKind>(
   Self | Kind<Name>,
   InvalidConfig,
   SessionHost | Sessions | Context.Service.Identifier<M>
-> => Layer.effectContext(make(definition as AnyDefinition, options ?? {})) as never
+> => makeLayer(definition as AnyDefinition, options ?? {}) as never

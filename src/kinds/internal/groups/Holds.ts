@@ -1,5 +1,5 @@
 /**
- * Who holds which member in which group: in this process, and no longer than it lives.
+ * Which Scopes of this process hold which members in which groups.
  */
 export class Holds {
   private readonly groups = new Map<string, Map<string, Set<object>>>()
@@ -12,7 +12,7 @@ export class Holds {
     else holders.add(holder)
   }
 
-  /** `true` when this was the last one that held the member. */
+  /** `true` when this was the last holder of the member. */
   remove(group: string, member: string, holder: object): boolean {
     const holders = this.groups.get(group)?.get(member)
     if (holders?.delete(holder) !== true || holders.size > 0) return false
@@ -24,7 +24,7 @@ export class Holds {
     return this.groups.get(group)?.has(member) === true
   }
 
-  /** The members of a group that are held. */
+  /** The held members of a group. */
   of(group: string): Array<string> {
     return Array.from(this.groups.get(group)?.keys() ?? [])
   }

@@ -1,9 +1,9 @@
 /**
- * The way of a broadcast to its members.
+ * Delivers broadcasts to members.
  *
- * Each delivery is a `cast`, which mostly is over at once. One that is not, since its member's mailbox is full or the
- * member is being loaded, goes on by itself: what comes for that member meanwhile waits behind it, in a lane of its own,
- * and nobody else waits.
+ * A delivery is a `cast`, which mostly completes at once. When it must wait, because the member's mailbox is full or the
+ * member is being loaded, it goes on in the background: further messages to that member wait behind it, in the member's
+ * lane, and deliveries to other members do not wait.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -23,9 +23,9 @@ export type Members = SessionKind<any, any, any, any>
 export interface Message {
   readonly tag: string
   readonly payload: unknown
-  /** The group from which it comes; empty: from none. */
+  /** The group that sends it; empty for a broadcast to a user or to all. */
   readonly from: string
-  /** Told, later, that there is no such member. */
+  /** Called when a message that waited finds that the member does not exist. */
   readonly gone: ((member: string) => void) | undefined
 }
 
@@ -33,12 +33,12 @@ export type Outcome = "delivered" | "waiting" | "missed" | "gone"
 
 export type Run = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
-/** After how many deliveries others get a turn. */
+/** How many deliveries run before the fiber yields. */
 export const stride = 512
 
 interface Lane {
   readonly member: string
-  /** What is under way. */
+  /** The message that is being delivered. */
   first: Message
   fiber: Fiber.Fiber<void, CastError>
   readonly behind: MutableList.MutableList<Message>
@@ -71,7 +71,7 @@ export class Lanes {
     this.letters = options.letters
   }
 
-  /** Delivers to one member, or has it wait. `run` is what the delivery runs with. */
+  /** Delivers to a member, or queues the message. `run` starts the fiber of the delivery. */
   send(member: string, message: Message, run: Run = this.run): Outcome {
     const lane = this.lanes.get(member)
     if (lane !== undefined) return this.wait(lane, message)
@@ -114,12 +114,12 @@ export class Lanes {
     })
   }
 
-  /** A callback of it has thrown. */
+  /** A callback has thrown. */
   threw(defect: unknown): void {
     this.run(Effect.logError("a delivery to a member of a group has failed", defect))
   }
 
-  /** Sends what waits, until something has to wait again. */
+  /** Delivers the messages of a lane, until one must wait. */
   private proceed(lane: Lane): void {
     for (let budget = stride; budget > 0; budget--) {
       const next = MutableList.take(lane.behind)
@@ -141,11 +141,11 @@ export class Lanes {
     this.run(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.proceed(lane))))
   }
 
-  /** A message that waited has got to its member, or not after all. */
+  /** A message that waited was delivered, or has failed. */
   private settled(lane: Lane, message: Message, exit: Exit.Exit<void, CastError>): void {
     if (exit._tag === "Success") return this.received(lane.member, message)
     const error = errorOf(exit)
-    // The member's policy refused it, and has told so.
+    // The runtime has published an event for these.
     if (error?._tag === "MailboxFull" || error?._tag === "MessageRateExceeded") return
     if (error instanceof SessionNotFound) message.gone?.(lane.member)
     this.lose(lane, message, this.closed ? undefined : error ?? Cause.squash(exit.cause))
@@ -174,7 +174,7 @@ export class Lanes {
     events.publish({ _tag: "CommunicationError", kind: this.members.kind, id, at: this.now(), tag, error })
   }
 
-  /** Waits until nothing waits any more. */
+  /** Waits until all lanes are empty. */
   private readonly drained = Effect.callback<void>((resume) => {
     if (this.lanes.size === 0) return resume(Effect.void)
     const done = () => resume(Effect.void)
@@ -182,7 +182,7 @@ export class Lanes {
     return Effect.sync(() => this.emptied.delete(done))
   })
 
-  /** Gives what waits so many milliseconds; what is left then becomes dead letters. */
+  /** Waits up to `grace` milliseconds for the lanes to empty; messages that are left become dead letters. */
   close(grace: number): Effect.Effect<void> {
     return Effect.andThen(
       Effect.timeoutOption(this.drained, grace),

@@ -1,6 +1,6 @@
 /**
- * The members of one group in the order in which they joined: those who joined one after the other mostly lie beside each
- * other in memory, and a broadcast that goes through them as they lie is twice as fast as one in the order of their hashes.
+ * The members of a group in the order in which they joined. Members that joined in a row mostly lie next to each other in
+ * memory; a broadcast in this order is twice as fast as one in the order of the hashes.
  */
 import * as HashMap from "effect/HashMap"
 import type { State } from "../../Groups.ts"
@@ -8,7 +8,7 @@ import type { State } from "../../Groups.ts"
 type Members = State["members"]
 
 export class Roster {
-  /** The members that it lists; others, as after a crash, are listed anew. */
+  /** The members that are listed. Others, such as those after a crash, are listed anew. */
   private known: Members | undefined
   private ids = new Set<string>()
 

@@ -1,5 +1,5 @@
 /**
- * One broadcast: what became of it, member by member.
+ * A broadcast that is under way: sends the message to each member and counts the outcomes.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,14 +14,14 @@ export class Round {
   private delivered = 0
   private waiting = 0
   private missed = 0
-  /** Those that do not exist. */
+  /** Members that do not exist. */
   readonly gone: Array<string> = []
 
   constructor(lanes: Lanes, message: Message, except: ReadonlyArray<string> | undefined) {
     this.lanes = lanes
     this.message = message
     this.except = except === undefined || except.length === 0 ? undefined : new Set(except)
-    // Where spans are taken, what the members do belongs to the trace of the broadcast.
+    // With a tracer, the spans of the members belong to the trace of the broadcast.
     const fiber = Fiber.getCurrent()
     this.run = fiber?.cache.tracer === undefined ? undefined : Effect.runForkWith(fiber.context)
   }
@@ -31,7 +31,7 @@ export class Round {
     return { delivered, waiting, missed }
   }
 
-  /** Sends it to all, who must not change meanwhile; with turns for others when they are many. */
+  /** Sends to all members, which must not change meanwhile. Yields between batches: the Effect sends the rest, if any. */
   toAll(members: Iterable<string>): Effect.Effect<void> | undefined {
     const left = members[Symbol.iterator]()
     if (!this.toSome(left)) return undefined
@@ -45,7 +45,7 @@ export class Round {
     })
   }
 
-  /** `false` when nobody is left. */
+  /** Sends to a batch; `false` when no member is left. */
   private toSome(left: Iterator<string>): boolean {
     for (let budget = stride; budget > 0; budget--) {
       const { done, value: member } = left.next()

@@ -1,5 +1,5 @@
 /**
- * How the session of a group handles its messages. They are pure, but for broadcasts to many and for what sets a timer.
+ * How a group handles its messages. Handlers are pure, except broadcasts to many members and those that set a timer.
  */
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
@@ -16,11 +16,11 @@ interface Options {
   readonly members: Members
   readonly lanes: Lanes
   readonly holds: Holds
-  /** How long a group stays that has no members, in milliseconds. */
+  /** How long a group without members stays, in milliseconds. */
   readonly emptyFor: number
-  /** How often it is looked at whether the members are still there, in milliseconds. */
+  /** How often a group checks that its members exist, in milliseconds. */
   readonly checkEvery: number
-  /** Those of the ids that no session has any more. */
+  /** Gives those of the ids that no session has any more. */
   readonly absent: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>>
   readonly gone: (group: string) => (member: string) => void
   readonly events: SessionEvents["Service"] | undefined
@@ -32,7 +32,7 @@ type Reply<A> = readonly [state: State, reply: A]
 
 export const makeBehavior = (definition: AnyDefinition, options: Options) => {
   const { absent, checkEvery, emptyFor, events, gone, holds, lanes, members, now } = options
-  /** Those that end because nobody is in them: who comes now has to come again. */
+  /** Groups that are ending for lack of members: a join must try again with their successor. */
   const retiring = new WeakSet<Self>()
   const rosters = new WeakMap<Self, Roster>()
 
@@ -42,7 +42,7 @@ export const makeBehavior = (definition: AnyDefinition, options: Options) => {
     return roster
   }
 
-  /** Has a group without members end after a while. */
+  /** Sets the timer that ends a group without members. */
   const retireLater = (self: Self): Effect.Effect<unknown> =>
     emptyFor === Infinity ? Effect.void : self.after(emptyFor, "Retire", undefined, { key: "retire" })
 
@@ -99,7 +99,7 @@ export const makeBehavior = (definition: AnyDefinition, options: Options) => {
       },
       Leave: ({ payload: { held, member }, self, state }) => {
         const before = HashMap.get(state.members, member)
-        // Who stays does so when those who held it go; and others may have come to hold it.
+        // When a Scope closes, a member that joined without one stays, and so does one that another Scope holds.
         if (Option.isNone(before) || held && (before.value || holds.has(self.id, member))) return [state, false]
         return without(self, state, [member], true)
       },

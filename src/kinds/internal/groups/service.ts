@@ -1,11 +1,12 @@
 /**
- * Builds the groups of a kind: registers the kind of their sessions, and gives the service.
+ * The groups of a definition: registers the kind of their sessions, and makes the service.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SessionKind } from "../../../contract/Session.ts"
 import { type CallError, InvalidSessionId, SessionEnded, SessionNotFound } from "../../../contract/SessionError.ts"
@@ -34,15 +35,15 @@ import { Round } from "./Round.ts"
 
 type GroupKind = SessionKind<State, Protocol, void, never>
 
-/** How many members are looked up in the store at a time. */
+/** How many members are looked up in the store at the same time. */
 const lookups = 16
 
-/** How often a group that has just ended is tried again. */
+/** How often a join is tried when the group is ending. */
 const attempts = 5
 
 type GroupRef = SessionRef<State, Protocol>
 
-/** What is done where there is no such session. */
+/** Recovers from `SessionNotFound`. */
 const unlessThere = <A>(
   effect: Effect.Effect<A, GroupError | SessionNotFound>,
   otherwise: Effect.Effect<A, GroupError>
@@ -53,17 +54,17 @@ const nobody: Sent = { delivered: 0, waiting: 0, missed: 0 }
 
 const optional = <I, S>(key: Context.Key<I, S>) => Effect.map(Effect.serviceOption(key), Option.getOrUndefined)
 
-/** Gives those of the ids that no session has any more, without loading what is in the store. */
+/** Makes the function that gives those of the ids that no session has any more. It loads no stored sessions if it can. */
 const makeAbsent = (members: Members, store: SnapshotStore["Service"] | undefined, now: () => number) => {
-  const isKept = (id: string) =>
+  const isStored = (id: string) =>
     store === undefined ? Effect.succeed(false) : Effect.map(
       store.stat({ kind: members.kind, id }),
       Option.exists(({ head }) => Option.exists(head, ({ expiresAt }) => expiresAt === null || expiresAt > now()))
     )
   const exists = (id: string) =>
     Effect.catch(
-      Effect.flatMap(isKept(id), (kept) => kept ? Effect.succeed(true) : members.has(id)),
-      // Who cannot be looked up is not thrown out for it.
+      Effect.flatMap(isStored(id), (stored) => stored ? Effect.succeed(true) : members.has(id)),
+      // A member that cannot be looked up stays a member.
       () => Effect.succeed(true)
     )
   return (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
@@ -77,7 +78,8 @@ const makeAbsent = (members: Members, store: SnapshotStore["Service"] | undefine
     })
 }
 
-export const make = (definition: AnyDefinition, options: Options) =>
+/** The groups' sessions and the service. */
+const make = (definition: AnyDefinition, options: Options) =>
   Effect.gen(function*() {
     const { checkEvery = "10 minutes", idleTimeout = "1 minute", laneCapacity = 1_000, ...kindOptions } = options
     const { kind: name } = definition.kind
@@ -97,7 +99,7 @@ export const make = (definition: AnyDefinition, options: Options) =>
     const now = () => clock.currentTimeMillisUnsafe()
 
     const holds = new Holds()
-    // They are closed when the groups have ended, which may still broadcast.
+    // Acquired first, so that lanes close after the groups, which may broadcast until they end.
     const lanes = yield* Effect.acquireRelease(
       Effect.sync(() => new Lanes({ members, capacity, run, now, events, letters })),
       (lanes) => lanes.close(config?.shutdownGrace ?? Duration.toMillis("10 seconds"))
@@ -126,6 +128,8 @@ export const make = (definition: AnyDefinition, options: Options) =>
     return Context.make(definition, service).pipe(Context.add(definition.kind, groups))
   })
 
+export const makeLayer = (definition: AnyDefinition, options: Options) => Layer.effectContext(make(definition, options))
+
 const makeService = (
   { absent, definition, events, groups, holds, lanes, members, now, sessions }: {
     readonly definition: AnyDefinition
@@ -139,7 +143,7 @@ const makeService = (
     readonly now: () => number
   }
 ): Groups<any> => {
-  /** Asks a group. One that does not exist has no members, unless somebody holds them. */
+  /** Asks a group. A group that is not live is started if Scopes hold members in it, and otherwise has none. */
   const ask = <A>(
     group: string,
     ifNone: A,
@@ -170,7 +174,7 @@ const makeService = (
     return Effect.flatMap(
       Effect.catchIf(
         joined,
-        // It ended before it knew of the member: the next one will.
+        // The group ended before it had the member: try its successor.
         (error) => error instanceof SessionNotFound || error instanceof SessionEnded && !error.begun,
         () => Effect.succeed(false)
       ),
@@ -193,7 +197,7 @@ const makeService = (
 
   const notFound = (member: string) => SessionNotFound.of(members.kind, member)
 
-  /** Nobody waits for it: a group that cannot be reached forgets those that nobody holds when it comes back. */
+  /** Does not wait or fail: a group that cannot be reached drops members that nobody holds when it is restored. */
   const release = (group: string, member: string, holder: object) =>
     Effect.suspend(() =>
       holds.remove(group, member, holder)
@@ -204,7 +208,7 @@ const makeService = (
   const all = (group: string) =>
     ask<State["members"]>(group, HashMap.empty<string, boolean>(), (ref) => ref.call("Members"))
 
-  /** A message that the members do not know is a defect of the program, also when there are no members. */
+  /** A message that the members' protocol does not have is a defect of the program, even without members. */
   const checked = <A, E>(tag: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     definition.members.protocol.has(tag)
       ? effect
