@@ -1,8 +1,8 @@
 /**
- * Tells the rest of the program what happens to stores: every action that was handled, with the state after it.
+ * Publishes the actions of all stores, each with the state after it.
  *
- * Stores publish to it when it is there. This one reaches the process; a cluster can replace it by one that reaches
- * every node.
+ * Stores publish when the service is provided. The Layer here publishes within the process; another implementation may
+ * publish to other processes.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import * as Stream from "effect/Stream"
 import type { Action } from "../store/Action.ts"
 
 /**
- * What is told of one action.
+ * A handled action.
  *
  * @since 0.1.0
  * @category models
@@ -27,18 +27,18 @@ export interface Broadcast {
 }
 
 /**
- * The transport.
+ * The service.
  *
  * @since 0.1.0
  * @category services
  */
 export class StoreBroadcasts extends Context.Service<StoreBroadcasts, {
   readonly publish: (broadcast: Broadcast) => void
-  /** What is published from now on. A reader that falls 1,024 behind loses the oldest. */
+  /** The actions from now on. A reader that is 1,024 actions behind loses the oldest. */
   readonly stream: Stream.Stream<Broadcast>
 }>()("effect-sessions/StoreBroadcasts") {
   /**
-   * A transport within the process.
+   * Publishes within the process.
    *
    * @since 0.1.0
    */

@@ -1,21 +1,21 @@
 /**
- * What happens to a store: a type, a payload and what else the sender says of it.
+ * Actions: a type, a payload, and a meta that says which reducers get it.
  *
  * @since 0.1.0
  */
 
 /**
- * What a sender says of an action besides its payload.
+ * Options of a dispatched action.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Meta {
-  /** Only these reducers get the action, by name, and get it with its full type. */
+  /** Names the only reducers that get the action. They may declare it by its full type, too. */
   readonly reducers?: ReadonlyArray<string> | undefined
   /** Only reducers with this prefix get the action. */
   readonly prefix?: string | undefined
-  /** Names the work that an asynchronous action starts, for `Store.cancel`. Default: the action's type. */
+  /** The id of the work that an asynchronous action starts, for `Store.cancel`. Default: the action's type. */
   readonly id?: string | undefined
 }
 
@@ -32,7 +32,7 @@ export interface Action<out Type extends string = string, out Payload = unknown>
 }
 
 /**
- * The meta of an action that has none.
+ * The empty meta.
  *
  * @since 0.1.0
  * @category constants
@@ -52,7 +52,7 @@ export const make = <const Type extends string, Payload = undefined>(
 ): Action<Type, Payload> => ({ type, payload: payload as Payload, meta })
 
 /**
- * The type without its prefix, as a reducer with that prefix sees it; `undefined` when it has another one.
+ * Removes a prefix from a type: `strip("counter.set", "counter")` is `"set"`. `undefined` when the type has another prefix.
  *
  * @since 0.1.0
  * @category prefixes

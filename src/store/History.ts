@@ -1,9 +1,8 @@
 /**
- * What happened to a store, as a bounded list of steps.
+ * The history of a store: a bounded list of steps.
  *
- * Steps are kept as what was done, not as what came of it: the state after a step is made again from the nearest state
- * that is kept, by reducers, which are pure. So a step costs a few words, and a look at an earlier state a few
- * reductions.
+ * A step stores its action, not the state after it. To look at an earlier state, the reducers, which are pure, run again from
+ * the nearest stored state. So a step costs a few words of memory, and a look costs at most 100 reductions.
  *
  * @since 0.1.0
  */
@@ -18,26 +17,26 @@ import { type Action, make as makeAction, type Meta, noMeta } from "./Action.ts"
 export interface Step {
   /** Counts the actions that changed the state, from 1; 0 is the first state. */
   readonly version: number
-  /** The version on which the action built: the one before, unless somebody had travelled. */
+  /** The version that the action built on: the one before, except after a travel. */
   readonly from: number
   readonly action: Action
   /** Milliseconds since 1970. */
   readonly at: number
-  /** The trace in which the action was dispatched, if there was one. */
+  /** The id of the trace in which the action was dispatched, if there was one. */
   readonly traceId: string | undefined
 }
 
-/** How many steps are kept together. Every other such segment keeps the state on which it built. */
+/** How many steps a segment has. Every other segment stores the state that it builds on. */
 const stride = 50
 
-/** What only some steps have. */
+/** The fields that only some steps have. */
 interface Rare<Scope> {
   readonly meta: Meta
   readonly traceId: string | undefined
   readonly scope: Scope | undefined
 }
 
-/** Some steps in a row, and the state on which the first one built, unless the segment before leads to it. */
+/** Consecutive steps, with the state that the first one builds on, unless the previous segment leads to that state. */
 class Segment<State, Scope> {
   readonly first: number
   readonly from: number
@@ -58,7 +57,7 @@ class Segment<State, Scope> {
 }
 
 /**
- * The latest steps. A `Scope` says what an action reached, where that is not all it could reach.
+ * The latest steps. A `Scope` is what an action reached, if that is less than it could reach.
  *
  * @since 0.1.0
  * @category models
@@ -69,15 +68,15 @@ export class History<State, Scope = never> {
   private readonly segments: Array<Segment<State, Scope>> = []
 
   /**
-   * @param limit how many steps are kept; 0 keeps none
-   * @param reduce makes the state after a step again
+   * @param limit how many steps the history has; 0: none
+   * @param reduce gives the state after a step
    */
   constructor(limit: number, reduce: (state: State, action: Action, scope: Scope | undefined) => State) {
     this.limit = limit
     this.reduce = reduce
   }
 
-  /** Adds a step, which builds on the state `base` of version `from`; the oldest steps make room. */
+  /** Adds a step that builds on the state `base` of version `from`. Drops the oldest steps beyond the limit. */
   push(
     version: number,
     from: number,
@@ -96,7 +95,7 @@ export class History<State, Scope = never> {
       segment = new Segment<State, Scope>(version, from, isLedTo ? undefined : { state: base }, at)
       segments.push(segment)
     }
-    // The oldest segment goes when all of its steps are too old.
+    // A segment is dropped when all of its steps are beyond the limit.
     while (segments.length > 1 && segments[1]!.first <= version - this.limit + 1) {
       const [oldest, next] = segments as [Segment<State, Scope>, Segment<State, Scope>]
       next.base ??= { state: this.replay(oldest, oldest.base!.state, oldest.count) }
@@ -127,7 +126,7 @@ export class History<State, Scope = never> {
     }
   }
 
-  /** The steps that are kept, oldest first. */
+  /** The steps, oldest first. */
   list(): ReadonlyArray<Step> {
     const steps = this.segments.flatMap((segment) =>
       Array.from({ length: segment.count }, (_, at) => this.step(segment, at))
@@ -143,7 +142,7 @@ export class History<State, Scope = never> {
     return state
   }
 
-  /** The state after the step with this version; nothing when the step is not kept. */
+  /** The state after the step with this version; `undefined` when the history does not have it. */
   find(version: number): { readonly state: State } | undefined {
     const { limit, segments } = this
     const last = segments.at(-1)
@@ -158,7 +157,7 @@ export class History<State, Scope = never> {
     return { state: this.replay(segment, base, version - segment.first + 1) }
   }
 
-  /** Forgets all steps. */
+  /** Removes all steps. */
   clear(): void {
     this.segments.length = 0
   }

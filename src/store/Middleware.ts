@@ -1,9 +1,9 @@
 /**
- * What an action passes before it reaches the reducers, and on its way back.
+ * Middlewares: functions around the reducers of a store, to log, validate or change actions.
  *
- * Middlewares run in the order in which they are given, each around the rest: it hands the action on with `next`, the
- * same one or another, or it stops the action by failing with `ActionStopped`. One that fails takes back what was done
- * further in. An action is handled as often as `next` is called, which must be while the middleware runs.
+ * Middlewares run in the given order, each around the rest. A middleware passes an action on with `next`, the same or another
+ * one, or stops it by failing with `ActionStopped`. A failure undoes what `next` did. Each call of `next` handles the action
+ * once; a call after the middleware has returned is a defect.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { Action } from "./Action.ts"
 import { ActionStopped } from "./StoreError.ts"
 
 /**
- * What a middleware gets.
+ * The argument of a middleware.
  *
  * @since 0.1.0
  * @category models
@@ -27,7 +27,7 @@ export interface Passing<out State> {
 }
 
 /**
- * Hands the action on and gives the state after it.
+ * Passes the action on and gives the state after it.
  *
  * @since 0.1.0
  * @category models
@@ -35,8 +35,7 @@ export interface Passing<out State> {
 export type Next<State> = (action: Action) => Effect.Effect<State, ActionStopped>
 
 /**
- * A middleware, for all stores whose state has what `State` has. What it gives is the state that the next one outside
- * sees; it is what `next` gave.
+ * A middleware, for all stores whose state extends `State`. Returns the state that `next` gave.
  *
  * @since 0.1.0
  * @category models
@@ -46,7 +45,7 @@ export interface Middleware<in State = any, out R = never> {
 }
 
 /**
- * Logs every action with its type, and whether it changed the state. Default level: Debug.
+ * Logs the type of every action, and whether it changed the state. Default level: Debug.
  *
  * @since 0.1.0
  * @category middlewares
@@ -58,7 +57,7 @@ export const logging = (level: LogLevel.Severity = "Debug"): Middleware => ({ ac
   )
 
 /**
- * Stops actions for which the check gives a reason.
+ * Stops the actions for which the check returns a reason: it is the message of `ActionStopped`.
  *
  * @since 0.1.0
  * @category middlewares

@@ -1,8 +1,8 @@
 /**
- * A named part of a store's state, and what actions do to it.
+ * Reducers: a named slice of a store's state, and how actions change it.
  *
- * A reducer is a value without a runtime: the same one serves several kinds of store. It declares its actions with
- * the schemas of their payloads; types of dispatchers are derived from them.
+ * A reducer is a plain value that several kinds of store can share. It declares its actions with the schemas of their
+ * payloads, from which `Store.dispatch` is typed.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ import type { Action, Meta } from "./Action.ts"
 export type Actions = Readonly<Record<string, Schema.Top>>
 
 /**
- * What the Effect of an asynchronous action gets.
+ * The argument of an asynchronous action.
  *
  * @since 0.1.0
  * @category models
@@ -30,7 +30,7 @@ export type Actions = Readonly<Record<string, Schema.Top>>
 export interface Work<out State, out Payload> {
   readonly payload: Payload
   readonly meta: Meta
-  /** The slice as it is now, also later. */
+  /** The present slice, whenever it is run. */
   readonly state: Effect.Effect<State>
   /** Dispatches an action, by its full type, to the store. */
   readonly dispatch: (type: string, payload?: unknown, meta?: Meta) => Effect.Effect<void>
@@ -38,10 +38,10 @@ export interface Work<out State, out Payload> {
 }
 
 /**
- * When an asynchronous action is dispatched while its work of before still runs:
+ * What happens when an asynchronous action is dispatched while its earlier work runs:
  *
  * - `"all"` (default): both run;
- * - `"latest"`: the one before is cancelled.
+ * - `"latest"`: the earlier work is cancelled.
  *
  * @since 0.1.0
  * @category models
@@ -70,9 +70,9 @@ export interface Reducer<
   readonly catchAll: ((state: State["Type"], action: Action) => State["Type"]) | undefined
   readonly async: Readonly<Record<string, (work: Work<State["Type"], any>) => Effect.Effect<unknown, unknown, R>>>
   readonly concurrency: Concurrency
-  /** Milliseconds by action. */
+  /** In milliseconds, by action. */
   readonly throttle: Readonly<Record<string, number>>
-  /** Milliseconds by action. */
+  /** In milliseconds, by action. */
   readonly debounce: Readonly<Record<string, number>>
 }
 
@@ -85,7 +85,7 @@ export interface Reducer<
 export type Any = Reducer<string, string, any, any, any>
 
 /**
- * How long to throttle or debounce: a duration, or one in short ("500ms", "1s", "5m", "1h").
+ * How long to throttle or debounce: a duration, or a short form ("500ms", "1s", "5m", "1h").
  *
  * @since 0.1.0
  * @category models
@@ -120,19 +120,19 @@ const namePattern = /^[A-Za-z][A-Za-z0-9_-]*$/
 /**
  * Makes a reducer.
  *
- * - `prefix`: with `"counter"`, the action `counter.set` reaches it as `set`. Without one its actions have their full
- *   types, and `catchAll` sees every action of the store.
- * - `on`: pure functions, from the slice and the payload to the next slice. One that gives `undefined`, where that is no
- *   state of the slice, is a defect: the action has not happened.
- * - `async`: Effects that run beside the session. An action may have both: `on` runs first. A function that throws
- *   instead of giving an Effect is a defect, too.
- * - `throttle`: an action is handled at most once in that time, the first one that is handled counts.
- * - `debounce`: an action is handled when none of its type came for that time, the last one counts. In a kind with
- *   `snapshots` it is kept until then, by the schema of its payload; otherwise one that is put off when the session ends is
- *   a dead letter (`Fire`, with the action).
+ * - `prefix`: with `"counter"`, the action `counter.set` reaches the reducer as `set`. Without a prefix, actions have their
+ *   declared names, and `catchAll` gets every action of the store.
+ * - `on`: pure functions from the slice and the payload to the next slice. To return `undefined`, unless the schema of the
+ *   slice allows it, is a defect; the action has no effect.
+ * - `async`: Effects that run beside the session. An action may be in both: `on` runs first. A function that throws
+ *   instead of returning an Effect is a defect.
+ * - `throttle`: an action is handled at most once in this time; later ones are dropped.
+ * - `debounce`: an action is handled once no other of its type came for this time; earlier ones are dropped. In a kind with
+ *   `snapshots` the pending action is stored, encoded with the schema of its payload. Otherwise an action that is pending
+ *   when the session ends becomes a dead letter (`Fire`, with the action).
  *
- * What cannot work throws at once, with a clear text: a bad name or prefix, an action that nothing handles, a handler
- * or a pause for an action that is not declared, a pause that is not a duration.
+ * Throws a `TypeError` for a malformed name or prefix, an action without a handler, a handler or pause of an undeclared
+ * action, a pause that is not a duration, and `catchAll` with a prefix.
  *
  * @since 0.1.0
  * @category constructors
@@ -175,7 +175,7 @@ export const make = <
   if (prefix !== "" && !namePattern.test(prefix)) {
     invalid(`"${prefix}" is not a prefix: it starts with a letter and has letters, digits, _ or -`)
   }
-  if (prefix !== "" && options.catchAll !== undefined) invalid("one with a prefix does not see all actions")
+  if (prefix !== "" && options.catchAll !== undefined) invalid("a reducer with a prefix cannot have catchAll")
   // oxlint-disable-next-line no-restricted-properties
   const { actions, async = {}, on = {} } = options
   for (const [what, map] of Object.entries({ on, async, throttle: options.throttle, debounce: options.debounce })) {
@@ -207,7 +207,7 @@ export const make = <
   }
 }
 
-/** What is given for some actions. It has no prototype: an action may be named as what objects inherit. */
+/** Maps the values by action. The result has no prototype: an action may have the name of an inherited property. */
 const byAction = <A, B>(
   map: Readonly<Record<string, A | undefined>>,
   f: (value: A, action: string) => B

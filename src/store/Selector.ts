@@ -1,23 +1,23 @@
 /**
- * Selections of a state that are computed only when their inputs change.
+ * Memoised selectors.
  *
  * @since 0.1.0
  */
 import { selectorMark } from "./internal/observed.ts"
 
 /**
- * A memoised selection, with counters of how often it was remembered and computed.
+ * A memoised selector, which counts its hits and misses.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Selector<in State, out A> {
   (state: State): A
-  /** Names it in events; empty when it has no name. */
+  /** Its name in events; empty when it has none. */
   readonly name: string
-  /** How often the last result was given again. */
+  /** How often it returned the remembered result. */
   readonly hits: () => number
-  /** How often it was computed. */
+  /** How often it computed the result. */
   readonly misses: () => number
 }
 
@@ -26,15 +26,15 @@ type Values<Inputs extends ReadonlyArray<(state: any) => unknown>> = {
 }
 
 /**
- * A selector over input selectors: it is computed again only when one of their results is another one (by
- * `Object.is`). It remembers one result, so use one selector per place that selects from a different state.
+ * Makes a selector from input selectors. It computes its result again only when a result of an input changed, by `Object.is`.
+ * It remembers one result: use one selector per session, since sessions that share it would evict each other's result.
  *
  * ```ts
  * const total = Selector.make([(s: State) => s.items, (s) => s.prices], (items, prices) => …, { name: "total" })
  * ```
  *
- * Where it selects from the state of a session (`Store.select`, `SessionRef.changes`, live views), the events
- * `SelectorCacheHit` and `SelectorCacheMiss` tell of it under its name.
+ * When it selects from the state of a session (`Store.select`, `SessionRef.changes`, live views), it publishes the event
+ * `SelectorCacheHit` or `SelectorCacheMiss` with its name.
  *
  * @since 0.1.0
  * @category constructors
@@ -56,7 +56,7 @@ export const make = <State, const Inputs extends ReadonlyArray<(state: any) => u
     }
     misses++
     result = compute(...values as unknown as Values<Inputs>)
-    // Not before it is computed: one that throws is computed again.
+    // After the computation: when that throws, the next call computes again.
     last = values
     return result
   }

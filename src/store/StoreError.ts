@@ -1,5 +1,5 @@
 /**
- * Why a store refuses an action or a journey.
+ * The errors of stores.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { taggedError } from "../contract/internal/taggedError.ts"
 
 /**
- * No reducer knows an action of this type.
+ * `Store.decode` got an action that no reducer declares.
  *
  * @since 0.1.0
  * @category errors
@@ -21,7 +21,7 @@ export class UnknownAction
 }
 
 /**
- * The payload or the meta of an action from outside does not fit.
+ * `Store.decode` got an action whose payload or meta does not fit its schema; the message says where.
  *
  * @since 0.1.0
  * @category errors
@@ -31,7 +31,7 @@ export class InvalidAction
 {}
 
 /**
- * A middleware stopped the action.
+ * A middleware stopped the action. State, history and throttles are as before.
  *
  * @since 0.1.0
  * @category errors
@@ -41,7 +41,7 @@ export class ActionStopped
 {}
 
 /**
- * The history does not hold this version: it never was, or it made room for newer ones.
+ * The history does not have this version: it never existed, or newer steps replaced it.
  *
  * @since 0.1.0
  * @category errors
@@ -50,6 +50,6 @@ export class VersionGone
   extends taggedError<VersionGone>()("VersionGone", { version: Schema.Number }, { status: 410, retrySafe: false })
 {
   static of(version: number): VersionGone {
-    return new VersionGone({ version, message: `the history does not hold version ${version}` })
+    return new VersionGone({ version, message: `the history does not have version ${version}` })
   }
 }

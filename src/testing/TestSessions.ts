@@ -1,5 +1,5 @@
 /**
- * Sessions in tests.
+ * Layers and helpers for tests of sessions.
  *
  * Everything timed in this library runs on Effect's Clock. Under `it.effect` of `@effect/vitest` that is the
  * TestClock, so a test moves an hour of session life in a millisecond:
@@ -35,7 +35,7 @@ import { SessionEvents } from "../runtime/SessionEvents.ts"
 import { type Provided, Sessions } from "../runtime/Sessions.ts"
 
 /**
- * Everything that happened to the sessions of a test, in order.
+ * Records the events of the sessions of a test, in order.
  *
  * @since 0.1.0
  * @category services
@@ -47,7 +47,7 @@ export class Recorder extends Context.Service<Recorder, {
   readonly of: <T extends SessionEvent["_tag"]>(
     tag: T
   ) => Effect.Effect<ReadonlyArray<Extract<SessionEvent, { readonly _tag: T }>>>
-  /** Forgets what happened so far. */
+  /** Removes the events so far. */
   readonly clear: Effect.Effect<void>
 }>()("effect-sessions/testing/Recorder") {}
 
@@ -70,8 +70,7 @@ const recorder: Layer.Layer<Recorder, never, SessionEvents> = Layer.effect(
 )
 
 /**
- * Ends what is live when a test is over. A session that is busy has its grace period, which would never pass
- * if nobody moved the TestClock.
+ * Ends all sessions when a test is over. Moves the TestClock, so that the grace period of a busy session passes.
  */
 const endInTime: Layer.Layer<never, never, Sessions | SessionsConfig.SessionsConfig> = Layer.effectDiscard(
   Effect.gen(function*() {
@@ -94,8 +93,8 @@ const endInTime: Layer.Layer<never, never, Sessions | SessionsConfig.SessionsCon
 )
 
 /**
- * A graph for one test: the given kinds, hosted by sessions of their own with a `Recorder` and metrics of
- * their own. There is no limit of starts unless `config` sets one.
+ * The services for one test: the given kinds in a `Sessions` of their own, a `Recorder`, and a metric registry of their own.
+ * There is no start rate limit unless `config` sets one.
  *
  * @since 0.1.0
  * @category layers
@@ -113,7 +112,7 @@ export const layer = <A, E, R>(
   )
 
 /**
- * Lets time pass: timers fire, deadlines pass, and what has expired is swept, each at its time.
+ * Moves the TestClock: timers fire and deadlines pass, each at its time; then expired sessions are swept.
  *
  * @since 0.1.0
  * @category helpers
@@ -127,7 +126,7 @@ export const elapse = (duration: Duration.Input): Effect.Effect<void, never, Ses
   })
 
 /**
- * Lets all fibers that can run do so, without letting time pass.
+ * Lets all runnable fibers run, without moving the clock.
  *
  * @since 0.1.0
  * @category helpers
@@ -137,8 +136,8 @@ export const settle: Effect.Effect<void> = Effect.forEach(Array.from({ length: 2
 })
 
 /**
- * Collects what a stream gives, in the background: `seen` has what came so far, and joining `fiber` gives how the stream
- * ended. What the stream begins with is there when it returns.
+ * Collects the values of a stream in the background. `seen` has the values so far; joining `fiber` gives the exit of the
+ * stream. The values that the stream emits at once are in `seen` on return.
  *
  * @since 0.1.0
  * @category helpers

@@ -516,7 +516,7 @@ describe("definitions", () => {
       /throttle of a is not a duration/
     )
     assert.throws(() => Reducer.make("r", { ...base, debounce: { b: "1s" } as never }), /debounce names b/)
-    assert.throws(() => Reducer.make("r", { ...base, prefix: "p", catchAll: () => 0 }), /does not see all actions/)
+    assert.throws(() => Reducer.make("r", { ...base, prefix: "p", catchAll: () => 0 }), /cannot have catchAll/)
     const r = Reducer.make("r", base)
     assert.throws(() => Store.Service<never>()("S", { reducers: [r, r] }), /two reducers are named r/)
   })

@@ -1,9 +1,9 @@
 /**
- * Selections that tell whether they were remembered.
+ * Tells whether a memoised selector returned its remembered result.
  */
 import type { Selector } from "../Selector.ts"
 
-/** What all selectors have, and other functions have not. */
+/** Marks the functions that `Selector.make` made. */
 export const selectorMark = Symbol.for("effect-sessions/Selector")
 
 export const isSelector = (select: (state: any) => unknown): select is Selector<any, unknown> => selectorMark in select
@@ -13,7 +13,7 @@ interface Told {
   readonly selector: string
 }
 
-/** Selects, and tells of it if that is a memoised selection. */
+/** Runs a selector; for a memoised one, tells whether it was a hit. */
 export const observed = (
   select: (state: any) => unknown,
   state: unknown,
