@@ -8,7 +8,9 @@
  *
  * **Gotchas:** what was saved is as durable as Redis is configured to be. Turn its append-only file on, and set
  * `maxmemory-policy` to `noeviction`: otherwise Redis deletes snapshots when memory runs short. A failover to a replica can
- * lose the last writes, and with them the last claims.
+ * lose the last writes, and with them the last claims. When Redis hangs, callers of sessions are answered after five seconds,
+ * but closing `NodeRedis.layer` waits for the replies of the commands under way: limit the shutdown of the process from
+ * outside.
  *
  * @since 0.1.0
  */

@@ -7,6 +7,9 @@
  * the processes race. What was saved is as durable as the commits of the database: with `synchronous_commit` on, the
  * default, it survives a crash of the database's machine.
  *
+ * **Gotchas:** when the server hangs, callers of sessions are answered after five seconds, but closing the Layers takes about
+ * five seconds longer than the grace period: so long `PgClient` waits for the server to cancel the query under way.
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"

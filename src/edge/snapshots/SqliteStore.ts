@@ -1,15 +1,15 @@
 /**
- * Snapshots in a file, by the SQLite that Node brings along: the embedded store.
+ * Snapshots in a SQLite file: the embedded store.
  *
- * Any number of processes of one machine may share the file; whether somebody may write is decided inside the statement
- * that writes. What was saved survives a crash of this process, and with `synchronous: "full"` of the machine too. The
- * file is written by a thread of its own, so that sessions go on meanwhile.
+ * **When to use:** for one machine with a disk of its own. For several machines use `SqlStore`. Not on a network file system:
+ * SQLite's write-ahead log needs shared memory between the processes that use it.
  *
- * It uses `node:sqlite`, which comes with Node 22.13 and later, because `@effect/sql-sqlite-node` imports paths that Effect 4.1
- * does not have any more.
+ * **Details:** any number of processes on one machine can share the file; the statement that writes also decides whether the
+ * writer is the owner. What was saved survives a crash of this process, and with `synchronous: "full"` a crash of the
+ * machine. A thread of its own writes the file, so sessions go on meanwhile.
  *
- * **When to use:** for one machine with a disk of its own. For several machines use `SqlStore`. Not for a network file
- * system: SQLite's write-ahead log needs shared memory between the processes that use it.
+ * It uses `node:sqlite`, which comes with Node 22.13 and later, because `@effect/sql-sqlite-node` imports paths that no longer
+ * exist in Effect 4.1.
  *
  * @since 0.1.0
  */
@@ -32,13 +32,13 @@ import type { Failure } from "./internal/sqlite/protocol.ts"
 import { escape } from "./internal/text.ts"
 
 /**
- * The file of a `SqliteStore` cannot be used. The message says why, and what to do. Nothing is changed in a file that
- * is refused.
+ * The file of a `SqliteStore` cannot be used. The message says why, and what to do. A file that is refused is not changed.
  *
- * - `"damaged"`: it is no database any more, or not a whole one;
+ * - `"damaged"`: it is not a complete database;
  * - `"foreign"`: it is a database of another program;
  * - `"newer"`: a newer version of this package wrote it;
- * - `"inaccessible"`: it cannot be read or written, or another process holds on to it.
+ * - `"inaccessible"`: it cannot be read or written, or another process locks it. This is the only reason for which a retry
+ *   makes sense.
  *
  * @since 0.1.0
  * @category errors
@@ -56,28 +56,28 @@ export class DatabaseUnusable extends taggedError<DatabaseUnusable>()("DatabaseU
  */
 export interface Options {
   /**
-   * The file. It is created with mode 0600, and its directory with 0700, when they are missing; SQLite keeps two more
-   * beside it, with `-wal` and `-shm` after its name.
+   * The file. A missing file is created with mode 0600, and a missing directory with 0700. SQLite puts two more files beside
+   * it, whose names end in `-wal` and `-shm`.
    */
   readonly file: string
   /**
-   * What a save has to survive: `"normal"`, a crash of this process; `"full"`, a crash of the machine too, which costs a
-   * flush of the disk for each batch. Default: `"normal"`.
+   * What a save survives: `"normal"`, a crash of this process; `"full"`, also a crash of the machine, which costs a flush of
+   * the disk for each batch. Default: `"normal"`.
    */
   readonly synchronous?: "normal" | "full" | undefined
   /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
 }
 
-/** How many rows one transaction writes. */
+/** The largest number of rows that one transaction writes. */
 const maxRows = 256
 
-/** How long the thread waits for another process that writes, in milliseconds. */
+/** How long the thread waits while another process writes, in milliseconds. */
 const busyTimeout = 500
 
 /**
- * Keeps snapshots in a SQLite file. Fails with `InvalidConfig` when an option is out of range, and with
- * `DatabaseUnusable` when there is a file that cannot be used.
+ * Stores snapshots in a SQLite file. Fails with `InvalidConfig` when an option is out of range, and with `DatabaseUnusable`
+ * when the file cannot be used.
  *
  * @since 0.1.0
  * @category layers
@@ -107,7 +107,7 @@ const make = Effect.fnUntraced(function*(
         })
     )
 
-  /** Repeats what does so many at a time until none is left, and gives how many there were. */
+  /** Repeats an operation on a limited number of rows until none is left, and gives their number. */
   const repeat = Effect.fnUntraced(function*(operation: "sweep" | "forget", time: number) {
     for (let total = 0;;) {
       const count = yield* database.run(operation, time, maxRows)

@@ -1,5 +1,5 @@
 /**
- * `effect-sessions/snapshots`: where sessions are kept that are to outlive the process.
+ * `effect-sessions/snapshots`: where sessions are stored that outlive the process.
  *
  * @since 0.1.0
  */

@@ -7,14 +7,14 @@ interface Node<A> {
 const fewStale = 64
 
 /**
- * Items by the time at which they are due, the earliest first. Times that move to later, as those of an expiry do with
- * each activity, cost nothing until the item reaches the front.
+ * Items by the time at which they are due, the earliest first. A time that moves to later, as an expiry does with each
+ * activity, costs nothing until the item reaches the front.
  */
 export class DueQueue<A> {
   private readonly timeOf: (item: A) => number | null
   private readonly isBefore: (one: A, other: A) => boolean
   private heap: Array<Node<A>> = []
-  /** The node of an item that counts; it is never later than the item's time. All others are stale. */
+  /** The valid node of each item, never later than the item's time. All other nodes are stale. */
   private readonly nodes = new Map<A, Node<A>>()
 
   constructor(timeOf: (item: A) => number | null, isBefore: (one: A, other: A) => boolean) {
@@ -22,7 +22,7 @@ export class DueQueue<A> {
     this.isBefore = isBefore
   }
 
-  /** To be called after the time of an item has changed. */
+  /** Must be called after the time of an item has changed. */
   update(item: A): void {
     const at = this.timeOf(item)
     const node = this.nodes.get(item)
@@ -31,7 +31,7 @@ export class DueQueue<A> {
     if (this.heap.length > 2 * this.nodes.size + fewStale) this.rebuild()
   }
 
-  /** The items that are due at a time or before, in order, at most `limit`. They stay in the queue. */
+  /** At most `limit` items that are due at this time or before, in order. They stay in the queue. */
   due(until: number, limit: number): Array<A> {
     const found: Array<Node<A>> = []
     while (found.length < limit) {

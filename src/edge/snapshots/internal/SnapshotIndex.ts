@@ -2,9 +2,9 @@ import type { Head, Key, ListOptions } from "../../../contract/SnapshotStore.ts"
 import { DueQueue } from "./DueQueue.ts"
 import { rangeOf } from "./operations.ts"
 
-/** What is known of a key. */
+/** What the index knows of a key. */
 export interface Entry<S extends Head> extends Key {
-  /** The highest that was claimed, written or removed. */
+  /** The highest epoch that was claimed, written or removed. */
   epoch: number
   /** Whether the epoch was ended by a remove. */
   ended: boolean
@@ -18,15 +18,15 @@ interface Kind<S extends Head> {
   readonly alarms: DueQueue<Entry<S>>
   /** The entries whose snapshot belongs to a user. */
   readonly users: Map<string, Set<Entry<S>>>
-  /** The ids in order, as of some time, when they were asked for lately. */
+  /** The ids in order, without those that were added since, if they were asked for lately. */
   sorted: ReadonlyArray<string> | undefined
-  /** The ids that came since. */
+  /** The ids that were added since. */
   added: Array<string>
 }
 
 const isBefore = (one: Key, other: Key): boolean => one.id === other.id ? one.kind < other.kind : one.id < other.id
 
-/** The ids of both, in order and each once. */
+/** The ids of two sorted arrays, in order and each once. */
 const merged = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): Array<string> => {
   const all: Array<string> = []
   for (let i = 0, j = 0; i < one.length || j < other.length;) {
@@ -37,7 +37,7 @@ const merged = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): Array
   return all
 }
 
-/** Where in a sorted array the first text is that comes after this one, or is this one. */
+/** The position of the first text in a sorted array that is not lower than this one. */
 const positionOf = (sorted: ReadonlyArray<string>, text: string): number => {
   let low = 0
   let high = sorted.length
@@ -49,7 +49,7 @@ const positionOf = (sorted: ReadonlyArray<string>, text: string): number => {
   return low
 }
 
-/** Notes to whom a snapshot belongs. */
+/** Records to which user a snapshot belongs. */
 const assign = <S extends Head>({ users }: Kind<S>, entry: Entry<S>, from: string | null, to: string | null): void => {
   if (from === to) return
   if (from !== null) {
@@ -65,7 +65,7 @@ const assign = <S extends Head>({ users }: Kind<S>, entry: Entry<S>, from: strin
 const idsOf = <S extends Head>({ users }: Kind<S>, user: string): Array<string> =>
   Array.from(users.get(user) ?? [], ({ id }) => id).sort()
 
-/** The rules of `SnapshotStore`, in memory: who may write what, what is due, and what there is. */
+/** The rules of `SnapshotStore`, in memory: who may write, what is due, what is stored. */
 export class SnapshotIndex<S extends Head> {
   private readonly kinds = new Map<string, Kind<S>>()
   private readonly expiries = new DueQueue<Entry<S>>((entry) => entry.snapshot?.expiresAt ?? null, isBefore)
@@ -92,16 +92,16 @@ export class SnapshotIndex<S extends Head> {
     const entry = this.get(snapshot)
     if (entry === undefined || snapshot.epoch > entry.epoch) return true
     if (snapshot.epoch < entry.epoch || entry.ended) return false
-    const kept = entry.snapshot
-    return kept === undefined || kept.epoch < snapshot.epoch || kept.version <= snapshot.version
+    const stored = entry.snapshot
+    return stored === undefined || stored.epoch < snapshot.epoch || stored.version <= snapshot.version
   }
 
-  /** May what is kept under this key be removed? */
+  /** May the snapshot under this key be removed? */
   acceptsRemove(key: Key & { readonly epoch: number }): boolean {
     return key.epoch >= (this.get(key)?.epoch ?? 0)
   }
 
-  /** A key has this epoch from now on, and this snapshot. */
+  /** Gives a key this epoch and this snapshot. */
   set(key: Key, epoch: number, ended: boolean, snapshot: S | undefined, now: number): void {
     const kind = this.kindOf(key.kind)
     let entry = kind.entries.get(key.id)
@@ -150,12 +150,12 @@ export class SnapshotIndex<S extends Head> {
     return kind.sorted
   }
 
-  /** What has expired before a time, at most `limit`. */
+  /** At most `limit` entries that have expired before this time. */
   expired(now: number, limit: number): Array<Entry<S>> {
     return this.expiries.due(now, limit).filter((entry) => entry.snapshot!.expiresAt! < now)
   }
 
-  /** The keys without a snapshot that were not touched since a time. */
+  /** The entries without a snapshot that were not touched since this time. */
   untouchedSince(time: number): Array<Entry<S>> {
     const found: Array<Entry<S>> = []
     for (const entry of this.empty) {
@@ -183,7 +183,7 @@ export class SnapshotIndex<S extends Head> {
     return kind
   }
 
-  /** Many new ids are cheaper to sort anew than to keep. */
+  /** When many ids were added, sorting all again is cheaper than merging. */
   private noteId(kind: Kind<S>, id: string): void {
     if (kind.sorted === undefined) return
     kind.added.push(id)

@@ -8,17 +8,17 @@ import {
 } from "../../../contract/SnapshotStore.ts"
 import { escape } from "./text.ts"
 
-/** Makes of whatever went wrong the error of the contract. */
+/** Turns any failure into the error of the contract. */
 export const failed =
   (operation: string, store: string, isOfKey: (cause: unknown) => boolean) => (cause: unknown): SnapshotStoreError =>
     cause instanceof SnapshotStoreError ? cause : new SnapshotStoreError({
       operation,
-      message: `${operation}: ${store} did not do it, try again`,
+      message: `${operation}: ${store} failed, try again`,
       cause,
       scope: isOfKey(cause) ? "key" : "store"
     })
 
-/** The store is fine, but what is kept, or to be kept, under a key is larger than it takes. */
+/** The store works, but the snapshot under a key is larger than it accepts. */
 export const tooLarge = (operation: string, { id, kind }: Key, size: number, limit: number): SnapshotStoreError =>
   new SnapshotStoreError({
     operation,
@@ -27,7 +27,7 @@ export const tooLarge = (operation: string, { id, kind }: Key, size: number, lim
     scope: "key"
   })
 
-/** Whatever an error was caused by, itself first. */
+/** An error and its chain of causes. */
 export function* causes(error: unknown): Generator<object> {
   for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 8; depth++) {
     yield cause
@@ -35,7 +35,7 @@ export function* causes(error: unknown): Generator<object> {
   }
 }
 
-/** Dies when a key is named twice, which is a bug of the caller's; does nothing for an empty array. */
+/** Dies when a key is named twice, which is a bug of the caller. Does nothing for an empty array. */
 export const eachOnce = <A extends Key, B, E, R>(
   operation: string,
   keys: ReadonlyArray<A>,
@@ -55,17 +55,17 @@ export const headOf = (
   { alarmAt, epoch, expiresAt, format, id, kind, savedAt, user, version }: Head | Snapshot
 ): Head => ({ kind, id, epoch, version, format, savedAt, expiresAt, alarmAt, user })
 
-/** Which ids to list: those after `after`, from `from` on, before `before`. */
+/** The range of ids to list: after `after`, from `from` on, before `before`. */
 export const rangeOf = ({ after = "", prefix = "" }: ListOptions) => {
   const from = escape(prefix)
-  // All characters of an id come before this one.
+  // Every character of an id is lower than this one.
   return { after: escape(after), from, before: `${from}\u007f` }
 }
 
-/** As much text as is sent at once, but for a single snapshot that is larger. */
+/** The largest amount of text to send at once, unless a single snapshot is larger. */
 const chunkLength = 4_000_000
 
-/** Runs it for parts of at most `most` keys, and not too much text, one after the other. */
+/** Runs an operation for at most `most` keys, and a limited amount of text, at a time. */
 export const inChunks = <A, B, E, R>(
   all: ReadonlyArray<A>,
   most: number,

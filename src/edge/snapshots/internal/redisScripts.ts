@@ -69,13 +69,13 @@ export const claim = define(
   `
 local now, kind, id, atLeast = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = keyOf(kind, id)
-local kept = redis.call("HMGET", key, "e", "n", "v", "f", "s", "d", "a", "u", "b")
+local stored = redis.call("HMGET", key, "e", "n", "v", "f", "s", "d", "a", "u", "b")
 local floor = tonumber(redis.call("GET", prefix .. "floor") or "0")
-local epoch = string.format("%.0f", math.max(atLeast, floor + 1, tonumber(kept[1] or "0") + 1))
+local epoch = string.format("%.0f", math.max(atLeast, floor + 1, tonumber(stored[1] or "0") + 1))
 redis.call("HSET", key, "e", epoch, "x", "0")
-if not kept[2] then redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id) end
-kept[1] = epoch
-return kept`
+if not stored[2] then redis.call("ZADD", prefix .. "empty", now, kind .. "/" .. id) end
+stored[1] = epoch
+return stored`
 ).withReturnType<ReadonlyArray<string | null>>()
 
 /** Returns 1 for each snapshot that was written, and 0 for the others. */
@@ -88,26 +88,26 @@ for i = 1, #ARGV, 10 do
   local kind, id, epoch, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local expiresAt, alarmAt, user = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
   local key = keyOf(kind, id)
-  local kept = redis.call("HMGET", key, "e", "x", "n", "v", "d", "a", "u")
+  local stored = redis.call("HMGET", key, "e", "x", "n", "v", "d", "a", "u")
   local accepted = true
-  if kept[1] then
-    local own, other = tonumber(epoch), tonumber(kept[1])
-    accepted = own > other or (own == other and kept[2] == "0" and
-      (not kept[3] or tonumber(kept[3]) < own or tonumber(kept[4]) <= tonumber(version)))
+  if stored[1] then
+    local own, other = tonumber(epoch), tonumber(stored[1])
+    accepted = own > other or (own == other and stored[2] == "0" and
+      (not stored[3] or tonumber(stored[3]) < own or tonumber(stored[4]) <= tonumber(version)))
   end
   if accepted then
     redis.call("HSET", key, "e", epoch, "x", "0", "n", epoch, "v", version, "f", ARGV[i + 4], "s", ARGV[i + 5],
       "d", expiresAt, "a", alarmAt, "u", user, "b", ARGV[i + 9])
-    own(kind, id, kept[7] or "", user)
-    if not kept[3] then
+    own(kind, id, stored[7] or "", user)
+    if not stored[3] then
       redis.call("ZADD", prefix .. "ids/" .. kind, 0, id)
-      if kept[1] then redis.call("ZREM", prefix .. "empty", kind .. "/" .. id) end
+      if stored[1] then redis.call("ZREM", prefix .. "empty", kind .. "/" .. id) end
     end
-    if expiresAt ~= (kept[5] or "") then
+    if expiresAt ~= (stored[5] or "") then
       if expiresAt == "" then redis.call("ZREM", prefix .. "expiries", kind .. "/" .. id)
       else redis.call("ZADD", prefix .. "expiries", expiresAt, kind .. "/" .. id) end
     end
-    if alarmAt ~= (kept[6] or "") then
+    if alarmAt ~= (stored[6] or "") then
       if alarmAt == "" then redis.call("ZREM", prefix .. "alarms/" .. kind, id)
       else redis.call("ZADD", prefix .. "alarms/" .. kind, alarmAt, id) end
     end
@@ -127,8 +127,8 @@ export const remove = define(
 local gone = {}
 for i = 2, #ARGV, 3 do
   local kind, id, epoch = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local kept = redis.call("HGET", keyOf(kind, id), "e")
-  local accepted = not kept or tonumber(epoch) >= tonumber(kept)
+  local stored = redis.call("HGET", keyOf(kind, id), "e")
+  local accepted = not stored or tonumber(epoch) >= tonumber(stored)
   if accepted then
     redis.call("HSET", keyOf(kind, id), "e", epoch, "x", "1")
     drop(kind, id, ARGV[1])
@@ -152,8 +152,8 @@ export const quarantine = define(
   `
 local kind, id = ARGV[2], ARGV[3]
 redis.call("HSETNX", prefix .. "quarantine", ARGV[6], ARGV[7])
-local kept = redis.call("HMGET", keyOf(kind, id), "n", "v")
-if kept[1] and tonumber(kept[1]) == tonumber(ARGV[4]) and tonumber(kept[2]) == tonumber(ARGV[5]) then
+local stored = redis.call("HMGET", keyOf(kind, id), "n", "v")
+if stored[1] and tonumber(stored[1]) == tonumber(ARGV[4]) and tonumber(stored[2]) == tonumber(ARGV[5]) then
   drop(kind, id, ARGV[1])
 end
 return 1`

@@ -1,20 +1,20 @@
-/** The columns of a snapshot but its body, as numbers and texts that JavaScript holds exactly. */
+/** The columns of a snapshot without its body, as numbers and texts that JavaScript holds exactly. */
 const head = `snapshot_epoch::float8 AS snapshot_epoch, version::float8 AS version, format::float8 AS format,
   saved_at, expires_at, alarm_at, user_name`
 
 const columns = `${head}, body, octet_length(body) AS size`
 
-/** The body only if it has at most as many bytes as this parameter says. */
+/** With the body, if it has at most as many bytes as the parameter says. */
 const limited = (limit: string) =>
   `${head}, CASE WHEN octet_length(body) <= ${limit}::bigint THEN body END AS body, octet_length(body) AS size`
 
-/** As much of a user's name as an index holds, whatever it is. */
+/** The part of a user's name that is indexed: an index entry has a limited size. */
 const userKey = (name: string) => `left(${name}, 200)`
 
 const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
   expires_at = NULL, alarm_at = NULL, user_name = NULL`
 
-/** What creates the tables of a store. */
+/** Creates the tables of a store. */
 export const definitions = (schema: string | undefined, name: string): ReadonlyArray<string> => {
   const of = qualified(schema, name)
   return [
@@ -66,22 +66,22 @@ const qualified = (schema: string | undefined, name: string) => (suffix: string)
   schema === undefined ? `"${name}${suffix}"` : `"${schema}"."${name}${suffix}"`
 
 /**
- * The statements of a store. Each is atomic by itself, and those that write many rows take them in the order of their
- * keys, or only those that nobody else has, so that no two of them wait for each other in a circle.
+ * The statements of a store. Each is atomic. Those that write many rows lock them in the order of their keys, or skip those
+ * that are locked, so no two of them can deadlock.
  */
 export const statements = (schema: string | undefined, name: string) => {
   const of = qualified(schema, name)
   const table = of("")
   return {
-    claim: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at)
+    claim: `INSERT INTO ${table} AS stored (kind, id, epoch, ended, touched_at)
       VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), false, $4::float8)
       ON CONFLICT (kind, id) DO UPDATE SET
-        epoch = GREATEST(EXCLUDED.epoch, kept.epoch + 1), ended = false, touched_at = EXCLUDED.touched_at
+        epoch = GREATEST(EXCLUDED.epoch, stored.epoch + 1), ended = false, touched_at = EXCLUDED.touched_at
       RETURNING epoch::float8 AS epoch, (xmax = 0) AS is_new, kind, id, ${limited("$5")}`,
 
     floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
 
-    save: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at,
+    save: `INSERT INTO ${table} AS stored (kind, id, epoch, ended, touched_at,
         snapshot_epoch, version, format, body, saved_at, expires_at, alarm_at, user_name)
       SELECT kind, id, epoch, false, $1::float8, epoch, version, format, body, saved_at, expires_at, alarm_at,
         CASE WHEN user_name <> '' THEN substr(user_name, 2) END
@@ -94,17 +94,17 @@ export const statements = (schema: string | undefined, name: string) => {
         snapshot_epoch = EXCLUDED.snapshot_epoch, version = EXCLUDED.version, format = EXCLUDED.format,
         body = EXCLUDED.body, saved_at = EXCLUDED.saved_at, expires_at = EXCLUDED.expires_at,
         alarm_at = EXCLUDED.alarm_at, user_name = EXCLUDED.user_name
-      WHERE EXCLUDED.epoch > kept.epoch OR (EXCLUDED.epoch = kept.epoch AND NOT kept.ended AND (
-        kept.body IS NULL OR kept.snapshot_epoch < EXCLUDED.epoch OR kept.version <= EXCLUDED.version))
+      WHERE EXCLUDED.epoch > stored.epoch OR (EXCLUDED.epoch = stored.epoch AND NOT stored.ended AND (
+        stored.body IS NULL OR stored.snapshot_epoch < EXCLUDED.epoch OR stored.version <= EXCLUDED.version))
       RETURNING kind, id`,
 
-    remove: `INSERT INTO ${table} AS kept (kind, id, epoch, ended, touched_at)
+    remove: `INSERT INTO ${table} AS stored (kind, id, epoch, ended, touched_at)
       SELECT kind, id, epoch, true, $1::float8
       FROM unnest($2::text[], $3::text[], $4::bigint[]) AS given (kind, id, epoch)
       ORDER BY kind COLLATE "C", id COLLATE "C"
       ON CONFLICT (kind, id) DO UPDATE SET
         epoch = EXCLUDED.epoch, ended = true, touched_at = EXCLUDED.touched_at, ${noSnapshot}
-      WHERE EXCLUDED.epoch >= kept.epoch
+      WHERE EXCLUDED.epoch >= stored.epoch
       RETURNING kind, id`,
 
     peek: `SELECT kind, id, ${limited("$3")} FROM ${table} WHERE kind = $1 AND id = $2`,
@@ -144,8 +144,8 @@ export const statements = (schema: string | undefined, name: string) => {
         SELECT kind, id FROM ${table} WHERE expires_at < $1::float8 ORDER BY expires_at LIMIT $2::bigint
         FOR UPDATE SKIP LOCKED
       )
-      UPDATE ${table} AS kept SET touched_at = $1::float8, ${noSnapshot}
-      FROM expired WHERE kept.kind = expired.kind AND kept.id = expired.id
+      UPDATE ${table} AS stored SET touched_at = $1::float8, ${noSnapshot}
+      FROM expired WHERE stored.kind = expired.kind AND stored.id = expired.id
       RETURNING 1 AS one`,
 
     raiseFloor: `UPDATE ${of("_floor")} SET epoch = forgotten.epoch
@@ -157,7 +157,7 @@ export const statements = (schema: string | undefined, name: string) => {
         WHERE body IS NULL AND touched_at <= $1::float8 AND epoch <= (SELECT epoch FROM ${of("_floor")})
         LIMIT $2::bigint FOR UPDATE SKIP LOCKED
       )
-      DELETE FROM ${table} AS kept USING forgotten WHERE kept.kind = forgotten.kind AND kept.id = forgotten.id
+      DELETE FROM ${table} AS stored USING forgotten WHERE stored.kind = forgotten.kind AND stored.id = forgotten.id
       RETURNING 1 AS one`
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What PostgreSQL or UTF-8 cannot hold, or its decoders leave out: the character 0, halves of a surrogate pair that
- * stand alone, and the byte order mark. They hardly ever come: JSON escapes the first two.
+ * The characters that PostgreSQL or UTF-8 cannot represent, or that decoders drop: the character 0, lone surrogates, and the
+ * byte order mark. They are rare: JSON escapes the first two.
  */
 // oxlint-disable-next-line no-control-regex
 const unsafe = new RegExp("[\\u0000\\u0001\\uFEFF\\p{Surrogate}]", "u")
@@ -10,10 +10,10 @@ const escaped = new RegExp("\\u0001([0-9a-f]{4})", "g")
 
 const escapeOne = (character: string): string => "\u0001" + character.charCodeAt(0).toString(16).padStart(4, "0")
 
-/** Any text, as one that every store can hold. */
+/** Turns any text into one that every store can hold. */
 export const escape = (text: string): string => unsafe.test(text) ? text.replace(allUnsafe, escapeOne) : text
 
-/** The text that was escaped. */
+/** The text before `escape`. */
 export const unescape = (text: string): string =>
   text.includes("\u0001")
     ? text.replace(escaped, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))

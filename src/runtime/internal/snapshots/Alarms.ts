@@ -1,8 +1,8 @@
 /**
- * Wakes the sessions of a kind that are in the store only when their alarms are due.
+ * Wakes the sessions of a kind that are in the store only, when their alarms are due.
  *
- * A session that does not get past its alarm, because it cannot be loaded or ends before it rings, is tried again after pauses
- * that grow, and stands in nobody's way: the store is asked for as many as there are before those that are due.
+ * A session whose alarm stays due, because it cannot be loaded or ends before the alarm rings, is retried after pauses that
+ * grow. It does not block the others: the store is asked for enough alarms to find those behind it.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -12,55 +12,55 @@ import type { SnapshotStore, SnapshotStoreError } from "../../../contract/Snapsh
 import { backoff } from "../../../internal/backoff.ts"
 import { pauseAfter } from "./storeFailures.ts"
 
-/** How often the store is asked at least, in milliseconds. */
+/** The longest time between two questions to the store, in milliseconds. */
 const interval = 60_000
 
-/** How many are asked for at a time, if that is enough to find those that are due. */
+/** The number of alarms to ask for, unless more are needed to find those that are due. */
 const page = 256
 
-/** How many are started at a time, and how long one is waited for, in milliseconds: it may hang. */
+/** How many sessions are woken at a time, and how long each is waited for, in milliseconds: it may hang. */
 const concurrency = 32
 const patience = 2_000
 
-/** The first pause before the same alarm of a session is tried again, and the longest, in milliseconds. */
+/** The first and the longest pause before the same alarm is retried, in milliseconds. */
 const firstPause = 1_000
 const longestPause = 60_000
 
 export interface AlarmsOptions {
   readonly kind: string
   readonly store: SnapshotStore["Service"]
-  /** The date, by which alarms are stored. */
+  /** The date: alarms are stored by it. */
   readonly date: () => number
   /** The monotonic clock. */
   readonly now: () => number
-  /** Does nobody else look after it? A session in memory looks after its alarms itself. */
+  /** Is the session in the store only? A session in memory rings its alarms itself. */
   readonly isAway: (id: string) => boolean
-  /** Starts a session whose alarm is due. */
+  /** Wakes a session whose alarm is due. */
   readonly activate: (id: string) => Effect.Effect<unknown, LoadError>
-  /** Notes that the store failed, and in how many milliseconds it is asked again. */
+  /** Reports that the store failed, and in how many milliseconds it is asked again. */
   readonly failed: (error: unknown, retryIn: number) => void
 }
 
-/** An alarm that was tried. */
+/** An alarm that was due before, and still is. */
 interface Attempt {
   readonly alarmAt: number
   readonly count: number
-  /** Not before then is it tried again, by the monotonic clock. */
+  /** It is not retried before this time, by the monotonic clock. */
   readonly until: number
 }
 
 interface Coming {
   readonly due: ReadonlyArray<{ readonly id: string; readonly alarmAt: number }>
-  /** In how many milliseconds the next one is. */
+  /** In how many milliseconds the next one is due. */
   readonly wait: number
 }
 
 export class Alarms {
   private readonly options: AlarmsOptions
   private readonly attempts = new Map<string, Attempt>()
-  /** How many are asked for. */
+  /** The number of alarms that the store is asked for. */
   private limit = page
-  /** The first alarm of those that left memory since the store was asked. */
+  /** The first alarm of the sessions that left memory since the store was asked. */
   private noted = Infinity
   private wakeAt = Infinity
   private ring: Deferred.Deferred<void> | undefined
@@ -69,13 +69,13 @@ export class Alarms {
     this.options = options
   }
 
-  /** A session that has an alarm left memory. */
+  /** A session with this alarm left memory. */
   note(alarmAt: number): void {
     this.noted = Math.min(this.noted, alarmAt)
     if (alarmAt < this.wakeAt && this.ring !== undefined) Deferred.doneUnsafe(this.ring, Effect.void)
   }
 
-  /** Looks for alarms as long as it runs. */
+  /** Wakes sessions until it is interrupted. */
   get watch(): Effect.Effect<void> {
     const { failed } = this.options
     let failures = 0
@@ -85,7 +85,7 @@ export class Alarms {
         const { due, wait } = yield* this.coming
         yield* Effect.forEach(due, (alarm) => this.try(alarm), { concurrency, discard: true })
         failures = 0
-        // One that was tried without success is to be tried again.
+        // Those that are still due must be retried.
         yield* this.sleep(due.length === 0 ? wait : Math.min(wait, firstPause))
       }).pipe(Effect.catchCause((cause) => {
         const pause = pauseAfter(++failures)
@@ -102,7 +102,7 @@ export class Alarms {
       const count = before?.alarmAt === alarmAt ? before.count + 1 : 1
       const pause = backoff(count, firstPause, longestPause)
       this.attempts.set(id, { alarmAt, count, until: now() + pause })
-      // What went wrong is told where it does. Whether it got past its alarm, the store says.
+      // A failure is reported where it happens. Whether the alarm is still due, the store says.
       return Effect.timeoutOption(Effect.exit(activate(id)), patience)
     })
   }
@@ -116,7 +116,7 @@ export class Alarms {
         const all = yield* store.alarms(kind, date + interval, this.limit)
         const isComplete = all.length < this.limit
         const coming = this.among(all, date)
-        // Some that are due may come after those that are not to be tried.
+        // Alarms that are due may come behind those whose pause is not over.
         const last = all.at(-1)
         if (!isComplete && coming.due.length === 0 && last!.alarmAt <= date) continue
         if (isComplete) {
@@ -134,7 +134,7 @@ export class Alarms {
     const due: Array<{ readonly id: string; readonly alarmAt: number }> = []
     let wait = interval
     for (const alarm of all) {
-      // What the store says of those in memory may be old.
+      // What the store says of a session in memory may be out of date.
       if (!this.options.isAway(alarm.id)) continue
       const attempt = this.attempts.get(alarm.id)
       const pause = attempt?.alarmAt === alarm.alarmAt ? attempt.until - now : 0
@@ -145,7 +145,7 @@ export class Alarms {
     return { due, wait }
   }
 
-  /** Of those whose alarms are past nothing needs to be known. */
+  /** Forgets the attempts of alarms that are not due any more. */
   private forget(all: ReadonlyArray<{ readonly id: string }>): void {
     if (this.attempts.size === 0) return
     const left = new Set(all.map(({ id }) => id))

@@ -1,6 +1,6 @@
 /**
- * A session as text, and back: its state by the kind's schema, and what else outlives the process. Older formats are
- * brought up by migrations.
+ * Encodes a session as a snapshot, and decodes it: its state by the kind's schema, and all else that outlives the process.
+ * Migrations bring the states of older formats up to the present one.
  */
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -15,8 +15,8 @@ import { fromJson, toJson } from "../../../internal/jsonCodec.ts"
 import type { StoredClient } from "../messages/ReplyCache.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 
-/** A timer of a session that was kept. */
-interface KeptTimer {
+/** A timer in a snapshot. */
+interface StoredTimer {
   readonly key: string | null
   readonly tag: string
   readonly payload: unknown
@@ -26,7 +26,7 @@ interface KeptTimer {
   readonly every: number
 }
 
-/** What the text of a snapshot says. Times are milliseconds since 1970. */
+/** The content of a snapshot's body. Dates are milliseconds since 1970. */
 interface Text {
   readonly state: unknown
   readonly startedAt: number
@@ -34,24 +34,24 @@ interface Text {
   readonly idleTimeout: number | null
   readonly user: string | null
   readonly metadata: Readonly<Record<string, unknown>>
-  readonly timers: ReadonlyArray<KeptTimer>
+  readonly timers: ReadonlyArray<StoredTimer>
   readonly clients: ReadonlyArray<StoredClient>
   /** The epoch since which no client was forgotten; `null`: one was. */
   readonly remembersSince?: number | null
   /** The arguments of its start, if a reset needs them. */
   readonly args?: unknown
-  /** Timers that an earlier program could not read, as they were kept. */
+  /** Timers that an earlier program could not read, unchanged. */
   readonly quarantine?: ReadonlyArray<unknown>
 }
 
-/** What a snapshot brings back, and how long ago that was, in milliseconds. */
+/** A decoded snapshot, with durations in milliseconds in place of dates. */
 export interface StoredSession extends Omit<Text, "lastActiveAt" | "timers" | "quarantine"> {
   /** Since its start. */
   readonly age: number
   /** Since it was active. */
   readonly idle: number
-  readonly timers: ReadonlyArray<Omit<KeptTimer, "at"> & { readonly delay: number }>
-  /** Timers that this program cannot read, as they were kept. */
+  readonly timers: ReadonlyArray<Omit<StoredTimer, "at"> & { readonly delay: number }>
+  /** Timers that this program cannot read, unchanged. */
   readonly quarantine: ReadonlyArray<unknown>
 }
 
@@ -96,20 +96,20 @@ const never = -1
 
 const finite = (time: number): number | null => time === Infinity ? null : time
 
-/** The last date that there is. */
+/** The last date that `Date` can represent, in milliseconds since 1970. */
 const lastDate = 8.64e15
 
-/** A date as stores take it: a whole number, not before the time that it stands for. What never comes has none. */
+/** A date for the store: a whole number, rounded up. `null`: never. */
 const toDate = (time: number): number | null => time > lastDate ? null : Math.ceil(time)
 
-/** Takes note of a part of a snapshot that could not be written or read, and was left out. */
+/** Is told of each part of a snapshot that could not be encoded or decoded, and was left out. */
 export type LeftOut = (part: string, defect: unknown, text: unknown) => void
 
-/** What is told of such a part. */
+/** The error that reports such a part. */
 export const leftOutOf = (kind: string, id: string, part: string, defect: unknown): Error =>
   new Error(`${part} was left out of the snapshot of ${kind}/${id}: ${describe(defect)}`, { cause: defect })
 
-/** How a message's payload and answer are kept. */
+/** How a message's payload and reply are stored. */
 interface MessageCodec {
   readonly encodePayload: (payload: unknown) => unknown
   readonly decodePayload: (json: unknown) => unknown
@@ -117,7 +117,7 @@ interface MessageCodec {
   readonly decodeExit: (json: unknown) => Exit.Exit<unknown, unknown>
 }
 
-/** Those of which each can be made something else; the others are left out. */
+/** Converts all parts; those that cannot be converted are left out. */
 const parts = <A, B>(
   all: Iterable<A>,
   leftOut: LeftOut,
@@ -136,7 +136,7 @@ const parts = <A, B>(
 }
 
 export class SnapshotCodec {
-  /** The number of the state's present format. */
+  /** The present format of the state. */
   readonly format: number
   private readonly migrations: ReadonlyArray<Migration>
   private readonly encodeState: (state: unknown) => unknown
@@ -169,16 +169,16 @@ export class SnapshotCodec {
     )
   }
 
-  /** The session as it is now. Throws when its state does not fit its schema; any other part is left out then. */
+  /** The session as it is now. Throws when its state does not fit its schema; any other part that does not fit is left out. */
   encode(session: LiveSession, leftOut: LeftOut): Snapshot {
-    // The dates of what is kept of it are by the clock as it is now.
+    // All dates are derived from the monotonic clock, by the machine's clock as it is now.
     const savedAt = session.host.dateOf(session.host.now())
     const { claimed: epoch, extras, host, id, kind: { name: kind }, version, versionsBefore } = session
     const timers = parts(
       extras?.timers ?? [],
       leftOut,
       ({ route: { tag } }) => `a timer of ${tag}`,
-      (timer): KeptTimer => ({
+      (timer): StoredTimer => ({
         key: typeof timer.key === "string" ? timer.key : null,
         tag: timer.route.tag,
         payload: this.messages.get(timer.route.tag)!.encodePayload(timer.payload),
@@ -220,30 +220,30 @@ export class SnapshotCodec {
   }
 
   /**
-   * What a snapshot says at this date. Throws when its state cannot be read; any other part is left out then. Timers that
-   * are left out go on in quarantine, from snapshot to snapshot, until a program comes that can read them.
+   * Decodes a snapshot at this date. Throws when its state cannot be read; any other part that cannot be read is left out.
+   * Timers that are left out stay in the snapshots' own quarantine until a program can read them.
    */
   decode({ body, format, savedAt }: Snapshot, date: number, leftOut: LeftOut): StoredSession {
-    const { args, lastActiveAt, quarantine: unread = [], timers, ...kept } = this.decodeBody(JSON.parse(body))
+    const { args, lastActiveAt, quarantine: unread = [], timers, ...stored } = this.decodeBody(JSON.parse(body))
     const quarantine: Array<unknown> = []
     const quarantined: LeftOut = (part, defect, text) => {
       quarantine.push(text)
       leftOut(part, defect, text)
     }
-    // It cannot have been written later than now: if it seems so, the clock of the machine was put back.
+    // If it seems to be written in the future, the machine's clock was set back.
     const now = Math.max(date, savedAt)
     return {
-      ...kept,
-      idleTimeout: kept.idleTimeout === never ? Infinity : kept.idleTimeout,
+      ...stored,
+      idleTimeout: stored.idleTimeout === never ? Infinity : stored.idleTimeout,
       quarantine,
-      age: Math.max(0, now - kept.startedAt),
+      age: Math.max(0, now - stored.startedAt),
       idle: Math.max(0, now - lastActiveAt),
-      state: this.migrate(kept.state, format),
+      state: this.migrate(stored.state, format),
       timers: parts([...timers, ...unread], quarantined, nameOf, (text) => {
         const { at, every, key, payload, tag } = decodeTimer(text)
         return { key, tag, payload: this.message(tag).decodePayload(payload), every, delay: at - now }
       }),
-      clients: kept.clients.map((client) => ({
+      clients: stored.clients.map((client) => ({
         ...client,
         answers: client.answers.map((answer) => ({ ...answer, exit: this.decodeExit(answer.tag, answer.exit) }))
       })),
@@ -251,7 +251,7 @@ export class SnapshotCodec {
     }
   }
 
-  /** An answer as JSON; `undefined` when it does not fit its schema, which is no reason to lose the session. */
+  /** A reply as JSON; `undefined` when it does not fit its schema: the session is stored without it. */
   private encodeExit(tag: string, exit: Exit.Exit<unknown, unknown>): unknown {
     const error = Option.getOrUndefined(Exit.findErrorOption(exit))
     try {
@@ -261,7 +261,7 @@ export class SnapshotCodec {
     }
   }
 
-  /** An answer; `undefined` when this program does not know it any more. */
+  /** A reply; `undefined` when this program cannot read it. */
   private decodeExit(tag: string, json: unknown): Exit.Exit<unknown, unknown> | undefined {
     try {
       return typeof json === "object" && json !== null && "crashed" in json

@@ -1,6 +1,6 @@
 /**
- * Asks the store for what somebody waits for: sessions that are there only, and whose a session is. What the store cannot
- * tell is told as such; it never means that there is none.
+ * Reads the store for callers who wait: loads sessions, and finds out who owns one. When the store cannot answer, the caller
+ * gets `StoreUnavailable`; that never means that there is no such session.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -19,10 +19,10 @@ import { Breaker } from "./Breaker.ts"
 import { leftOutOf, type SnapshotCodec, type StoredSession } from "./SnapshotCodec.ts"
 import type { StoreReports } from "./StoreReports.ts"
 
-/** How long the store may take before what it was asked for counts as failed, in milliseconds. */
+/** How long the store may take to answer a caller, in milliseconds; longer counts as a failure. */
 export const readLimit = 5_000
 
-/** How many heads are asked for at a time. */
+/** The number of heads to ask for at a time. */
 const page = 256
 
 /** What loading gives: the epoch under which the session writes, and what there was of it. */
@@ -36,12 +36,12 @@ export interface LoaderOptions {
   readonly host: HostContext
   readonly store: SnapshotStore["Service"]
   readonly codec: SnapshotCodec
-  /** Waits until nothing is left to be written for a session that is gone. */
+  /** Waits until the last operation for a session that has left memory is done. */
   readonly settled: (id: string) => Effect.Effect<void>
   readonly reports: StoreReports
 }
 
-/** Who does not wait any longer does not wait either until the store has taken note of that, as drivers have it. */
+/** Interrupts without waiting for the driver: some wait seconds until the server has cancelled a query. */
 const givenUp = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.flatMap(
     Effect.forkDetach(effect, { startImmediately: true }),
@@ -65,7 +65,7 @@ export class SnapshotLoader {
     return expiresAt !== null && expiresAt <= this.options.host.date()
   }
 
-  /** Is the session in the store, and has not expired? */
+  /** Is there a session in the store that has not expired? */
   has(id: string): Effect.Effect<boolean, StoreUnavailable> {
     const { settled, store } = this.options
     return this.ask(
@@ -80,7 +80,7 @@ export class SnapshotLoader {
     )
   }
 
-  /** Makes this process the owner of a session, and reads what there is of it. */
+  /** Makes this process the owner of a session, and reads its snapshot. */
   load(id: string): Effect.Effect<Loaded, LoadError> {
     return Effect.gen({ self: this }, function*() {
       const { codec, host, kind, reports, settled, store } = this.options
@@ -128,7 +128,7 @@ export class SnapshotLoader {
     )
   }
 
-  /** Removes a session that is in the store only, without loading it. `false` when there was none. */
+  /** Removes a session that is in the store only, without loading it. `false` when there is none. */
   discard(id: string): Effect.Effect<boolean, StoreUnavailable> {
     const { host, settled, store } = this.options
     const key = this.key(id)
@@ -139,7 +139,7 @@ export class SnapshotLoader {
         for (;;) {
           const stat = yield* store.stat(key)
           if (Option.isNone(stat) || Option.isNone(stat.value.head)) return false
-          // It is nobody's from then on, whoever had it.
+          // From then on it has no owner, whoever owned it.
           host.noteEpoch(stat.value.epoch)
           const [gone] = yield* store.remove([{ ...key, epoch: host.nextEpoch(host.date()) }])
           if (gone === true) return !this.hasExpired(stat.value.head.value)
@@ -176,7 +176,7 @@ export class SnapshotLoader {
     })
   }
 
-  /** Asks the store, unless it is known to fail, and not for longer than a caller can be made to wait. */
+  /** Asks the store within the time limit of a caller, and not at all while it counts as down. */
   private ask<A>(id: string, effect: Effect.Effect<A, SnapshotStoreError>): Effect.Effect<A, StoreUnavailable> {
     const asked = givenUp(effect).pipe(
       Effect.catch((error) => this.unavailable(id, error.message, error)),
@@ -186,7 +186,7 @@ export class SnapshotLoader {
       })
     )
     return this.breaker.guard(asked, (failures, retryIn) =>
-      // The event of the last failure says it all.
+      // No event: the last failure was reported.
       Effect.fail(
         StoreUnavailable.of(
           this.options.kind,

@@ -1,11 +1,11 @@
 /**
- * Up to which date the store is swept.
+ * The date up to which the store is swept.
  *
- * The store knows of dates only, and the clock of the machine may be set forward. Sessions that live in this process have not
- * expired then, and what the store says of them is written anew in a while; until then it is swept by the date as it was.
+ * The store knows dates only, and the machine's clock may be set forward. The sessions of this process have not expired then.
+ * Until their new dates are written, the store is swept by the date as it would be without the change.
  */
 
-/** How far the date may be ahead of what passed since the last sweep, in milliseconds. */
+/** How much faster than the monotonic clock the date may go between two sweeps, in milliseconds. */
 const tolerance = 1_000
 
 export class SweepDate {
@@ -14,7 +14,7 @@ export class SweepDate {
   private ahead: number | undefined = undefined
   private until: number | undefined = undefined
 
-  /** @param writtenWithin how long it takes until all is written anew, in milliseconds */
+  /** @param writtenWithin the time within which all sessions are written with their new dates, in milliseconds */
   constructor(writtenWithin: number) {
     this.while = writtenWithin
   }

@@ -1,5 +1,5 @@
 /**
- * When the answers of a session that is kept are given.
+ * When the replies of a session with snapshots are sent.
  */
 import * as Exit from "effect/Exit"
 import { SessionCrashed, SessionEnded } from "../../../contract/SessionError.ts"
@@ -8,8 +8,8 @@ import type { LiveSession } from "../session/LiveSession.ts"
 import type { Persistence } from "./Persistence.ts"
 
 /**
- * ReplyCache at once; or, under write-ahead, when what the answer tells of is written. What revokes rights (another user,
- * other metadata, the end) is always written first.
+ * Sends a reply: at once; or, under write-ahead, when the changes that it confirms are written. Changes that revoke rights
+ * (another user, other metadata, the end) are always written first.
  */
 export const replyWhenStored = (
   session: LiveSession,
@@ -17,19 +17,19 @@ export const replyWhenStored = (
   exit: Exit.Exit<any, any>,
   persistence: Persistence
 ): void => {
-  // What it remembers is to be kept, too.
+  // The reply cache is stored, too.
   if (envelope.isRemembered) session.metaChanged()
   const { extras } = session
   if (extras?.writesAhead === true) {
     extras.writesAhead = false
-    return answerAhead(session, envelope, exit, persistence)
+    return replyAhead(session, envelope, exit, persistence)
   }
   if (!persistence.isWriteAhead || !persistence.pends(session)) return envelope.settle(exit)
   envelope.decided?.(exit)
   persistence.whenSaved(session, (written) => envelope.settle(written ? exit : Exit.fail(unwritten(session, envelope))))
 }
 
-const answerAhead = (
+const replyAhead = (
   session: LiveSession,
   envelope: Envelope,
   exit: Exit.Exit<any, any>,

@@ -1,5 +1,5 @@
 /**
- * The operations of a `SqliteStore` on its file. They block, so they run on a thread of their own.
+ * The operations of a `SqliteStore` on its file. They block, so they run in a thread of their own.
  */
 import * as fs from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
@@ -7,7 +7,7 @@ import type { HeadRow, QuarantinedRow, StoredRow } from "../rows.ts"
 import { open, type Synchronous } from "./openDatabase.ts"
 import { minuteOf, statements } from "./statements.ts"
 
-/** The columns of a snapshot, in the order in which they cross threads and bind. */
+/** The columns of a snapshot, in the order in which they are bound to parameters. */
 export type Row = [
   kind: string,
   id: string,
@@ -42,7 +42,7 @@ export class Database {
     return this.write(() => this.prepared.claim.get(kind, id, atLeast, now)) as never
   }
 
-  /** Says of each row whether it was written. */
+  /** Says for each row whether it was written. */
   save(rows: ReadonlyArray<Row>, now: number): ReadonlyArray<boolean> {
     const { rewrite, save } = this.prepared
     return this.write(() =>
@@ -107,12 +107,12 @@ export class Database {
       : this.prepared.listOfUser.all(...range, user)) as never
   }
 
-  /** Sweeps so many at most, and says how many there were. */
+  /** Deletes at most `limit` snapshots that have expired, and gives their number. */
   sweep(now: number, limit: number): number {
     return this.write(() => Number(this.prepared.sweep.run(now, limit, minuteOf(now)).changes))
   }
 
-  /** Forgets so many epochs at most, and says how many there were. */
+  /** Forgets at most `limit` epochs, and gives their number. */
   forget(before: number, limit: number): number {
     return this.write(() => {
       this.prepared.raiseFloor.run(before)
@@ -124,9 +124,9 @@ export class Database {
     this.database.close()
   }
 
-  /** All or nothing, while no other process writes. */
+  /** Runs a transaction, while no other process writes. */
   private write<A>(run: () => A): A {
-    // What is written to a file that was moved away, or replaced, would be lost.
+    // Writes to a file that was moved away, or replaced, would be lost.
     if (fs.statSync(this.file, { bigint: true }).ino !== this.inode) {
       throw new Error(`${this.file} is another file than the one that was opened: start again`)
     }

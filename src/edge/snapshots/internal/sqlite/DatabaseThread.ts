@@ -1,6 +1,6 @@
 /**
- * The database on its own thread, so that what is written holds up nobody. A thread that died is replaced at the next
- * request.
+ * The database in a thread of its own, so that writing does not block sessions. The next request replaces a thread that has
+ * died.
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -37,7 +37,7 @@ export class DatabaseThread {
     })
   }
 
-  /** Does one operation. What was asked for is done even if nobody waits for it any more. */
+  /** Runs one operation. It is completed even if its caller is interrupted. */
   run<O extends Operation>(
     operation: O,
     ...parameters: Parameters<Database[O]>
@@ -45,7 +45,7 @@ export class DatabaseThread {
     return this.request(operation, parameters) as Effect.Effect<ReturnType<Database[O]>, Failure>
   }
 
-  /** A file that another process is writing to is tried again until the caller gives up. */
+  /** Retries while another process locks the file, at most 20 times. */
   private request(
     operation: Request["operation"],
     parameters: ReadonlyArray<unknown>
@@ -62,7 +62,7 @@ export class DatabaseThread {
       const number = ++this.last
       this.waiting.set(number, resume)
       const worker = this.worker ??= this.start()
-      // There is no other window that could read it.
+      // A worker has no origin: the rule is for windows.
       // oxlint-disable-next-line unicorn/require-post-message-target-origin
       worker.postMessage({ number, operation, parameters } satisfies Request)
       return Effect.sync(() => this.waiting.delete(number))
@@ -82,7 +82,7 @@ export class DatabaseThread {
     return worker
   }
 
-  /** Whoever waits for an answer is told that there will be none; the next request starts another thread. */
+  /** Fails the requests that wait for an answer; the next request starts another thread. */
   private over(worker: Worker, message: string): void {
     if (this.worker !== worker) return
     this.worker = undefined

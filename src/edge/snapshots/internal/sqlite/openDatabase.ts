@@ -1,6 +1,6 @@
 /**
- * Opens the file of a `SqliteStore`, or makes it. A file that is there and cannot be used is never replaced: an empty
- * store in its place would look like the loss of all sessions.
+ * Opens the file of a `SqliteStore`, or creates it. A file that exists and cannot be used is never replaced: an empty store
+ * in its place would look like the loss of all sessions.
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -9,7 +9,7 @@ import { applicationId, definitions, schemaVersion } from "./statements.ts"
 
 export type Synchronous = "normal" | "full"
 
-/** Why the file cannot be used, and what to do about it. */
+/** Why the file cannot be used, and what to do. */
 export class Unusable extends Error {
   readonly reason: "damaged" | "foreign" | "newer" | "inaccessible"
 
@@ -45,8 +45,8 @@ export const open = (file: string, synchronous: Synchronous, busyTimeout: number
 }
 
 /**
- * Makes the file under another name first, so that it is whole when it is there, whenever the process is killed, and
- * whoever else makes it at the same time.
+ * Creates the file under another name first. So the file is complete as soon as it exists, even if this process is killed or
+ * another one creates it at the same time.
  */
 const create = (file: string): void => {
   if (fs.existsSync(`${file}-wal`)) {
@@ -68,7 +68,7 @@ const create = (file: string): void => {
     }
     fs.linkSync(draft, file)
   } catch (error) {
-    // Somebody else was first, and may have removed the draft.
+    // Another process was first, and may have removed the draft.
     if (!fs.existsSync(file)) throw error
   } finally {
     fs.rmSync(directory, { recursive: true, force: true })
@@ -77,7 +77,7 @@ const create = (file: string): void => {
 
 const draftOf = (file: string): string => `${file}.new-`
 
-/** What processes left that were killed while they made the file; who is still about to make it needs it no more. */
+/** Removes the drafts of processes that were killed. A process that is still creating the file does not need its draft any more. */
 const removeDrafts = (file: string): void => {
   const prefix = path.basename(draftOf(file))
   for (const name of fs.readdirSync(path.dirname(file))) {
@@ -85,7 +85,7 @@ const removeDrafts = (file: string): void => {
   }
 }
 
-/** What can be said of a file before SQLite looks at it. */
+/** Checks what can be checked before SQLite opens the file. */
 const check = (file: string): void => {
   const descriptor = fs.openSync(file, "r")
   try {
@@ -122,13 +122,13 @@ const damaged = (file: string, why: string): Unusable =>
     `${file} is damaged (${why}): restore a backup, save what can be saved with sqlite3 "${file}" .recover, or move it away together with ${file}-wal to begin without sessions`
   )
 
-/** SQLite's code for what went wrong, without its details. */
+/** SQLite's primary result code of an error. */
 export const codeOf = (error: unknown): number => {
   const { errcode } = error as { readonly errcode?: unknown }
   return typeof errcode === "number" ? errcode & 0xff : 0
 }
 
-/** Somebody else is writing, or cleaning up. */
+/** Does another process lock the file? */
 export const isBusy = (error: unknown): boolean => codeOf(error) === 5 || codeOf(error) === 6
 
 const corrupt = 11

@@ -1,4 +1,4 @@
-/** What the store and its thread say to each other. */
+/** The messages between the store and its thread. */
 import type { Database } from "./Database.ts"
 import type { Synchronous, Unusable } from "./openDatabase.ts"
 
@@ -7,7 +7,7 @@ export type Operation = Exclude<keyof Database, "close">
 export interface Settings {
   readonly file: string
   readonly synchronous: Synchronous
-  /** How long the thread waits for another process that writes, in milliseconds. */
+  /** How long the thread waits while another process writes, in milliseconds. */
   readonly busyTimeout: number
 }
 
@@ -20,7 +20,7 @@ export interface Request {
 export interface Failure {
   readonly message: string
   readonly isBusy: boolean
-  /** Is it about one of the snapshots, and not about the file? */
+  /** Does it concern one snapshot, and not the file? */
   readonly isOfKey: boolean
   /** Why the file cannot be used at all. */
   readonly unusable: Unusable["reason"] | undefined

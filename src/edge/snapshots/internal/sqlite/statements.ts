@@ -12,8 +12,8 @@ const head = "kind, id, snapshot_epoch, version, format, saved_at, expires_at, a
 const columns = `${head}, body`
 
 /**
- * What creates the tables. Keys compare by the bytes of their UTF-8. Expiry is indexed by the minute: an active session
- * is saved again and again with a time that is a little later, and would be moved in the index each time.
+ * Creates the tables. Keys compare by the bytes of their UTF-8. Expiry is indexed by the minute: an active session is saved
+ * again and again with a slightly later time, and its index entry would move each time.
  */
 export const definitions = `
   CREATE TABLE snapshots (
@@ -59,11 +59,11 @@ export const definitions = `
 /** The minute of `expires_at`. */
 export const minuteOf = (time: number): number => Math.floor(time / 60_000)
 
-/** May this epoch and version be written in place of what is there? */
+/** May this epoch and version replace the stored one? */
 const isOwner = `stored.epoch < ?3 OR (stored.epoch = ?3 AND NOT stored.ended AND (
   stored.body IS NULL OR stored.snapshot_epoch < ?3 OR stored.version <= ?5))`
 
-/** Each decides by itself who may write: it runs while no other process writes. */
+/** Each statement itself decides who may write: it runs while no other process writes. */
 export const statements = {
   claim: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at)
     VALUES (?1, ?2, MAX(?3, (SELECT epoch + 1 FROM floor)), 0, ?4)
@@ -71,7 +71,7 @@ export const statements = {
       epoch = MAX(excluded.epoch, stored.epoch + 1), ended = 0, touched_at = excluded.touched_at
     RETURNING epoch, ${columns}`,
 
-  /** Writes a snapshot that changes no index, which is the usual case. */
+  /** Writes a snapshot that changes no index, the usual case. */
   rewrite: `UPDATE snapshots AS stored SET epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5,
       format = ?6, body = ?7, saved_at = ?8, expires_at = ?9
     WHERE kind = ?1 AND id = ?2 AND body IS NOT NULL AND expiry_minute IS ?10 AND alarm_at IS ?11

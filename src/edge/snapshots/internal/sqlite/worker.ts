@@ -1,5 +1,5 @@
 /**
- * The thread of a `SqliteStore`: does what it is asked for, one thing after the other.
+ * The thread of a `SqliteStore`: runs one operation after the other.
  */
 import { parentPort, workerData } from "node:worker_threads"
 import { listen, nobody } from "../../../../internal/guard.ts"
@@ -38,7 +38,7 @@ const run = ({ operation, parameters }: Request): unknown => {
     parentPort!.close()
     return undefined
   }
-  // Opened by the first request, which fails when that does.
+  // The first request opens the file, and fails when that fails.
   database ??= new Database(file, synchronous, busyTimeout)
   return operation === "open"
     ? undefined
@@ -52,7 +52,7 @@ listen(nobody, parentPort!, "message", (_, request: Request) => {
   } catch (error) {
     answer = { number: request.number, result: undefined, failure: failureOf(error) }
   }
-  // There is no other window that could read it.
+  // A worker has no origin: the rule is for windows.
   // oxlint-disable-next-line unicorn/require-post-message-target-origin
   parentPort!.postMessage(answer)
 })
