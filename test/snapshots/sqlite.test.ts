@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Option } from "effect"
 import { SnapshotStore, SqliteStore } from "effect-sessions/snapshots"
-import * as fs from "node:fs"
+import nodeFs, * as fs from "node:fs"
+import { syncBuiltinESMExports } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+// oxlint-disable-next-line no-restricted-imports -- internal: only from within can a test come between two of its steps
+import { open as openDatabase } from "../../src/edge/snapshots/internal/sqlite/openDatabase.ts"
 import * as Child from "./Child.ts"
 import { describeStore, snapshotOf } from "./contract.ts"
 
@@ -189,6 +192,32 @@ describe("SqliteStore", () => {
         "sessions.sqlite-shm",
         "sessions.sqlite-wal"
       ])
+    }))
+
+  it.live("is opened when another process makes it right after it was found missing", () =>
+    Effect.gen(function*() {
+      const file = yield* temporaryFile
+      yield* Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const { existsSync } = nodeFs
+          let other: DatabaseSync | undefined
+          nodeFs.existsSync = (path) => {
+            if (path !== file) return existsSync(path)
+            nodeFs.existsSync = existsSync
+            syncBuiltinESMExports()
+            other = openDatabase(file, "normal", 500)
+            return false
+          }
+          syncBuiltinESMExports()
+          return () => {
+            nodeFs.existsSync = existsSync
+            syncBuiltinESMExports()
+            other?.close()
+          }
+        }),
+        () => Effect.sync(() => openDatabase(file, "normal", 500).close()),
+        (restore) => Effect.sync(restore)
+      )
     }))
 
   it.live(

@@ -50,6 +50,8 @@ export const open = (file: string, synchronous: Synchronous, busyTimeout: number
  */
 const create = (file: string): void => {
   if (fs.existsSync(`${file}-wal`)) {
+    // Another process may have created the file, and opened it, since this one looked for it.
+    if (fs.existsSync(file)) return
     throw new Unusable(
       "damaged",
       `${file} is missing, but its journal ${file}-wal is there: restore the file, or move the journal away to begin without sessions`
