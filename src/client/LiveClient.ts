@@ -64,6 +64,13 @@ export interface Options {
   /** Subprotocols, such as `["bearer", token]`; asked for anew for each connection if they are an Effect. */
   readonly protocols?: Protocols | Effect.Effect<Protocols, unknown> | undefined
   /**
+   * The current token, asked for anew for each connection, which offers it as the subprotocols `["bearer", token]` unless
+   * `protocols` says otherwise. It is asked for again a minute before the token of a connection expires, or after half of a
+   * shorter life, and sent to the server, so that the connection goes on. While that fails it is tried again; if the token
+   * expires nevertheless, the server closes the connection, and the client connects again.
+   */
+  readonly token?: Effect.Effect<string, unknown> | undefined
+  /**
    * The pause before the first attempt to come back is at most `base`, which doubles with each attempt, up to `max`, until a
    * connection has lasted for 5 s and for as long as that. It is a random part of it, so that clients do not come all at
    * once. Default: 250 ms and 30 s.
@@ -258,13 +265,15 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
   definition: D,
   options: Options
 ): Effect.fn.Return<LiveClient<D>, never, Scope.Scope | Socket.WebSocketConstructor> {
-  const { heartbeat = "20 seconds", protocols, queueLimit = 1_000, reconnect, url } = options
+  const { heartbeat = "20 seconds", queueLimit = 1_000, reconnect, token, url } = options
+  const bearer = token && Effect.map(token, (token): Protocols => ["bearer", token])
+  const { protocols = bearer } = options
   const open = yield* Socket.WebSocketConstructor
   const random = yield* Random.Random
   const status = yield* SubscriptionRef.make(Status.connecting)
   const pending = yield* SubscriptionRef.make(0)
   const timers = new Scheduler(yield* Effect.context<never>())
-  const isFixed = typeof url === "string" && !Effect.isEffect(protocols)
+  const isFixed = typeof url === "string" && !Effect.isEffect(protocols) && token === undefined
   const offered = Effect.map(
     Effect.isEffect(protocols) ? protocols : Effect.succeed(protocols),
     (protocols) => typeof protocols === "object" ? [...protocols] : protocols
@@ -275,6 +284,7 @@ export const make = Effect.fnUntraced(function*<D extends Live.Any>(
     status,
     pending,
     timers,
+    token,
     address: Effect.flatMap(
       typeof url === "string" ? Effect.succeed(url) : url,
       (url) => Effect.map(offered, (protocols) => ({ url, protocols }))

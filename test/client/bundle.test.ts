@@ -32,10 +32,10 @@ const whole = `export * from "effect-sessions/client"`
 const client = `export { LiveClient } from "effect-sessions/client"`
 
 describe("The client in a page", () => {
-  it("is 12.8 KB of its own, at most 13, and imports nothing but Effect", async () => {
+  it("is 13.2 KB of its own, at most 13.5, and imports nothing but Effect", async () => {
     const { bytes, imports } = await bundle(whole, false)
-    // Was 13,100 with the renewal of tokens.
-    assert.isAtMost(bytes, 13_312)
+    // Was 13,452 with the renewal of tokens.
+    assert.isAtMost(bytes, 13_824)
     assert.isAbove(bytes, 5_000, "there is something in it")
     assert.isNotEmpty(imports)
     for (const name of imports) assert.match(name, /^effect\//)

@@ -1,9 +1,12 @@
 /**
- * The client without its types: what comes from the socket goes to the views and actions, and what they send to the
- * socket. Everything is plain fields and callbacks; `LiveClient` puts Effects on top.
+ * The client without its types: passes what comes from the socket on to the views and the actions, and sends what they have for
+ * the server. It has plain fields and callbacks; `LiveClient` puts Effects on top.
+ *
+ * `Link` keeps the connection, `Requests` numbers and routes messages, `Views` shows values, `Outbox` sends actions until they
+ * are answered, and `TokenRenewal` keeps the connection authorized.
  */
 import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { SubscriptionRef } from "effect/SubscriptionRef"
@@ -14,12 +17,14 @@ import { Busy, Crashed, InvalidPayload, SessionGone } from "../../contract/LiveE
 import { toJson } from "../../internal/jsonCodec.ts"
 import { ClientClosed, QueueFull } from "../ClientError.ts"
 import type * as Status from "../Status.ts"
-import { Decoder } from "./Decoder.ts"
 import { Link, type LinkHandler, type LinkOptions } from "./Link.ts"
 import { errorOf, Outbox, type OutboxHost, PendingAction } from "./Outbox.ts"
 import { publish } from "./publish.ts"
+import { type Headers, Requests } from "./Requests.ts"
 import { noop, type Scheduler } from "./Scheduler.ts"
-import { type ReplicaHost, ViewReplica, type Watcher } from "./ViewReplica.ts"
+import { TokenRenewal } from "./TokenRenewal.ts"
+import type { ViewReplica, Watcher } from "./ViewReplica.ts"
+import { Views } from "./Views.ts"
 import * as Wire from "./Wire.ts"
 
 /** An action that failed and had nobody who waited for its answer. */
@@ -41,25 +46,9 @@ export interface EngineOptions extends LinkOptions {
   readonly status: SubscriptionRef<Status.Status>
   readonly pending: SubscriptionRef<number>
   readonly timers: Scheduler
+  /** Gives the current token; `undefined` if the client has none. */
+  readonly token: Effect.Effect<string, unknown> | undefined
 }
-
-interface Request {
-  readonly chunk?: (values: ReadonlyArray<any>) => boolean
-  readonly exit: (json: unknown) => void
-}
-
-/** Messages that are sent together are at most so long, in bytes. */
-const maxFrame = 16_384
-
-/** How long a change waits for the answer of the action that may have made it, and that was sent once or again. */
-const answerDelay = 50
-const againDelay = 1_000
-
-/** So many chunks are acknowledged together, */
-const maxAcks = 16
-
-/** or those of so long. Milliseconds. */
-const ackDelay = 50
 
 /** How long the server may take to close the socket of a session that has ended. Milliseconds. */
 const closeTimeout = 2_000
@@ -67,43 +56,37 @@ const closeTimeout = 2_000
 type Greeting = typeof Live.hello.successSchema.Type
 
 const decodeHello = Wire.exitDecoder(Live.hello)
-const decodeView = Wire.exitDecoder(Live.view)
 
-export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
+export class Engine implements LinkHandler, OutboxHost {
   private readonly options: EngineOptions
   private readonly link: Link
   private readonly outbox: Outbox
+  private readonly requests: Requests
+  private readonly views: Views
+  private readonly renewal: TokenRenewal
   private readonly rejections = new Set<RejectionWatcher>()
-  private readonly replicas = new Map<string, ViewReplica>()
   private readonly codecs = new Map<string, {
     readonly encode: (payload: unknown) => unknown
     readonly decode: (json: unknown) => Exit.Exit<unknown, unknown>
   }>()
-  /** What is under way on this connection, by id. */
-  private readonly requests = new Map<string, Request>()
-  private ids = 0
   /** Why the session is gone, as soon as the server has said so and until the socket is closed. */
   private gone: SessionGone["reason"] | undefined = undefined
   private cancelEnding = noop
-  /** The largest frame that the server takes, in bytes, as far as it has said so. */
-  private frameLimit = Infinity
   private askers: Array<(exit: Exit.Exit<Option.Option<number>, any>) => void> = []
 
-  // What is put off until all of a frame is looked at.
+  // What is put off until the whole frame is handled.
   private depth = 0
-  private readonly stale = new Set<ViewReplica>()
-  /** Views that wait for the answer of an action before they are shown, and how to cancel that. */
-  private readonly held = new Map<ViewReplica, () => void>()
-  private out: Array<string> = []
-  /** The requests whose chunks are yet to be acknowledged. */
-  private acks: Array<string> = []
-  private cancelAcks = noop
   private later: Array<() => void> = []
 
   constructor(options: EngineOptions) {
     this.options = options
     this.link = new Link(options, this, options.timers)
     this.outbox = new Outbox(this)
+    const after = this.after.bind(this)
+    const { definition, timers, token } = options
+    const requests = this.requests = new Requests(after)
+    this.views = new Views({ schemas: definition.views, requests, timers, after, actions: this.outbox.actions })
+    this.renewal = new TokenRenewal({ token, requests, timers, batch: (f) => this.batch(f) })
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -115,7 +98,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   connect(): void {
-    if (this.current._tag === "Ended") { for (const replica of this.replicas.values()) replica.recover() }
+    if (this.current._tag === "Ended") this.views.recover()
     this.batch(() => this.link.restart())
   }
 
@@ -127,7 +110,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
     this.batch(() => {
       this.link.close()
       this.outbox.fail((action) => ClientClosed.of(action.sequence > 0))
-      for (const replica of this.replicas.values()) replica.end()
+      this.views.end()
       this.answerAskers(Exit.fail(ClientClosed.of(false)))
     })
     this.options.timers.close()
@@ -151,20 +134,21 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       const why = error instanceof Error ? error.message : String(error)
       return new InvalidPayload({ name: tag, message: `${tag} cannot be sent: ${why}` })
     }
-    if (json.length > this.frameLimit) return this.tooLarge(tag)
+    if (json.length > this.requests.frameLimit) return this.tooLarge(tag)
     const action = new PendingAction(tag, payload, json, optimistic, settle)
     this.batch(() => {
       if (this.current._tag === "Ended") this.settled(action, Exit.fail(SessionGone.of(this.current.reason)))
       else {
         this.outbox.add(action)
-        this.changed(action)
+        this.views.touch(action)
       }
     })
     return action
   }
 
   tooLarge(name: string): InvalidPayload {
-    const most = this.frameLimit === Infinity ? "" : `: ${this.frameLimit} bytes`
+    const { frameLimit } = this.requests
+    const most = frameLimit === Infinity ? "" : `: ${frameLimit} bytes`
     return new InvalidPayload({ name, message: `${name} is larger than the server takes${most}` })
   }
 
@@ -172,19 +156,18 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   abandon(action: PendingAction): void {
     action.settle = undefined
     this.batch(() => {
-      if (this.outbox.withdraw(action)) this.changed(action)
+      if (this.outbox.withdraw(action)) this.views.touch(action)
     })
   }
 
   /** The view of this name, for one more user. */
   acquire(name: string, make: () => SubscriptionRef<Option.Option<any>>): ViewReplica {
-    let replica = this.replicas.get(name)
+    let replica = this.views.find(name)
     if (replica === undefined) {
-      replica = new ViewReplica(name, make(), new Decoder(this.options.definition.views[name]!), this)
-      this.replicas.set(name, replica)
+      replica = this.views.add(name, make())
       const status = this.current
       if (status._tag === "Ended") replica.failure = Cause.fail(SessionGone.of(status.reason))
-      else if (this.link.isOpen && this.gone === undefined) this.batch(() => replica!.mount())
+      else if (this.link.isOpen && this.gone === undefined) this.batch(() => this.views.mount(replica!))
     }
     replica.users++
     return replica
@@ -192,11 +175,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
 
   release(replica: ViewReplica): void {
     if (--replica.users > 0) return
-    this.replicas.delete(replica.name)
-    this.stale.delete(replica)
-    this.held.get(replica)?.()
-    this.held.delete(replica)
-    this.batch(() => replica.unmount())
+    this.batch(() => this.views.remove(replica))
   }
 
   /** Follows a view until it is released. */
@@ -241,24 +220,25 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       this.hello((greeting) => {
         this.link.established(greeting.epoch)
         this.outbox.connected(greeting)
+        if (greeting.tokenExpiresIn !== undefined) this.renewal.begin(greeting.tokenExpiresIn)
       })
-      for (const replica of this.replicas.values()) replica.mount()
+      this.views.connected()
     })
   }
 
   private hello(greeted: (greeting: Greeting) => void): void {
-    this.request(Live.hello._tag, "null", [[Live.partsHeader, "true"]], {
-      exit: (json) => {
-        const exit = decodeHello(json) as Exit.Exit<Greeting, any>
+    this.requests.send(Live.hello._tag, "null", [[Live.partsHeader, "true"]], {
+      decode: decodeHello,
+      exit: (exit: Exit.Exit<Greeting, any>) => {
         if (Exit.isSuccess(exit)) {
           const { expiresIn, maxFrameSize = Infinity } = exit.value
-          this.frameLimit = maxFrameSize
+          this.requests.frameLimit = maxFrameSize
           greeted(exit.value)
           return this.answerAskers(Exit.succeed(Option.fromNullOr(expiresIn)))
         }
         const error = errorOf(exit)
-        if (error instanceof SessionGone) this.ending(error.reason)
-        else if (error === undefined || error instanceof Busy) this.link.retry()
+        if (error instanceof SessionGone) return
+        if (error === undefined || error instanceof Busy) this.link.retry()
         else this.link.stop({ _tag: "Refused", reason: (error as Error).message })
       }
     })
@@ -278,7 +258,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
     else {
       this.link.stop({ _tag: "Ended", reason })
       const error = SessionGone.of(reason)
-      for (const replica of this.replicas.values()) replica.fail(Cause.fail(error))
+      this.views.fail(Cause.fail(error))
       this.outbox.fail(() => error)
       this.answerAskers(Exit.fail(error))
     }
@@ -316,13 +296,11 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
 
   lost(): void {
     this.requests.clear()
-    this.out = []
-    this.acks = []
-    this.cancelAcks()
+    this.renewal.stop()
     this.gone = undefined
     this.cancelEnding()
     this.outbox.disconnected()
-    for (const replica of this.replicas.values()) replica.disconnected()
+    this.views.disconnected()
   }
 
   status(status: Status.Status): void {
@@ -330,7 +308,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   ping(): void {
-    this.batch(() => this.say("Ping"))
+    this.batch(() => this.requests.ping())
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -349,146 +327,43 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   private handle(message: Wire.FromServer): void {
-    if (message._tag === "Chunk") {
-      const id = String(message.requestId)
-      if (this.requests.get(id)?.chunk?.(message.values) === true) this.acknowledge(id)
-    } else if (message._tag === "Exit") {
-      const id = String(message.requestId)
-      const request = this.requests.get(id)
-      this.requests.delete(id)
-      request?.exit(message.exit)
-    } else if (message._tag === "Defect") {
+    if (message._tag === "Chunk") this.requests.chunk(String(message.requestId), message.values)
+    else if (message._tag === "Exit") this.exited(String(message.requestId), message.exit)
+    else if (message._tag === "Defect") {
       this.log("the server of the live session has a defect", message.defect)
       this.link.retry()
     }
   }
 
-  /** The server needs to know that changes are taken, but not at once: few messages tell of many. */
-  private acknowledge(id: string): void {
-    this.acks.push(id)
-    if (this.acks.length >= maxAcks) this.sayAcks()
-    else if (this.acks.length === 1) this.cancelAcks = this.after(ackDelay, () => this.sayAcks())
-  }
-
-  private sayAcks(): void {
-    this.cancelAcks()
-    for (const requestId of this.acks.splice(0)) this.say("Ack", requestId)
-  }
-
-  /** Sends a request and gives its id, unless the server does not take one that is so long. */
-  private request(
-    tag: string,
-    payload: string,
-    headers: ReadonlyArray<readonly [string, string]>,
-    request: Request
-  ): string | undefined {
-    const id = String(++this.ids)
-    const text = Wire.request(id, tag, payload, headers)
-    // A character has at most three bytes.
-    if (text.length * 3 > this.frameLimit && Wire.bytesOf(text) > this.frameLimit) return undefined
-    this.requests.set(id, request)
-    this.out.push(text)
-    return id
-  }
-
-  private say(_tag: string, requestId?: string): void {
-    this.out.push(JSON.stringify({ _tag, requestId }))
+  private exited(id: string, json: unknown): void {
+    const request = this.requests.take(id)
+    if (request === undefined) return
+    const exit = request.decode(json)
+    // Before the request goes on: the outbox must not send more to a session that is gone.
+    const error = errorOf(exit)
+    if (error instanceof SessionGone) this.ending(error.reason)
+    request.exit(exit)
   }
 
   private log(text: string, defect: unknown): void {
-    this.options.timers.run(Effect.logError(text, Cause.die(defect)))
-  }
-
-  // -------------------------------------------------------------------------------------------------------
-  // views
-  // -------------------------------------------------------------------------------------------------------
-
-  mount(view: string, after: Live.Position | undefined): string | undefined {
-    const replica = this.replicas.get(view)!
-    return this.request(Live.view._tag, JSON.stringify({ view, after }), [], {
-      chunk: (events) => replica.receive(events),
-      exit: (json) => {
-        const exit = decodeView(json)
-        replica.request = undefined
-        const error = errorOf(exit)
-        if (error instanceof SessionGone) this.ending(error.reason)
-        else if (error instanceof Busy) this.mountLater(replica, error.retryAfter)
-        else if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) replica.fail(exit.cause)
-        // It should not have ended. It is asked for again, but not without a pause.
-        else this.mountLater(replica, 1_000)
-      }
-    })
-  }
-
-  mountLater(replica: ViewReplica, pause: number): void {
-    this.after(pause, () => {
-      if (!this.link.isOpen || this.replicas.get(replica.name) !== replica || replica.request !== undefined) return
-      replica.mount()
-    })
-  }
-
-  unmount(id: string): void {
-    if (this.requests.delete(id)) this.say("Interrupt", id)
-  }
-
-  fold(view: string, value: unknown): unknown {
-    for (const action of this.outbox.actions) {
-      const update = Object.hasOwn(action.optimistic, view) ? action.optimistic[view] : undefined
-      if (update === undefined) continue
-      try {
-        value = update(value)
-      } catch (defect) {
-        if (!action.logged) this.log(`the optimistic update of ${view} by ${action.tag} has thrown`, defect)
-        action.logged = true
-      }
-    }
-    return value
-  }
-
-  /**
-   * A change that an action made comes shortly before its answer. Shown at once it would be seen twice: in the value of the
-   * server, and as what the action, still without an answer, changes on top of it. So it waits for the answer, not for long.
-   */
-  dirty(replica: ViewReplica): void {
-    const { name, ref } = replica
-    let delay = 0
-    for (const { again, optimistic, request } of Option.isSome(ref.value) ? this.outbox.actions : []) {
-      if (!Object.hasOwn(optimistic, name)) continue
-      // After a loss the change may come long before the answer, for which the action has to be sent again.
-      if (again) delay = againDelay
-      else if (request !== undefined) delay ||= answerDelay
-    }
-    if (delay === 0) this.stale.add(replica)
-    else if (!this.held.has(replica)) {
-      this.held.set(replica, this.after(delay, () => this.stale.add(replica)))
-    }
-  }
-
-  private show(replica: ViewReplica): void {
-    this.held.get(replica)?.()
-    this.held.delete(replica)
-    replica.show()
+    this.options.timers.log(text, defect)
   }
 
   // -------------------------------------------------------------------------------------------------------
   // actions
   // -------------------------------------------------------------------------------------------------------
 
-  send(action: PendingAction, headers: ReadonlyArray<readonly [string, string]>): string | undefined {
-    const id = this.request(action.tag, action.json, headers, {
-      exit: (json) => {
-        let exit: Exit.Exit<unknown, unknown>
+  send(action: PendingAction, headers: Headers): string | undefined {
+    const { decode } = this.codec(action.tag)
+    const id = this.requests.send(action.tag, action.json, headers, {
+      decode: (json) => {
         try {
-          exit = this.codec(action.tag).decode(json)
+          return decode(json)
         } catch (defect) {
-          exit = Exit.die(defect)
+          return Exit.die(defect)
         }
-        if (Exit.isFailure(exit)) {
-          const error = errorOf(exit)
-          if (error instanceof SessionGone) this.ending(error.reason)
-        }
-        this.outbox.answer(id!, exit)
-      }
+      },
+      exit: (exit) => this.outbox.answer(id!, exit)
     })
     return id
   }
@@ -504,7 +379,7 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   settled(action: PendingAction, answer: Exit.Exit<unknown, unknown>): void {
-    this.changed(action)
+    this.views.touch(action)
     this.later.push(() => {
       const { settle } = action
       action.settle = undefined
@@ -514,14 +389,6 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
       const error = errorOf(answer) ?? new Crashed({ message: String(Cause.squash(answer.cause)) })
       for (const watcher of this.rejections) watcher.next({ tag, payload, error })
     })
-  }
-
-  /** An action has come or gone: what it makes of views is to be looked at. */
-  private changed(action: PendingAction): void {
-    for (const name of Object.keys(action.optimistic)) {
-      const replica = this.replicas.get(name)
-      if (replica !== undefined) this.stale.add(replica)
-    }
   }
 
   private codec(tag: string) {
@@ -556,14 +423,8 @@ export class Engine implements LinkHandler, OutboxHost, ReplicaHost {
   }
 
   private flush(): void {
-    const { stale } = this
-    for (const replica of stale) {
-      stale.delete(replica)
-      this.guard(() => this.show(replica))
-    }
-    for (const frame of Wire.pack(this.out.splice(0), Math.min(maxFrame, this.frameLimit))) {
-      this.guard(() => this.link.send(frame))
-    }
+    for (const replica of this.views.takeStale()) this.guard(() => this.views.show(replica))
+    for (const frame of this.requests.takeFrames()) this.guard(() => this.link.send(frame))
     const { options: { pending }, outbox: { actions } } = this
     if (pending.value !== actions.length) publish(pending, actions.length)
     for (const f of this.later.splice(0)) this.guard(f)

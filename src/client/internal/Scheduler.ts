@@ -1,6 +1,7 @@
 /**
  * Callbacks that run later, on Effect's Clock.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -55,6 +56,11 @@ export class Scheduler {
       waiting = false
       stop()
     }
+  }
+
+  /** Logs an error with its defect. */
+  log(text: string, defect: unknown): void {
+    this.run(Effect.logError(text, Cause.die(defect)))
   }
 
   close(): void {
