@@ -12,10 +12,10 @@
  * }).pipe(Effect.scoped, Effect.provide(LiveClient.layerWebSocket))
  * ```
  *
- * It connects by itself, and again when the connection is lost: `status` tells how it is. Meanwhile views keep their
- * last values and actions wait. Back again, a view goes on from where it was, and an action that may have been sent
- * before is sent under the same number, so that it is not handled twice. When not even the server can tell whether it was,
- * the caller is told `ActionForgotten`; the client never guesses.
+ * The client connects by itself, and again after a loss: `status` says how it stands. Meanwhile views keep their last
+ * values and actions wait. After that, a view goes on from its position, and an action that may already have been
+ * sent is sent again under the same number, so that it is handled once. If even the server cannot know whether it was
+ * handled, the caller gets `ActionForgotten`: the client never guesses.
  *
  * @since 0.1.0
  */

@@ -72,8 +72,8 @@ export const serviceRestart = 1012
 export const tryAgainLater = 1013
 
 /**
- * The credential is worth nothing any more: its time is over, or it was replaced, as a cookie is at login. Come back with
- * the one that there is by now.
+ * The credential is no longer valid: it has expired, or it was replaced, as a cookie is at login. Connect again with
+ * the current one.
  *
  * @since 0.1.0
  * @category codes
@@ -81,9 +81,9 @@ export const tryAgainLater = 1013
 export const unauthorized = 3000
 
 /**
- * The code that can be sent for this one. Not all numbers can: those below 1000 and above 4999, those that nobody has
- * defined, and those that only say on one's own side that no code has come (1005, 1006, 1015). Of these `1005` is `normal`,
- * and all others are `internalError`.
+ * The code to send for this one. Some numbers cannot be sent: those below 1000 and above 4999, undefined ones, and
+ * the codes that only describe the local side (1005, 1006, 1015). `1005` becomes `normal`, and all others become
+ * `internalError`.
  *
  * @since 0.1.0
  * @category codes

@@ -54,22 +54,22 @@ export interface Rate {
 }
 
 /**
- * When a session is saved, besides when it ends with the server:
+ * When a session is written to the store, besides when it ends with the server:
  *
- * - `"atEnd"`: not before; a crash of the process loses all;
- * - `"atHibernation"`: when it hibernates; a crash loses what happened since;
- * - `{ every: n }`: after every n-th change of the state; a crash loses less than n changes, or what came since a write
- *   began that was not done;
- * - `{ debounce }`: so long after a change; a crash loses at most that much time, or what came since a write began that was
- *   not done;
- * - `"everyChange"`: before the message is answered; a crash loses nothing that a message was answered, and nothing
- *   that a watcher has seen, who is told of a change when it is written, right before its answer. What `state` gives, and who
- *   begins to watch, may not be written yet.
+ * - `"atEnd"`: not before. A crash of the process loses everything.
+ * - `"atHibernation"`: when it hibernates. A crash loses what happened since.
+ * - `{ every: n }`: after every n-th change of the state. A crash loses less than n changes, or the changes since the last
+ *   write that was not finished began.
+ * - `{ debounce }`: that long after a change. A crash loses at most the changes of that time, or the changes since the last
+ *   write that was not finished began.
+ * - `"everyChange"`: before the message is answered. A crash loses nothing that was answered, and nothing that a watcher has
+ *   seen: watchers are notified once the change is written, right before the reply. What `state` and the first value of a
+ *   watcher show may not be written yet.
  *
- * Under `{ debounce }`, a writer that has so much to write that it takes longer than a sixth of that time rests six times as
- * long as it wrote. A session that hibernates is written too, under all but `"atEnd"`, and one that leaves memory always.
- * Whatever the policy, changes of a session's user and metadata are written before they are confirmed, and a session that is
- * in the store is written again before it would expire there.
+ * Under `{ debounce }`, a writer whose batch takes longer than a sixth of the debounce pauses for six times as long as the
+ * batch took. Under all policies but `"atEnd"`, a session that hibernates is written too; a session that leaves memory is
+ * always written. Under every policy, changes of a session's user and metadata are written before they are confirmed, and a
+ * stored session is written again before it would expire in the store.
  *
  * @since 0.1.0
  * @category models
@@ -134,27 +134,27 @@ export interface KindOptions<in out Tag extends string = string> {
   /** How long `call` waits for an answer. Default: the configured `callTimeout` (5 seconds). */
   readonly callTimeout?: Duration.Input | undefined
   /**
-   * How long `init`, `restore` or `afterStart` may take before it is interrupted: the session ends, and whoever starts it
-   * gets `StartTimeout`. Default: the configured `startTimeout` (30 seconds).
+   * How long `init`, `restore` or `afterStart` may take. After that it is interrupted, the session ends, and the
+   * caller of `start` gets `StartTimeout`. Default: the configured `startTimeout` (30 seconds).
    */
   readonly startTimeout?: Duration.Input | undefined
   /**
-   * Keeps sessions in the `SnapshotStore`, which must be provided to `toLayer`: their state, user, metadata, timers and
-   * what they remember of `callOnce`. A session that the server ends with it (`Shutdown`), or that crashed or was evicted,
-   * is there again, under its id, at its next start or message. One that was ended otherwise is forgotten. Default: they
-   * live in memory only.
+   * Stores sessions in the `SnapshotStore`, which must be provided to `toLayer`: their state, user, metadata, timers
+   * and the replies of `callOnce` that they remember. A session that ended with the server (`Shutdown`), crashed or
+   * was evicted is restored under its id by the next start or message. A session that ended otherwise is removed.
+   * Default: sessions live in memory only.
    */
   readonly snapshots?: SnapshotOptions | undefined
   /**
-   * What a session remembers of `SessionRef.callOnce`: how many answers of each client (default: 64), and of how many
-   * clients (default: 1,024); the one that sent nothing for longest is forgotten first. A client is a connected program, such
-   * as a tab of a browser, from when it first sent something until it is closed: many, for a room that is open for long. Of
-   * all clients together the session has the last answer of each, and 16 times `answers` older ones.
+   * What a session remembers of `SessionRef.callOnce`: how many replies per client (default: 64), and for how many
+   * clients (default: 1,024). The client that has been silent for longest is forgotten first. A client is a connected
+   * program, such as a browser tab, from its first message until it is closed; a room that is open for long has many.
+   * In total, a session remembers the last reply of each client and 16 times `answers` older replies.
    */
   readonly remember?: { readonly answers?: number | undefined; readonly clients?: number | undefined } | undefined
   /**
-   * Are starts counted by the `StartLimiter`? `false` for kinds that the program starts by itself, such as topics and
-   * inboxes, where no stranger decides how many there are. Default: `true`.
+   * Whether the `StartLimiter` counts the starts of this kind. Use `false` for kinds that the program starts by
+   * itself, such as topics and inboxes, where no stranger decides how many there are. Default: `true`.
    */
   readonly limitStarts?: boolean | undefined
   /** Messages that one session may get. Default: the configured `messageRate` (no limit). */

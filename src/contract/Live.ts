@@ -38,7 +38,7 @@ import type * as Session from "./Session.ts"
 import type { SessionRef } from "./SessionRef.ts"
 
 // ---------------------------------------------------------------------------------------------------------
-// what a view tells
+// what a view sends
 // ---------------------------------------------------------------------------------------------------------
 
 /**
@@ -101,7 +101,7 @@ export interface Patch extends Position {
 }
 
 /**
- * What a mounted view tells: a snapshot or a patch.
+ * What the server sends for a mounted view: a whole state or a patch.
  *
  * @since 0.1.0
  * @category models
@@ -131,7 +131,7 @@ export const ViewStateFields = { ...Position.fields, state: Schema.Json }
 export const PatchFields = { ...Position.fields, from: Schema.Int, patch: Schema.Array(PatchOperation) }
 
 /**
- * What a mounted view tells.
+ * The schema of what the server sends for a mounted view.
  *
  * @since 0.1.0
  * @category schemas
@@ -369,15 +369,15 @@ export const hello = Rpc.make("live.hello", {
     maxFrameSize: Schema.optionalKey(Schema.Int),
     /** How many actions with a number the session has accepted: see `headers.accepted`. */
     accepted: Schema.optionalKey(Schema.Int),
-    /** In how many milliseconds the client's token is over, and the connection with it: see `token`. */
+    /** Milliseconds until the client's token expires, and the connection with it: see `token`. */
     tokenExpiresIn: Schema.optionalKey(Schema.Number)
   }),
   error: ViewError
 })
 
 /**
- * Goes on with another token, for the same user and session: the connection lasts as long as that one from here on. A token
- * that is not accepted is answered with `Forbidden` and changes nothing.
+ * Replaces the token of the connection by another one, for the same user and session. The connection then lasts as
+ * long as the new token. A token that is not accepted is answered with `Forbidden` and changes nothing.
  *
  * @since 0.1.0
  * @category rpcs
@@ -385,7 +385,7 @@ export const hello = Rpc.make("live.hello", {
 export const token = Rpc.make("live.token", {
   payload: { token: Schema.String },
   success: Schema.Struct({
-    /** In how many milliseconds it is over. */
+    /** Milliseconds until the new token expires. */
     expiresIn: Schema.Number
   }),
   error: Schema.Union([Forbidden, Busy])
@@ -405,9 +405,9 @@ export const view = Rpc.make("live.view", {
 })
 
 /**
- * The header of a `hello` with which a client asks for long messages in parts: each is a frame of its own, that begins with
- * `+`, the last one with `=`; what follows that sign, put together, is the message. So a client that is told of a frame only
- * when all of it is there knows that it is on its way.
+ * The header of a `hello` by which a client asks for long messages in parts. Each part is a frame of its own: it
+ * begins with `+`, the last part with `=`, and the rest of all parts joined is the message. A browser reports a frame
+ * only when all of it has arrived; with parts, the client sees that a long message is on its way.
  *
  * @since 0.1.0
  * @category rpcs

@@ -1,5 +1,5 @@
 /**
- * What clients of a live session are told when something is refused. None of these names a session's id.
+ * The errors that clients of a live session get. None of these names a session's id.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * How states that were kept by an older program are read.
+ * How a program reads states that an older version of it stored.
  *
  * @since 0.1.0
  */

@@ -1,9 +1,9 @@
 /**
  * The definition of a kind of session: its state, the messages it takes, and how it behaves.
  *
- * A definition is a class and a service. The class is the contract (browser-safe: schemas and types);
- * `toLayer` gives it a behaviour and registers it with the sessions of the program; yielding the class
- * gives the typed sessions of this kind.
+ * A definition is a class and a service. The class is the contract: schemas and types, safe to import in a browser.
+ * `toLayer` adds the behavior and registers the kind with the sessions of the program. Yielding the class gives the
+ * typed sessions of this kind.
  *
  * @since 0.1.0
  */
@@ -34,8 +34,8 @@ export interface StartOptions {
   /** Replaces the kind's idle timeout for this session. */
   readonly idleTimeout?: Duration.Input | undefined
   /**
-   * Anything worth knowing about the session; shown to operators and to its handlers. Of a kind that is kept in a store:
-   * what JSON has.
+   * Anything worth knowing about the session, for operators and for its handlers. If the kind has `snapshots`, the
+   * metadata must be JSON.
    */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   /** The user to whom the session belongs: see `Sessions.ofUser`. */
@@ -143,7 +143,7 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   /** The session's Scope: what is acquired in it is released when the session ends or is reset. */
   readonly scope: Scope.Scope
 
-  /** Sends a message to this session itself; it is handled after those that wait already. */
+  /** Sends a message to this session itself. It is handled after the messages that already wait. */
   cast<const T extends Tag<Protocol>>(
     tag: T,
     ...payload: PayloadArg<Message<Protocol, T>>
@@ -156,13 +156,14 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R>
 
   /**
-   * Sends a message to this session after a while: at once when that is nothing or negative, never when it is `Infinity`.
-   * Timers end with the session and do not count as activity; one that is ending sets none. A timer with a `key` replaces
-   * the one that had it. One that is cancelled or replaced before its message is begun is not handled.
+   * Sends a message to this session after a delay: at once if the delay is zero or negative, never if it is
+   * `Infinity`. Timers end with the session and do not count as activity. A session that is ending sets none. A timer
+   * with a `key` replaces the timer that had the key. The message of a timer that is cancelled or replaced before its
+   * handler begins is not handled.
    *
-   * Timers of a kept session come back with it, before `restore` and `afterStart` run. One without a key that these set
-   * again, with the same payload, is not one more: the one that came back goes on. With a key it replaces that, whose
-   * message still comes if it is due.
+   * The timers of a stored session are restored with it, before `restore` and `afterStart` run. If these set a timer
+   * without a key again, with the same message and payload, the restored timer goes on and no second one is added. A
+   * timer with a key replaces the restored one, whose message is still sent if it is due.
    */
   after<const T extends Tag<Protocol>>(
     delay: Duration.Input,
@@ -171,10 +172,10 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   ): Effect.Effect<Timer>
 
   /**
-   * Sends a message to this session again and again, each interval from now on. While one of its messages waits there is no
-   * second, and times that were missed are not made up for; the phase stays. A repeating timer that `restore` or `afterStart`
-   * sets takes the place of the one that came back from the store with the same message, or key, and rings no later than that.
-   * Dies with an interval under a millisecond.
+   * Sends a message to this session at an interval, counted from now. While one of its messages waits, no second one
+   * is sent. Missed times are skipped, and the phase stays. A repeating timer that `restore` or `afterStart` sets
+   * replaces the restored timer with the same message or key, and fires no later than that would have. Dies if the
+   * interval is shorter than a millisecond.
    */
   every<const T extends Tag<Protocol>>(
     interval: Duration.Input,
@@ -183,14 +184,14 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   ): Effect.Effect<Timer>
 
   /**
-   * Stops the timer with this key, also one that came back from the store. `false` when there is none, or its message is
-   * being handled.
+   * Stops the timer with this key, also a restored one. Returns `false` if there is none, or if its message is being
+   * handled.
    */
   cancelTimer(key: string): Effect.Effect<boolean>
 
   /**
-   * Ends this session once the current message and those accepted before are done. Does not wait; but if it is kept in a
-   * store, the answer to the current message waits until that knows of the end.
+   * Ends this session after the current message and the messages accepted before. Does not wait. If the session is
+   * stored, the reply to the current message waits until the store has recorded the end.
    */
   end(detail?: unknown): Effect.Effect<void>
 
@@ -198,12 +199,15 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
   readonly touch: Effect.Effect<void>
 
   /**
-   * Names the user to whom the session belongs, or nobody. If it is kept in a store, the answer to the current message
-   * waits until that is written, whatever the kind's save policy.
+   * Sets the user to whom the session belongs; `undefined` for none. If the session is stored, the reply to the
+   * current message waits until the user is written, whatever the kind's save policy.
    */
   setUser(user: string | undefined): Effect.Effect<void>
 
-  /** Adds to the metadata; written as what `setUser` changes. Dies of an `InvalidMetadata` when it could not be kept. */
+  /**
+   * Adds to the metadata, which is written like the user of `setUser`. Dies of `InvalidMetadata` if the session is
+   * stored and the metadata is not JSON.
+   */
   setMetadata(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void>
 }
 
@@ -214,7 +218,7 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
  * @category models
  */
 export interface Timer {
-  /** Stops the timer. `false` when it is over already. */
+  /** Stops the timer. Returns `false` if it has already fired or was stopped. */
   readonly cancel: Effect.Effect<boolean>
 }
 
@@ -271,7 +275,7 @@ export type Handlers<State, Protocol extends Rpc.Any> = {
 }
 
 /**
- * The behaviour of a kind. Make it with the definition's `behavior`, which infers all the types.
+ * The behavior of a kind. Make it with the definition's `behavior`, which infers all the types.
  *
  * @since 0.1.0
  * @category models
@@ -287,8 +291,8 @@ export interface Behavior<in out State, in out Protocol extends Rpc.Any, in out 
   readonly afterStart?: ((turn: Turn<State, void, Protocol>) => Effect.Effect<State | void, E, R>) | undefined
   readonly end?: ((turn: Ending<State, Protocol>) => Effect.Effect<void, never, R>) | undefined
   /**
-   * Messages that timers send on behalf of others: when the session ends, or is reset, before such a timer rings, and is not
-   * kept with it in a store, the message becomes a dead letter. Default: timers end with the session and leave nothing.
+   * Messages that timers send on behalf of others. If the session ends or is reset before such a timer fires, and the
+   * timer is not stored with it, the message becomes a dead letter. Default: none; timers end with the session.
    */
   readonly owed?: ReadonlySet<Protocol["_tag"]> | undefined
 }
@@ -368,7 +372,7 @@ export interface Definition<
   readonly error: E
 
   /**
-   * A behaviour for this kind; infers payloads, answers, errors and required services.
+   * A behavior for this kind. Infers payloads, answers, errors and required services.
    *
    * - `init`: the first state, or an Effect that loads it; it may acquire resources in the session's Scope.
    * - `restore`: runs in place of `init` for a session that comes from the `SnapshotStore`, with its state; it may
@@ -407,8 +411,8 @@ export interface Definition<
   >
 
   /**
-   * The Layer that registers this kind with its behaviour and provides its typed sessions. Options set the
-   * kind's supervision, overflow, timeouts and limits.
+   * The Layer that registers this kind with its behavior and provides its typed sessions. The options set the kind's
+   * supervision, overflow policy, timeouts and limits.
    */
   readonly toLayer: <R, EX = never, RX = never>(
     build:

@@ -380,8 +380,8 @@ export class InvalidConfig
 {}
 
 /**
- * The store in which the session is kept did not do what it was asked for: it is down, or too slow; or, with the `scope`
- * `"key"`, it cannot do that for this session, as when the key is missing with which it was encrypted.
+ * The store did not do what it was asked for: it is down or too slow. With the `scope` `"key"`, it cannot do it for
+ * this session only, for example because the key by which the snapshot was encrypted is missing.
  *
  * @since 0.1.0
  * @category errors
@@ -454,8 +454,8 @@ export class RestoreFailed
 }
 
 /**
- * The metadata of a session that is kept in a store has a value that would not come back from there: only what JSON has
- * is kept. Nothing was changed.
+ * The metadata of a stored session has a value that is not JSON and would not come back from the store. Nothing was
+ * changed.
  *
  * @since 0.1.0
  * @category errors

@@ -130,7 +130,7 @@ export interface CleanupError extends Base {
 }
 
 /**
- * A sweep is over. `count` is how many sessions it ended, `duration` how long it took.
+ * A sweep has ended. `count` is how many sessions it ended, `duration` how long it took.
  *
  * @since 0.1.0
  * @category models
@@ -332,7 +332,7 @@ export interface WorkerStart extends Base {
 }
 
 /**
- * Work that a session had forked is over.
+ * Work that a session had forked has ended.
  *
  * @since 0.1.0
  * @category models

@@ -22,7 +22,7 @@ import type { InvalidConfig } from "./SessionError.ts"
 export class SessionHost extends Context.Service<SessionHost, {
   /**
    * Registers a kind for as long as the Scope lives, and gives its sessions. The context holds the
-   * services that the behaviour needs. Fails with `InvalidConfig` when an option is unusable or the
+   * services that the behavior needs. Fails with `InvalidConfig` when an option is unusable or the
    * name is taken.
    */
   readonly register: (

@@ -147,7 +147,7 @@ export interface SessionInfo<State = unknown> {
  * @category models
  */
 export interface Watcher<in State> {
-  /** The state has changed. Each change is told, in order. */
+  /** The state has changed. Called for each change, in order. */
   readonly changed?: (state: State, version: number, epoch: number) => void
   /** Its user or its metadata have changed, or were set anew: what depended on them is to be looked at again. */
   readonly identified?: (identity: Identity) => void
@@ -204,17 +204,19 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   ): Effect.Effect<Rpc.Success<Message<Protocol, T>>, Rpc.Error<Message<Protocol, T>> | CallError>
 
   /**
-   * `call` for clients whose connection may break before the answer comes: who sends an action again, under the same
-   * client and sequence, gets the answer that it had, or has once it is handled. Actions are handled in the order of
-   * their numbers.
+   * `call` for clients whose connection may break before the reply comes. A client that sends an action again, under
+   * the same client name and sequence number, gets the reply that the action had, or has once it is handled. Actions
+   * are handled in the order of their numbers.
    *
-   * The session remembers the last answers of its last clients: see `KindOptions.remember`. Beyond that it fails with
-   * `ActionForgotten`, since whether the action took effect is not known; so it does when the action was sent before
-   * (`again`) to an incarnation (`epoch`) whose memory is gone, or by a client that is not known, unless no client was
-   * forgotten since (`accepted`). A reset keeps that memory, and so does a session that is kept in a store. An action before its turn fails with `ActionOutOfOrder`, as does
-   * one of a client that was forgotten, which was certainly not handled: it begins with 1 under a new name. An action that the session did not accept
-   * (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it does not wait for room, and it is not dropped for a
-   * newer one. An interrupted caller does not withdraw it.
+   * The session remembers the last replies of its latest clients: see `KindOptions.remember`. Beyond that, the call
+   * fails with `ActionForgotten`, because it is unknown whether the action took effect. So does an action that was
+   * sent before (`again`) to an incarnation (`epoch`) whose replies are lost, or by an unknown client, unless no
+   * client was forgotten since (`accepted`). A reset keeps the replies, and so does a stored session.
+   *
+   * An action that comes before its turn fails with `ActionOutOfOrder`. So does an action of a forgotten client that
+   * was certainly not handled: the client begins again with 1 under a new name. An action that the session did not
+   * accept (`MailboxFull`, `MessageRateExceeded`) leaves its number free; it neither waits for room nor is dropped
+   * for a newer one. Interrupting the caller does not withdraw the action.
    */
   callOnce<const T extends Tag<Protocol>>(
     tag: T,
@@ -232,9 +234,9 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   ): Effect.Effect<void, CastError>
 
   /**
-   * `cast` for callers outside Effect: `true` when the mailbox accepted the message. It never waits: when
-   * the mailbox is full, a message whose policy is to wait is refused; and so is one to a session that is in the store
-   * only, which it does not load.
+   * `cast` for callers outside Effect: `true` if the mailbox accepted the message. It never waits. It refuses a
+   * message whose policy is to wait when the mailbox is full, and a message to a session that is only in the store,
+   * which it does not load.
    */
   castUnsafe<const T extends Tag<Protocol>>(tag: T, ...payload: PayloadArg<Message<Protocol, T>>): boolean
 
@@ -270,12 +272,13 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   readonly awaitEnd: Effect.Effect<EndReason, ReachError>
 
   /**
-   * Ends the session and waits until it has ended, and, if it is kept in a store, until that knows of it. `false` when
-   * there was none. One that is in the store only is restored first, so that its end hook runs; if that cannot be, it is
-   * removed there.
+   * Ends the session and waits until it has ended, and, if it is stored, until the store has recorded it. Returns
+   * `false` if there was none. A session that is only in the store is restored first, so that its end hook runs; if
+   * it cannot be restored, it is removed.
    *
-   * Fails with `StoreUnavailable` when the store does not do it. The session is over in this process then, and the store
-   * is told as soon as it can be; should the process die before, it comes back. To end it again is safe.
+   * Fails with `StoreUnavailable` if the store does not record the end. The session has then ended in this process,
+   * and the store is updated as soon as possible. If the process dies before, the session comes back. Ending it again
+   * is safe.
    */
   end(options?: EndOptions): Effect.Effect<boolean, LoadError>
 
@@ -286,15 +289,16 @@ export interface SessionRef<in out State, in out Protocol extends Rpc.Any> {
   setIdleTimeout(timeout: Duration.Input): Effect.Effect<void, ReachError>
 
   /**
-   * Names the user to whom the session belongs, or nobody. If it is kept in a store, that is written before this returns,
-   * whatever the kind's save policy, so that no crash takes it back; it fails with `StoreUnavailable`, and changes
-   * nothing, when it cannot be written now.
+   * Sets the user to whom the session belongs; `undefined` for none. If the session is stored, the user is written
+   * before this returns, whatever the kind's save policy, so that no crash takes it back. If it cannot be written
+   * now, this fails with `StoreUnavailable` and changes nothing.
    */
   setUser(user: string | undefined): Effect.Effect<void, ReachError>
 
   /**
-   * Adds to the metadata. It is written before this returns, as what `setUser` changes, unless it is not `durable`: then
-   * as the kind's save policy says. Fails with `InvalidMetadata` when it could not be kept.
+   * Adds to the metadata. It is written before this returns, like the user of `setUser`, unless `durable` is `false`:
+   * then the kind's save policy decides. Fails with `InvalidMetadata` if the session is stored and the metadata is
+   * not JSON.
    */
   setMetadata(
     metadata: Readonly<Record<string, unknown>>,

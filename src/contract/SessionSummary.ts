@@ -1,5 +1,5 @@
 /**
- * What a session's life was like, told when it is over: see `SessionAnalytics`.
+ * A summary of a session, published when it has ended: see `SessionAnalytics`.
  *
  * @since 0.1.0
  */

@@ -1,7 +1,7 @@
 /**
- * Callbacks for those who call from outside Effect: sockets, fibers that are over. What such a callback throws is caught by
- * nobody, and ends the process. So none is registered but through here (a lint rule says so), and each has an owner, who is
- * told what it has thrown.
+ * Callbacks for callers outside Effect, such as sockets and fiber observers. Nobody catches what such a callback
+ * throws, and it would end the process. So every such callback is registered through this file (a lint rule enforces
+ * it) and has an owner, which is notified of what it throws.
  */
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -12,7 +12,7 @@ export interface Owner {
   readonly threw: (defect: unknown) => void
 }
 
-/** For callbacks that have nobody to tell, and do nothing that goes wrong. */
+/** The owner of callbacks that cannot fail. */
 export const nobody: Owner = { threw: () => {} }
 
 /** A callback that does not throw. */
@@ -28,7 +28,7 @@ const tell = (owner: Owner, defect: unknown): void => {
   try {
     owner.threw(defect)
   } catch {
-    // There is nobody left who could be told.
+    // There is nobody left to notify.
   }
 }
 
@@ -65,7 +65,7 @@ export const listenTo = <O extends Owner, Type extends string, Event>(
   return () => target.removeEventListener(type, listener)
 }
 
-/** Calls back when a fiber is over. */
+/** Calls back when a fiber has ended. */
 export const observe = <O extends Owner, A, E>(
   owner: O,
   fiber: Fiber.Fiber<A, E>,

@@ -1,7 +1,8 @@
 /**
- * Long messages of the server in parts: a page is told of a frame only when all of it is there, so one that takes minutes
- * over a slow link looks like a server that has gone. Parts that are frames of their own are each a sign of life. They go to
- * clients that ask for them with their `hello` (see `Live.headers`); a part begins with a sign with which no JSON begins.
+ * Long messages of the server, in parts. A page is notified of a frame only when all of it has arrived, so a message
+ * that takes minutes over a slow link looks like a dead server. Parts are frames of their own, and each is a sign of
+ * life. Clients ask for them in their `hello` (see `Live.partsHeader`). A part begins with a character with which no
+ * JSON begins.
  */
 
 /** How long a part is, in UTF-16 units: also the longest message that goes as one. */

@@ -1,7 +1,7 @@
 /**
  * Counts what happened within a sliding window of time.
  *
- * The window is cut into slices (a thousand unless told otherwise). Events of the same slice share one
+ * The window is cut into slices (a thousand by default). Events of the same slice share one
  * entry, dated by the latest of them. So the count is never too low, is exact to one slice, and the memory is
  * bounded by the number of slices whatever the limit. A window that saw nothing lately holds nothing.
  *

@@ -58,7 +58,7 @@ export const resume = (options?: Options): Supervision => make("resume", options
 
 /**
  * Closes the session's Scope, runs `init` again with the same arguments and goes on in a new
- * incarnation (`epoch`). Messages that wait are kept.
+ * incarnation (`epoch`). Waiting messages stay in the mailbox.
  *
  * @since 0.1.0
  * @category constructors

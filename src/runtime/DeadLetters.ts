@@ -1,9 +1,10 @@
 /**
  * Messages that no session handled to the end.
  *
- * A message whose handler died (a poison message, which is not replayed), and one that was accepted but left over when its
- * session ended (a cast, a debounced action of a store), come here with the reason. The latest are stored, a stream gives those to come;
- * replace the Layer to keep them elsewhere.
+ * Two kinds of message arrive here, with the reason: a message whose handler died (a poison message, which is not
+ * replayed), and a message that was accepted but not handled when its session ended (a cast, or a debounced action of
+ * a store). The service has the latest ones, and a stream of those to come. Replace the Layer to store them
+ * elsewhere.
  *
  * @since 0.1.0
  */

@@ -1,11 +1,10 @@
 /**
  * When sessions expire.
  *
- * A session expires when it had no activity for its idle timeout, or when its absolute timeout is over.
- * An expired session is never reached again: one that somebody watches ends at once, one that somebody asks
- * for ends then, and those that nobody misses are swept on a `Schedule`. All of it costs as much as there is
- * due, not as much as there lives: a touch is one number write, and a deadline is looked at again only when it
- * would have come.
+ * A session expires when it had no activity for its idle timeout, or when its absolute timeout has passed. An expired
+ * session is never reached again: a session with watchers ends at once, a session that is asked for ends then, and
+ * the others are swept on a `Schedule`. The cost depends on how many deadlines are due, not on how many sessions
+ * live: a touch writes one number, and a deadline is checked only when it would have come.
  *
  * @since 0.1.0
  */

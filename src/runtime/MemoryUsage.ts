@@ -6,7 +6,7 @@
 import * as Context from "effect/Context"
 
 /**
- * Gives the heap in use in bytes, or `undefined` where the platform does not tell. By default it asks
+ * Gives the heap in use in bytes, or `undefined` where the platform does not say. By default it asks
  * `process.memoryUsage`.
  *
  * @since 0.1.0

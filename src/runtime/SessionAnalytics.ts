@@ -1,9 +1,9 @@
 /**
- * Tells what the lives of sessions were like: how long they were, how active, and why they ended.
+ * Summaries of sessions: how long they lived, how active they were, and why they ended.
  *
- * When a session ends, its `SessionSummary` is told three ways: as an event (`Summary`), in metrics, and to the
- * `AnalyticsSink`, which keeps it where you analyse such things. It listens to events, so it costs nothing unless it is
- * provided, and every message a little more when it is.
+ * When a session ends, its `SessionSummary` is published as an event (`Summary`), in metrics, and to the
+ * `AnalyticsSink`, which stores it for analysis. The service listens to events. Without it nothing is counted; with
+ * it every message costs a little more.
  *
  * Provide it to the kinds, so that it is still there when the server ends their sessions:
  *

@@ -70,11 +70,11 @@ export interface Count {
 export interface Stats extends Count {
   /** Counters of each kind since its Layer was built. */
   readonly totals: Readonly<Record<string, Readonly<Counters>>>
-  /** Heap in use now, in bytes; `undefined` where the platform does not tell. */
+  /** Heap in use now, in bytes; `undefined` where the platform does not say. */
   readonly heapBytes: number | undefined
   /**
    * An estimate of the bytes per session: what the heap grew by since the Layer was built, shared among the
-   * sessions. `undefined` without sessions, or where the platform does not tell.
+   * sessions. `undefined` without sessions, or where the platform does not say.
    */
   readonly averageBytes: number | undefined
 }
