@@ -71,9 +71,9 @@ export interface Options {
    */
   readonly token?: Effect.Effect<string, unknown> | undefined
   /**
-   * The pause before the first attempt to come back is at most `base`, which doubles with each attempt, up to `max`, until a
-   * connection has lasted for 5 s and for as long as that. It is a random part of it, so that clients do not come all at
-   * once. Default: 250 ms and 30 s.
+   * The longest pause before the first attempt to reconnect is `base`. It doubles with each attempt, up to `max`, and
+   * starts again at `base` after a connection that lasted for 5 s and for as long as the pause before it. The pause
+   * is a random part of that, so that clients do not all reconnect at once. Default: 250 ms and 30 s.
    */
   readonly reconnect?:
     | { readonly base?: Duration.Input | undefined; readonly max?: Duration.Input | undefined }
@@ -81,15 +81,16 @@ export interface Options {
   /** How many actions may be without an answer. Default: 1,000. */
   readonly queueLimit?: number | undefined
   /**
-   * When nothing came for so long, the server is asked for a sign of life; when then nothing comes for as long again,
-   * the connection is given up, as is one whose address does not come, or that does not open, in that time. Default: 20 s.
+   * After this time without a message, the client pings the server. If nothing comes for as long again, it gives the
+   * connection up. It also gives up an address that is not known, and a connection that is not open, after this time.
+   * Default: 20 s.
    */
   readonly heartbeat?: Duration.Input | undefined
 }
 
 /**
- * Changes of views that are shown before the server has made them: by view, a function that gives the next value. Taken
- * back when the answer comes. A function that throws changes nothing, which is logged.
+ * Optimistic updates: for each view, a function that gives its next value, shown until the reply comes. A function
+ * that throws changes nothing, and the client logs it.
  *
  * @since 0.1.0
  * @category models
@@ -99,7 +100,7 @@ export type Optimistic<D extends Live.Any> = {
 }
 
 /**
- * Options of an action that nobody waits for.
+ * Options of `cast`.
  *
  * @since 0.1.0
  * @category models
@@ -110,15 +111,15 @@ export interface CastOptions<D extends Live.Any> {
 }
 
 /**
- * Options of an action whose answer is waited for.
+ * Options of `call` and `dispatch`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions<D extends Live.Any> extends CastOptions<D> {
   /**
-   * How long to wait for the answer, the time without a connection included; then the caller fails with `AnswerTimeout`,
-   * and the action stays. Default: as long as it takes.
+   * How long to wait for the reply, including the time without a connection. After that the caller fails with
+   * `AnswerTimeout`, and the action stays queued or sent. Default: no limit.
    */
   readonly timeout?: Duration.Input | undefined
 }
@@ -140,7 +141,7 @@ export type CallError = ActionError | ClientError
 export type Tag<D extends Live.Any> = Live.Command<D>["_tag"]
 
 /**
- * An action that failed and had nobody who waited for its answer: one that was `cast`, or whose caller gave up.
+ * An action that failed while no caller waited for its reply: it was sent by `cast`, or its caller gave up.
  *
  * @since 0.1.0
  * @category models
@@ -171,13 +172,14 @@ export type ViewFailure = Exclude<ViewError, Busy>
 export interface LiveView<A> {
   readonly name: string
   /**
-   * What is shown: the value of the server with the changes of unanswered actions; `none` until the first value came.
-   * It stays at the last value while there is no connection. The client is its only writer.
+   * The value to show: that of the server with the optimistic updates of unanswered actions, `none` until the first
+   * value comes. It stays at the last value while there is no connection. Only the client writes it.
    */
   readonly state: SubscriptionRef.SubscriptionRef<Option.Option<A>>
   /**
-   * What is shown: the value that there is, if any, then each other one, newest first for a slow reader. Goes on over
-   * reconnects. Fails when the session has ended, or when there is no such view for this client; ends with the client.
+   * The value to show: the present one, if any, then each later one. A slow reader skips to the newest. The stream
+   * goes on over reconnects, fails when the session has ended or this client may not see the view, and ends with the
+   * client.
    */
   readonly changes: Stream.Stream<A, ViewFailure>
 }
@@ -194,18 +196,18 @@ export interface LiveClient<D extends Live.Any> {
   readonly status: SubscriptionRef.SubscriptionRef<Status.Status>
   /** How many actions have no answer. The client is its only writer. */
   readonly pending: SubscriptionRef.SubscriptionRef<number>
-  /** The failures of actions for whose answers nobody waits, from now on. The last 256 for a slow reader. */
+  /** The failures of actions for whose replies no caller waits, from now on. A slow reader gets the last 256. */
   readonly rejections: Stream.Stream<Rejection<D>>
 
   /**
-   * Tries to connect at once, also after `Ended` and `Refused`. An open connection is asked for a sign of life instead: for
-   * the button of a banner. In a browser it is tried by itself when the page is seen again or the network is back, but not
-   * after `Ended` and `Refused`.
+   * Tries to connect at once, also after `Ended` and `Refused`; an open connection is pinged instead. Use it for the
+   * button of a banner. In a browser, the client does the same by itself when the page becomes visible or the network
+   * is back, but not after `Ended` and `Refused`.
    */
   readonly reconnect: Effect.Effect<void>
 
   /**
-   * In how many milliseconds the session expires without further activity; `none` when it does not. Waits for a
+   * Milliseconds until the session expires without further activity; `none` if it does not expire. Waits for a
    * connection. Does not count as activity.
    */
   readonly lifetime: Effect.Effect<Option.Option<number>, SessionGone | ClientClosed>
@@ -217,8 +219,8 @@ export interface LiveClient<D extends Live.Any> {
   changes<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Live.View<D, N>, ViewFailure>
 
   /**
-   * `changes` that goes on after a failure, with what the next connection gives: values, and why there are none for now. For
-   * user interfaces, in which the view comes back when the user reconnects.
+   * Like `changes`, but goes on after a failure with what the next connection gives: values, or why there are none
+   * now. Use it in user interfaces, where the view comes back when the user reconnects.
    */
   exits<const N extends Live.ViewName<D>>(view: N): Stream.Stream<Exit.Exit<Live.View<D, N>, ViewFailure>>
 
@@ -245,8 +247,8 @@ export interface LiveClient<D extends Live.Any> {
   >
 
   /**
-   * Sends an action and returns as soon as the client has it. What becomes of it then, if it fails, goes to `rejections`.
-   * Fails when the client does not take it: `QueueFull`, `ClientClosed`, or `InvalidPayload`.
+   * Sends an action and returns as soon as the client has queued it. If the action fails later, the failure goes to
+   * `rejections`. Fails if the client does not take the action: `QueueFull`, `ClientClosed` or `InvalidPayload`.
    */
   cast<const T extends Tag<D>>(
     tag: T,
