@@ -28,8 +28,8 @@ const beginning: Stop = { version: 0, type: "beginning" }
 
 let stops: ReadonlyArray<Stop> = [beginning]
 
-/** Is the visitor on the way? Then the slider is the visitor's. */
-let travelling = false
+/** Where the visitor wants to be, until the shop is there. As long as that is not so, the slider is the visitor's. */
+let wanted: Stop | undefined
 
 const describe = ({ at, type }: Stop): string =>
   at === undefined ? "Before anything was done" : `${names[type] ?? type}, ${timeOfDay(at)}`
@@ -54,7 +54,7 @@ const show = (steps: ReadonlyArray<Api.Step>) => {
     tick.dataset["type"] = type.split(".")[0]!
     return tick
   }))
-  if (!travelling) {
+  if (wanted === undefined) {
     // Between two stops counts as at the one before.
     const current = steps.find(({ current }) => current)?.version ?? 0
     slider.value = String(stops.findLastIndex(({ version }) => version <= current))
@@ -64,16 +64,22 @@ const show = (steps: ReadonlyArray<Api.Step>) => {
 
 const refresh = Effect.ignore(Effect.map(Api.history, show))
 
-const travel = Effect.suspend(() => {
-  travelling = true
+const choose = () => {
+  wanted = stops[slider.valueAsNumber] ?? beginning
   label()
-  return Api.travel((stops[slider.valueAsNumber] ?? beginning).version)
-}).pipe(
-  Effect.catch(({ message }) => Effect.andThen(notice(message), refresh)),
-  Effect.andThen(Effect.sync(() => {
-    travelling = false
-  }))
-)
+}
+
+const travel = Effect.suspend(() => {
+  const target = wanted ?? beginning
+  const arrived = Effect.sync(() => {
+    // The visitor may have moved on meanwhile.
+    if (wanted === target) wanted = undefined
+  })
+  return Effect.matchEffect(Effect.ensuring(Api.travel(target.version), arrived), {
+    onFailure: ({ message }) => Effect.andThen(notice(message), refresh),
+    onSuccess: () => Effect.void
+  })
+})
 
 export const timeTravel = together(
   // Who was cut off could not ask.
@@ -81,9 +87,9 @@ export const timeTravel = together(
     Stream.debounce("250 millis"),
     Stream.runForEach(() => refresh)
   ),
-  on(slider, "input", () => Effect.sync(label)),
   // One request at a time; where the visitor was in between does not matter.
   events(slider, "input").pipe(
+    Stream.tap(() => Effect.sync(choose)),
     Stream.buffer({ capacity: 1, strategy: "sliding" }),
     Stream.mapEffect(() => travel),
     Stream.runDrain
@@ -91,6 +97,7 @@ export const timeTravel = together(
   on(backToNow, "click", () => {
     slider.value = slider.max
     slider.focus()
+    choose()
     return travel
   })
 )
