@@ -218,7 +218,7 @@ export interface Self<in out Protocol extends Rpc.Any = any> {
  * @category models
  */
 export interface Timer {
-  /** Stops the timer. Returns `false` if it has already fired or was stopped. */
+  /** Stops the timer. Returns `false` if it was stopped before, or if its only message is being handled or was. */
   readonly cancel: Effect.Effect<boolean>
 }
 

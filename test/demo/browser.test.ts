@@ -223,6 +223,15 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* left.press("End")
         yield* right.seesCart("tea 1", "jam 1")
         yield* right.sees("#travel-count", "now")
+        // As when an answer of the shop moves the slider right after a key: where the visitor went counts.
+        yield* left.run((value) => {
+          const { document, Event } = globalThis as any
+          const slider = document.querySelector("#travel")
+          slider.value = value
+          slider.dispatchEvent(new Event("input"))
+          slider.value = slider.max
+        }, "0")
+        yield* right.seesCart()
       }))
 
     it.effect("lists the devices of a member, who can throw one out", () =>

@@ -14,7 +14,7 @@ const StoreLayer = Layer.unwrap(Effect.map(
 describe("Redis", RedisServer.needed, () => {
   describeStore("RedisStore", StoreLayer)
 
-  it.live("RedisStore tells a key under whose name something else is kept from what is wrong with Redis", () =>
+  it.live("RedisStore blames the key, and not Redis, when something else is stored under its name", () =>
     Effect.gen(function*() {
       const { prefix, url } = yield* RedisServer.start
       const layer = RedisStore.layer({ prefix }).pipe(Layer.provideMerge(NodeRedis.layer({ url })))

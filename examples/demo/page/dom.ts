@@ -12,13 +12,21 @@ export const find = <E extends HTMLElement = HTMLElement>(selector: string, with
 
 type Events = HTMLElementEventMap & WindowEventMap & DocumentEventMap
 
-/** The events of an element. Forms are not sent, and dialogs not closed, by the browser. */
-export const events = <const K extends keyof Events>(target: EventTarget, type: K): Stream.Stream<Events[K]> =>
+/**
+ * The events of an element. Forms are not sent, and dialogs not closed, by the browser. The stream comes to an event a little
+ * later: what must be read before anything else happens to the element, `listen` reads.
+ */
+export const events = <const K extends keyof Events>(
+  target: EventTarget,
+  type: K,
+  listen: () => void = () => {}
+): Stream.Stream<Events[K]> =>
   Stream.callback<Events[K]>((queue) =>
     Effect.acquireRelease(
       Effect.sync(() => {
         const listener = (event: Event) => {
           if (type === "submit" || type === "cancel") event.preventDefault()
+          listen()
           Queue.offerUnsafe(queue, event as Events[K])
         }
         target.addEventListener(type, listener)

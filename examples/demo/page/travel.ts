@@ -88,8 +88,7 @@ export const timeTravel = together(
     Stream.runForEach(() => refresh)
   ),
   // One request at a time; where the visitor was in between does not matter.
-  events(slider, "input").pipe(
-    Stream.tap(() => Effect.sync(choose)),
+  events(slider, "input", choose).pipe(
     Stream.buffer({ capacity: 1, strategy: "sliding" }),
     Stream.mapEffect(() => travel),
     Stream.runDrain

@@ -25,8 +25,6 @@ export interface Command {
   readonly decode: (payload: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   /** The message of the session, and its payload. */
   readonly message: (payload: unknown) => readonly [tag: string, payload: unknown]
-  /** What the client gets of its answer. */
-  readonly answer: (answer: unknown) => unknown
   readonly encodeExit: (exit: Exit.Exit<unknown, unknown>) => unknown
   readonly encodeSuccess: (value: unknown) => unknown
   readonly encodeError: (error: unknown) => unknown
@@ -46,8 +44,6 @@ export class Commands {
           {
             decode: Schema.decodeUnknownEffect(jsonCodec(rpc.payloadSchema)),
             message: isMessage ? (payload) => [name, payload] : (payload) => ["Dispatch", Action.make(name, payload)],
-            // A dispatch answers with the state, which clients see through views only.
-            answer: isMessage ? (answer) => answer : () => undefined,
             encodeExit: toJson(Rpc.exitSchema(rpc as Rpc.Any)),
             encodeSuccess: toJson(rpc.successSchema),
             encodeError: toJson(rpc.errorSchema)
@@ -81,8 +77,7 @@ export class Commands {
           once === undefined ? session.call(tag, content) : session.callOnce(tag, content, once),
           ofCall
         )
-      }),
-      Effect.map(command.answer)
+      })
     )
   }
 
