@@ -10,6 +10,7 @@ export class Wire {
   /** Bytes per second, and milliseconds each way. */
   private speed: { readonly rate: number; readonly latency: number } | undefined
   private busyUntil = 0
+  private readonly underWay: Array<() => void> = []
   private held: Array<() => void> | undefined
   private port = 0
 
@@ -69,7 +70,9 @@ export class Wire {
     if (this.speed === undefined) return act()
     const now = performance.now()
     this.busyUntil = Math.max(now, this.busyUntil) + length / this.speed.rate * 1_000
-    setTimeout(act, this.busyUntil + this.speed.latency - now)
+    // Timers that were set in different turns need not fire in the order in which they were set; bytes arrive in theirs.
+    this.underWay.push(act)
+    setTimeout(() => this.underWay.shift()!(), this.busyUntil + this.speed.latency - now)
   }
 
   static readonly to = (shop: string): Effect.Effect<Wire, never, Scope.Scope> =>
