@@ -1,5 +1,5 @@
 /**
- * What a client fails with by itself, without having asked the server.
+ * The errors that a client raises itself, without an answer of the server.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,8 @@ import * as Schema from "effect/Schema"
 import { taggedError } from "../contract/internal/taggedError.ts"
 
 /**
- * As many actions wait for their answers as the client keeps (`queueLimit`). This one was not taken.
+ * The client already holds `queueLimit` actions that wait for their answers. This action was not accepted and not sent. Try
+ * again when `pending` has fallen.
  *
  * @since 0.1.0
  * @category errors
@@ -21,8 +22,8 @@ export class QueueFull
 }
 
 /**
- * The client was closed with its Scope before the answer came. `sent` tells whether the action had been sent: when it
- * had, it may have been handled.
+ * The client was closed with its Scope before the answer came. An action that had been `sent` may have been handled, so
+ * only one that had not been sent is safe to retry.
  *
  * @since 0.1.0
  * @category errors
@@ -40,8 +41,8 @@ export class ClientClosed extends taggedError<ClientClosed>()("ClientClosed", { 
 }
 
 /**
- * The answer did not come within the call's `timeout`, which is in milliseconds. The action stays where it is: it is
- * sent, or sent again, and handled once. What becomes of it shows in the views, and a failure in `rejections`.
+ * The answer did not come within the `timeout` of the call, in milliseconds. The action is not withdrawn: it is still sent,
+ * or sent again, and handled once. Its effect shows in the views, a failure in `rejections`. Do not send it again.
  *
  * @since 0.1.0
  * @category errors
@@ -58,7 +59,7 @@ export class AnswerTimeout
 }
 
 /**
- * What a call can fail with by the client's own doing.
+ * The errors that the client itself adds to those of a call.
  *
  * @since 0.1.0
  * @category models

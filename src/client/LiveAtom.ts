@@ -9,7 +9,7 @@
  * const add = LiveAtom.call(cart, "Add", (item) => ({ optimistic: { items: (items) => [...items, item] } }))
  * ```
  *
- * The client lives as long as anything uses its atom, and a view is mounted as long as anything uses the view's.
+ * The client is open as long as its atom is in use, and a view is mounted as long as the atom of the view is in use.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ import type { CallError, CallOptions, LiveClient, Tag, ViewFailure } from "./Liv
 import type { Status } from "./Status.ts"
 
 /**
- * A client as an atom: `Atom.make` of `LiveClient.make`, or `runtime.atom` of a `LiveClient.Service`.
+ * A client as an atom. Make it with `Atom.make` from `LiveClient.make`, or with `runtime.atom` from a `LiveClient.Service`.
  *
  * @since 0.1.0
  * @category models
@@ -41,8 +41,8 @@ const streamOf = <D extends Live.Any, E, A, EA>(
   Atom.make((get) => Stream.unwrap(Effect.map(get.result(client), select)))
 
 /**
- * The value of a view: `Initial` until the first one came, and a `Failure` when the session has ended, until the client is
- * connected again.
+ * The value of a view. It is `Initial` until the first value has come, and a `Failure` from the end of the session until
+ * the client is connected again.
  *
  * @since 0.1.0
  * @category atoms
@@ -64,7 +64,7 @@ export const view = <D extends Live.Any, const N extends Live.ViewName<D>, E = n
   )
 
 /**
- * How the client is connected.
+ * The state of the client's connection.
  *
  * @since 0.1.0
  * @category atoms
@@ -75,7 +75,7 @@ export const status = <D extends Live.Any, E = never>(
   streamOf(client, (client) => SubscriptionRef.changes(client.status))
 
 /**
- * How many actions have no answer.
+ * The number of actions that have no answer yet.
  *
  * @since 0.1.0
  * @category atoms
@@ -86,8 +86,9 @@ export const pending = <D extends Live.Any, E = never>(
   streamOf(client, (client) => SubscriptionRef.changes(client.pending))
 
 /**
- * A command: setting the atom to a payload sends it, and the atom is the answer of the last one. Sending the next does
- * not withdraw those before. `options` gives the call's options for a payload, such as what it changes at once.
+ * An action as an atom. Setting the atom to a payload sends the action, and the value of the atom is the answer to the
+ * latest one. Earlier actions are not withdrawn by a later one. `options` gives the options of the call for a payload, such
+ * as its optimistic change.
  *
  * @since 0.1.0
  * @category atoms

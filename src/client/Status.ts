@@ -1,5 +1,5 @@
 /**
- * How a client is connected.
+ * The state of a client's connection.
  *
  *   Connecting ──→ Open ──→ Reconnecting ──→ Open ──→ …
  *        │          │            │
@@ -10,7 +10,7 @@
 import type { SessionGone } from "../contract/LiveError.ts"
 
 /**
- * The first connection is being made, or the first one after `reconnect`.
+ * The client makes its first connection, or the first one after `reconnect`.
  *
  * @since 0.1.0
  * @category models
@@ -20,7 +20,7 @@ export interface Connecting {
 }
 
 /**
- * Connected, and greeted by the session.
+ * The client is connected, and the session has answered.
  *
  * @since 0.1.0
  * @category models
@@ -32,7 +32,7 @@ export interface Open {
 }
 
 /**
- * The connection is lost, or could not be made; the client comes back by itself.
+ * The connection was lost or could not be made. The client connects again by itself, after a pause.
  *
  * @since 0.1.0
  * @category models
@@ -41,15 +41,15 @@ export interface Reconnecting {
   readonly _tag: "Reconnecting"
   /** Counts the attempts since the connection was lost: 1, 2, 3, … */
   readonly attempt: number
-  /** When this attempt begins, in milliseconds since 1970. In the past while it is under way. */
+  /** When this attempt begins, in milliseconds since 1970. In the past if the attempt is in progress. */
   readonly at: number
   /** When the connection was lost, in milliseconds since 1970. */
   readonly since: number
 }
 
 /**
- * The session has ended, for this reason; `null` when there was none. Coming back would start another one, so the client
- * waits for `reconnect`.
+ * The session has ended for this reason; `null` if there was none. A new connection would start another session, so the
+ * client waits for `reconnect`.
  *
  * @since 0.1.0
  * @category models
@@ -60,14 +60,14 @@ export interface Ended {
 }
 
 /**
- * The server does not let this client in, or threw it out. The client waits for `reconnect`. Actions wait too.
+ * The server does not admit this client, or has disconnected it. The client waits for `reconnect`, and so do its actions.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Refused {
   readonly _tag: "Refused"
-  /** What the server said, in words; may be empty. */
+  /** The reason that the server gave, as text; may be empty. */
   readonly reason: string
 }
 
@@ -82,7 +82,12 @@ export interface Closed {
 }
 
 /**
- * How a client is connected.
+ * The state of a client's connection.
+ *
+ * ```ts
+ * const label = (status: Status.Status) =>
+ *   status._tag === "Open" ? "live" : status._tag === "Reconnecting" ? `offline, attempt ${status.attempt}` : "offline"
+ * ```
  *
  * @since 0.1.0
  * @category models
@@ -90,7 +95,7 @@ export interface Closed {
 export type Status = Connecting | Open | Reconnecting | Ended | Refused | Closed
 
 /**
- * How every client begins.
+ * The first status of every client.
  *
  * @since 0.1.0
  * @category constructors
@@ -98,7 +103,7 @@ export type Status = Connecting | Open | Reconnecting | Ended | Refused | Closed
 export const connecting: Status = { _tag: "Connecting" }
 
 /**
- * How every client ends.
+ * The last status of every client.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,13 +1,22 @@
 /**
- * The codes with which sockets are closed, and what a client should make of them. When a session has ended, the reason of
+ * The codes with which the server closes a WebSocket, and what a client should do. If the session has ended, the reason of
  * the close is the tag of its `EndReason`, in lower case.
+ *
+ * **When to use:** in a client that does not use `LiveClient`, which handles these codes itself:
+ *
+ * ```ts
+ * socket.onclose = ({ code }) => {
+ *   if (code === CloseCode.serviceRestart) connect()
+ *   else if (code === CloseCode.tryAgainLater) setTimeout(connect, 10_000)
+ * }
+ * ```
  *
  * @since 0.1.0
  */
 import type { EndReason } from "./EndReason.ts"
 
 /**
- * The session ended as it should. Coming back starts a new one.
+ * The session has ended as it should. A new connection starts a new session.
  *
  * @since 0.1.0
  * @category codes
@@ -15,7 +24,7 @@ import type { EndReason } from "./EndReason.ts"
 export const normal = 1000
 
 /**
- * The server is closing. Come back in a while.
+ * The server is shutting down. Connect again after a pause.
  *
  * @since 0.1.0
  * @category codes
@@ -23,7 +32,7 @@ export const normal = 1000
 export const goingAway = 1001
 
 /**
- * A frame is not text.
+ * The client sent a frame that is not text.
  *
  * @since 0.1.0
  * @category codes
@@ -31,8 +40,8 @@ export const goingAway = 1001
 export const unsupportedData = 1003
 
 /**
- * The client sends too much, or what it may not: what its credential was for is gone, the user is unknown, or there were
- * too many messages.
+ * The client may not go on: it sent too many messages, what its credential gave access to is gone, or the user is unknown.
+ * Do not connect again with the same credential at once.
  *
  * @since 0.1.0
  * @category codes
@@ -40,7 +49,7 @@ export const unsupportedData = 1003
 export const policyViolation = 1008
 
 /**
- * A frame is larger than allowed.
+ * The client sent a frame that is larger than allowed.
  *
  * @since 0.1.0
  * @category codes
@@ -48,7 +57,7 @@ export const policyViolation = 1008
 export const tooBig = 1009
 
 /**
- * The session crashed.
+ * The session crashed, or its connection did. A new connection may start a new session.
  *
  * @since 0.1.0
  * @category codes
@@ -56,7 +65,7 @@ export const tooBig = 1009
 export const internalError = 1011
 
 /**
- * The session lives elsewhere now. Come back at once.
+ * The session has moved to another node. Connect again at once.
  *
  * @since 0.1.0
  * @category codes
@@ -64,7 +73,7 @@ export const internalError = 1011
 export const serviceRestart = 1012
 
 /**
- * There is no room, or the client reads too slowly. Come back later.
+ * The server has no room for the connection, or the client reads too slowly. Connect again later.
  *
  * @since 0.1.0
  * @category codes
@@ -81,9 +90,8 @@ export const tryAgainLater = 1013
 export const unauthorized = 3000
 
 /**
- * The code to send for this one. Some numbers cannot be sent: those below 1000 and above 4999, undefined ones, and
- * the codes that only describe the local side (1005, 1006, 1015). `1005` becomes `normal`, and all others become
- * `internalError`.
+ * The code to send in place of any code. Some numbers cannot be sent: those below 1000 and above 4999, undefined codes, and
+ * codes that only describe the local side (1005, 1006, 1015). `1005` becomes `normal`, all others become `internalError`.
  *
  * @since 0.1.0
  * @category codes
@@ -95,11 +103,11 @@ export const sendable = (code: number): number => {
   return code === 1005 ? normal : internalError
 }
 
-/** What a close frame has room for besides its code, in bytes. */
+/** The most bytes of a reason that a close frame can carry. */
 const reasonBytes = new Uint8Array(123)
 
 /**
- * The reason of a close as it can be sent: at most 123 bytes of UTF-8, cut between two characters.
+ * Shortens the reason of a close to what a frame can carry: at most 123 bytes of UTF-8, never within a character.
  *
  * @since 0.1.0
  * @category codes
@@ -110,8 +118,8 @@ export const sendableReason = (reason: string): string => {
 }
 
 /**
- * The code for the end of a session. One that stopped with an error of its kind (`declared`), such as an unknown user,
- * closes with `policyViolation`.
+ * The code for the end of a session. With `declared`, the session stopped with the declared error of its kind, such as an
+ * unknown user, and the code is `policyViolation`.
  *
  * @since 0.1.0
  * @category codes

@@ -1,8 +1,13 @@
 /**
  * Why a session ended.
  *
- * Every end carries one of these reasons: to the end hook, to whoever waits for the end or watches
- * the state, to events, metrics and logs.
+ * Every end has one of these reasons. The end hook gets it, and so do callers that wait for the end, watchers of the
+ * state, events, metrics and logs.
+ *
+ * ```ts
+ * const reason = yield* ref.awaitEnd
+ * yield* Effect.logInfo(EndReason.format(reason)) // "expired (idle timeout)"
+ * ```
  *
  * @since 0.1.0
  */
@@ -10,8 +15,8 @@ import * as Schema from "effect/Schema"
 import { describe } from "../internal/describe.ts"
 
 /**
- * Someone asked for the end: `ref.end()`, `self.end()`, or a continuation that failed with the kind's
- * declared error. `detail` is what they gave as the cause.
+ * The session was ended by `ref.end()`, by `self.end()`, or by an `afterStart` that failed with the declared error of the
+ * kind. `detail` is what `end` was given, or that error.
  *
  * @since 0.1.0
  * @category models
@@ -19,7 +24,7 @@ import { describe } from "../internal/describe.ts"
 export const Stopped = Schema.TaggedStruct("Stopped", { detail: Schema.optionalKey(Schema.Defect()) })
 
 /**
- * The session outlived its idle timeout (`limit: "idle"`) or its absolute one.
+ * The session expired: it reached its idle timeout (`limit: "idle"`) or its absolute timeout (`limit: "absolute"`).
  *
  * @since 0.1.0
  * @category models
@@ -27,7 +32,7 @@ export const Stopped = Schema.TaggedStruct("Stopped", { detail: Schema.optionalK
 export const Expired = Schema.TaggedStruct("Expired", { limit: Schema.Literals(["idle", "absolute"]) })
 
 /**
- * A defect ended the session: its policy is to stop, or it crashed too often.
+ * A defect ended the session: its supervision is `stop`, or it crashed too often. See `Supervision`.
  *
  * @since 0.1.0
  * @category models
@@ -35,7 +40,8 @@ export const Expired = Schema.TaggedStruct("Expired", { limit: Schema.Literals([
 export const Crashed = Schema.TaggedStruct("Crashed", { defect: Schema.Defect() })
 
 /**
- * The session was removed to make room.
+ * The session was removed to make room for others. The library itself evicts no session; a program does it by
+ * `ref.end({ reason: EndReason.evicted })`.
  *
  * @since 0.1.0
  * @category models
@@ -51,7 +57,7 @@ export const Evicted = Schema.TaggedStruct("Evicted", {})
 export const Shutdown = Schema.TaggedStruct("Shutdown", {})
 
 /**
- * Another node took the session over.
+ * Another process has taken the session over, or has ended it in the store.
  *
  * @since 0.1.0
  * @category models
@@ -59,7 +65,7 @@ export const Shutdown = Schema.TaggedStruct("Shutdown", {})
 export const Moved = Schema.TaggedStruct("Moved", {})
 
 /**
- * The last client left and did not come back in time.
+ * The last client disconnected, and none connected within the `reconnectWindow` of the kind.
  *
  * @since 0.1.0
  * @category models
@@ -67,7 +73,7 @@ export const Moved = Schema.TaggedStruct("Moved", {})
 export const Disconnected = Schema.TaggedStruct("Disconnected", {})
 
 /**
- * Why a session ended, as a schema.
+ * The schema of the reasons.
  *
  * @since 0.1.0
  * @category models
@@ -83,7 +89,7 @@ export const EndReason = Schema.Union([Stopped, Expired, Crashed, Evicted, Shutd
 export type EndReason = typeof EndReason.Type
 
 /**
- * The tags of all reasons, in the order of the documentation.
+ * The tags of all reasons.
  *
  * @since 0.1.0
  * @category constants
@@ -91,7 +97,7 @@ export type EndReason = typeof EndReason.Type
 export const tags = ["Stopped", "Expired", "Crashed", "Evicted", "Shutdown", "Moved", "Disconnected"] as const
 
 /**
- * Ended on request, with an optional detail.
+ * The reason of a session that was ended on request, with an optional detail.
  *
  * @since 0.1.0
  * @category constructors
@@ -100,7 +106,7 @@ export const stopped = (detail?: unknown): EndReason =>
   detail === undefined ? { _tag: "Stopped" } : { _tag: "Stopped", detail }
 
 /**
- * Ended by a timeout.
+ * The reason of a session that reached a timeout.
  *
  * @since 0.1.0
  * @category constructors
@@ -108,7 +114,7 @@ export const stopped = (detail?: unknown): EndReason =>
 export const expired = (limit: "idle" | "absolute"): EndReason => ({ _tag: "Expired", limit })
 
 /**
- * Ended by a defect.
+ * The reason of a session that a defect ended.
  *
  * @since 0.1.0
  * @category constructors
@@ -116,7 +122,7 @@ export const expired = (limit: "idle" | "absolute"): EndReason => ({ _tag: "Expi
 export const crashed = (defect: unknown): EndReason => ({ _tag: "Crashed", defect })
 
 /**
- * Ended to make room.
+ * The reason of a session that was removed to make room.
  *
  * @since 0.1.0
  * @category constructors
@@ -124,7 +130,7 @@ export const crashed = (defect: unknown): EndReason => ({ _tag: "Crashed", defec
 export const evicted: EndReason = { _tag: "Evicted" }
 
 /**
- * The reason of a session that lives elsewhere now.
+ * The reason of a session that another process has taken over.
  *
  * @since 0.1.0
  * @category constructors
@@ -132,7 +138,7 @@ export const evicted: EndReason = { _tag: "Evicted" }
 export const moved: EndReason = { _tag: "Moved" }
 
 /**
- * Ended because its last client did not come back.
+ * The reason of a session to which no client connected again in time.
  *
  * @since 0.1.0
  * @category constructors
@@ -140,7 +146,7 @@ export const moved: EndReason = { _tag: "Moved" }
 export const disconnected: EndReason = { _tag: "Disconnected" }
 
 /**
- * Ended with its Layer.
+ * The reason of a session whose Layer was closed.
  *
  * @since 0.1.0
  * @category constructors
@@ -148,7 +154,7 @@ export const disconnected: EndReason = { _tag: "Disconnected" }
 export const shutdown: EndReason = { _tag: "Shutdown" }
 
 /**
- * One line for logs and messages.
+ * Describes a reason in one line, for logs and messages.
  *
  * @since 0.1.0
  * @category rendering

@@ -1,12 +1,12 @@
 /**
  * The difference between two JSON values as an RFC 6902 patch, and its application.
  *
- * Made for states which share structure with their predecessor: what is the same reference is not looked
- * at. Beyond `effect/JsonPatch`, items of arrays are followed by their identity, so that an insert, a removal
- * or a move within a list is one operation, and a patch is never (by a rough estimate) larger than the value.
+ * **When to use:** for states that share structure with their predecessor: parts that are the same by reference are not
+ * compared. Unlike `effect/JsonPatch`, `diff` follows the items of an array by their identity, so that an insert, a
+ * removal or a move within a list is one operation, and a patch is never (by a rough estimate) larger than the new value.
  *
- * A key whose value is `undefined` counts as absent, as `JSON.stringify` has it; the order of keys does not
- * count. Keys such as `__proto__` are data: neither function reads or writes a prototype.
+ * **Details:** a key whose value is `undefined` counts as absent, as for `JSON.stringify`; the order of keys does not
+ * matter. Keys such as `__proto__` are data: neither function reads or writes a prototype.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ type JsonObject = { readonly [key: string]: Json }
 type Items = ReadonlyArray<Json>
 
 /**
- * An operation which {@link diff} makes: `add`, `remove`, `replace` or `move`.
+ * An operation that {@link diff} makes: `add`, `remove`, `replace` or `move`.
  *
  * @since 0.1.0
  * @category models
@@ -28,7 +28,7 @@ type Items = ReadonlyArray<Json>
 export type Operation = JsonPatchOperation | { readonly op: "move"; readonly from: string; readonly path: string }
 
 /**
- * An operation which {@link apply} takes: all six of RFC 6902.
+ * An operation that {@link apply} accepts: all six of RFC 6902.
  *
  * @since 0.1.0
  * @category models
@@ -39,8 +39,8 @@ export type AnyOperation =
   | { readonly op: "test"; readonly path: string; readonly value: Json }
 
 /**
- * A patch does not fit the value: it is malformed, a path does not exist, or a `test` failed. {@link apply}
- * throws it. Nothing was changed; ask for the whole value instead. `index` is the operation's place in the patch.
+ * The patch does not fit the value: it is malformed, a path does not exist, or a `test` failed. {@link apply} throws it and
+ * changes nothing; request the whole value instead. `index` is the index of the operation in the patch.
  *
  * @since 0.1.0
  * @category errors
@@ -64,7 +64,7 @@ const isObject = (value: unknown): value is JsonObject =>
 const own = (object: JsonObject, key: string): Json | undefined => Object.hasOwn(object, key) ? object[key] : undefined
 
 /**
- * Are the two equal as JSON?
+ * `true` if the two values are equal as JSON.
  *
  * @since 0.1.0
  * @category comparing
@@ -78,7 +78,7 @@ export const equals = (a: Json | undefined, b: Json | undefined): boolean => {
     Object.keys(b).every((key) => b[key] === undefined || Object.hasOwn(a, key))
 }
 
-/** Roughly how many characters of JSON the value has. Stops counting beyond the limit. */
+/** The approximate length of the value as JSON text. Stops counting beyond the limit. */
 const sizeOf = (value: Json | undefined, limit: number): number => {
   if (typeof value === "string") return value.length + 2
   if (typeof value !== "object" || value === null) return 4
@@ -95,7 +95,7 @@ interface Draft {
   /** The properties that identify the items of arrays, in order of preference. */
   readonly identify: ReadonlyArray<string>
   readonly operations: Array<Operation>
-  /** Roughly how many characters of JSON the operations have. */
+  /** The approximate length of the operations as JSON text. */
   size: number
 }
 
@@ -139,7 +139,7 @@ const visit = (draft: Draft, path: string, from: Json, to: Json): void => {
   if (Array.isArray(from) && Array.isArray(to)) visitArray(draft, path, from, to)
   else if (isObject(from) && isObject(to)) visitObject(draft, path, from, to)
   else return emit(draft, { op: "replace", path, value: to })
-  // What a `replace` may have as its value and still be shorter. Looking costs no more than the patch is long.
+  // A `replace` is shorter if its value fits into `room`. Measuring the value costs no more than the length of the patch.
   const room = draft.size - size - 36 - path.length
   if (operations.length > start && sizeOf(to, room) < room) {
     operations.length = start
@@ -196,7 +196,7 @@ const visitArray = (draft: Draft, path: string, from: Items, to: Items): void =>
   for (let i = shared; i < toEnd; i++) emit(draft, { op: "add", path: `${path}/${i}`, value: to[i]! })
 }
 
-/** Are these two states of one item? */
+/** Whether these are two states of one item. */
 const isSame = (before: Json, after: Json, identify: ReadonlyArray<string>): boolean => {
   if (!isObject(before) || !isObject(after)) return false
   const key = identify.find((key) => own(after, key) !== undefined)
@@ -216,7 +216,7 @@ const indexBy = (items: Items, key: string): Index | undefined => {
   return index
 }
 
-/** Items with an identity: removes, then moves and adds, then what changed within each, at its new place. */
+/** Compares items by identity: first removes, then moves and adds, then the changes within each item at its new index. */
 const visitItems = (
   draft: Draft,
   path: string,
@@ -227,7 +227,7 @@ const visitItems = (
   now: Index
 ): void => {
   const at = (index: number) => `${path}/${offset + index}`
-  // The new places of the items that remain, in their old order, and the old item of each place.
+  // The new indices of the items that remain, in their old order, and the old item at each new index.
   const kept: Array<number> = []
   const previous = new Array<Json | undefined>(to.length).fill(undefined)
   for (const [id, i] of old) {
@@ -240,8 +240,9 @@ const visitItems = (
   for (let i = ids.length - 1; i >= 0; i--) if (!now.has(ids[i]!)) emit(draft, { op: "remove", path: at(i) })
   const stays = longestIncreasing(kept)
   if (stays.size < to.length) {
-    // One fixed order of slots, in which each item has the one where it is and the one where it goes: after each item
-    // that stays come those that go there, then those that leave. An index is the number of taken slots before.
+    // A fixed order of slots. Each item has two slots, one for its old and one for its new place: the items that move to
+    // the place after an item that stays come first, then those that leave that place. An item's index is the number of
+    // taken slots before its own.
     const home: Array<number> = []
     const goal: Array<number> = []
     let slots = 0
@@ -308,11 +309,11 @@ const longestIncreasing = (values: ReadonlyArray<number>): ReadonlySet<number> =
   return members
 }
 
-/** How long a list is that is edited in blocks, and after how many edits. */
+/** A list of at least this length is edited in blocks, after this many edits. */
 const longList = 1_024
 const manyEdits = 32
 
-/** A list in blocks: what is put in or taken out moves the items of one block, and not all that come after it. */
+/** A list in blocks: an insert or a removal moves the items of one block only, not all items after it. */
 class Blocks {
   length: number
   private readonly blocks: Array<Array<unknown>> = []
@@ -322,7 +323,7 @@ class Blocks {
     for (let i = 0; i < items.length; i += longList / 2) this.blocks.push(items.slice(i, i + longList / 2))
   }
 
-  /** The block of the index, which may be the one behind the last, and the place in it. */
+  /** The block that contains the index (which may be the length of the list), and the index within the block. */
   private find(index: number): readonly [block: Array<unknown>, place: number] {
     const { blocks } = this
     let i = 0
@@ -351,20 +352,26 @@ class Blocks {
 }
 
 /**
- * Applies a patch, and gives the new value; the old one is not changed, and what the patch does not touch keeps
- * its reference.
+ * Applies a patch and gives the new value. The old value is not changed, and parts that the patch does not touch keep their
+ * reference.
  *
- * Takes patches from anywhere, well-formed or not. Throws {@link InvalidPatch} when one does not fit, as a whole:
- * no part of it is applied. Removing the root is refused. What `copy` copies is shared, not cloned.
+ * **Details:** the patch may come from outside the program. Throws {@link InvalidPatch} if it is malformed or does not fit;
+ * then no part of it is applied. The root cannot be removed. `copy` shares the copied value and does not clone it.
+ *
+ * ```ts
+ * JsonPatch.apply([{ op: "add", path: "/items/-", value: "pen" }], { items: ["ink"] })
+ * // { items: ["ink", "pen"] }
+ * ```
  *
  * @since 0.1.0
  * @category transforming
  */
 export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => {
-  // The root is kept in a box, so that it has a parent as everything else has. Containers in `fresh` are ours alone.
+  // A box holds the root, so that the root has a parent like every other value. Containers in `fresh` are copies made here,
+  // which may be changed.
   const box: Array<any> = [value]
   let fresh = new Set<unknown>([box])
-  /** Long lists, how often each was edited, and then its items: the list itself has them again when they are `settled`. */
+  /** Long lists, with the number of their edits, or their items in blocks, which `settle` writes back to the list. */
   const edited = new Map<unknown, number | Blocks>()
   let index = 0
   const fail = (why: string): never => {
@@ -385,7 +392,7 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
     for (const [list, blocks] of edited) if (typeof blocks === "object") blocks.writeTo(list as Array<unknown>)
     edited.clear()
   }
-  /** Puts in the value, or takes out what is there. */
+  /** Inserts a value, or without one removes the item. */
   const edit = (list: Array<unknown>, key: number, ...value: ReadonlyArray<unknown>) => {
     let blocks = edited.size === 0 ? undefined : edited.get(list)
     if (typeof blocks !== "object" && list.length >= longList) {
@@ -395,7 +402,7 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
     const target = typeof blocks === "object" ? blocks : list
     target.splice(key, 1 - value.length, ...value)
   }
-  /** The key under which `parent` holds, or with `free` may hold, what the token names. */
+  /** The key in `parent` that the token names. It must exist, unless it may be `free` for an insert. */
   const keyOf = (parent: any, token: string, free = false): any => {
     if (Array.isArray(parent)) {
       const { length } = blocksOf(parent) ?? parent
@@ -417,7 +424,7 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
   }
   const read = (tokens: ReadonlyArray<string>): any =>
     tokens.reduce((parent: any, token) => get(parent, keyOf(parent, token)), box)
-  /** What holds the last of the tokens, made ours on the way down. */
+  /** The container that the path leads to, without its last token. Containers on the way are copied. */
   const open = (tokens: ReadonlyArray<string>): any => {
     let parent: any = box
     for (const token of tokens.slice(0, -1)) {
@@ -466,7 +473,7 @@ export const apply = (patch: ReadonlyArray<AnyOperation>, value: Json): Json => 
     } else if (op === "copy") {
       settle()
       const copied = read(parse(from))
-      fresh = new Set([box]) // it is now in two places
+      fresh = new Set([box]) // the copied value is in two places now, so it must not be changed
       add(tokens, copied)
     } else if (op === "move") {
       const source = parse(from)

@@ -1,5 +1,5 @@
 /**
- * The errors that clients of a live session get. None of these names a session's id.
+ * The errors that clients of a live session get. None of them contains the id of a session.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
 import { taggedError } from "./internal/taggedError.ts"
 
 /**
- * The session has ended, for this reason; or there was none (`null`).
+ * The session has ended for this reason, or there is none (`null`).
  *
  * @since 0.1.0
  * @category errors
@@ -29,7 +29,7 @@ export class SessionGone
 }
 
 /**
- * There is no view, or no action, of this name.
+ * There is no view or action of this name.
  *
  * @since 0.1.0
  * @category errors
@@ -44,7 +44,7 @@ export class Unknown
 }
 
 /**
- * This client may not see the view, or do the action.
+ * This client may not mount the view or send the action.
  *
  * @since 0.1.0
  * @category errors
@@ -58,8 +58,8 @@ export class Forbidden
 }
 
 /**
- * The view could not be made: its selector has thrown, or its schema does not encode what it gave. The session goes on, as do
- * its other views. Mounting it again helps as soon as the state is another one.
+ * The view could not be computed: its selector threw, or its schema cannot encode the result. The session and its other
+ * views go on. Mount the view again when the state has changed.
  *
  * @since 0.1.0
  * @category errors
@@ -73,7 +73,7 @@ export class ViewFailed
 }
 
 /**
- * An action does not fit its schema. It had no effect.
+ * The payload of the action does not fit its schema. The action had no effect.
  *
  * @since 0.1.0
  * @category errors
@@ -83,8 +83,8 @@ export class InvalidPayload
 {}
 
 /**
- * The session cannot accept the action now, because it has too much to do, or cannot be loaded now, because its store fails.
- * Try again after `retryAfter` milliseconds.
+ * The session cannot accept the request now: it has too much to do, or it cannot be loaded because its store fails. The
+ * request had no effect. Try again after `retryAfter` milliseconds.
  *
  * @since 0.1.0
  * @category errors
@@ -96,7 +96,7 @@ export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Numbe
 }
 
 /**
- * The session crashed while it handled the action, which is not handled again.
+ * The session crashed while it handled the action. The action is not handled again.
  *
  * @since 0.1.0
  * @category errors
@@ -108,7 +108,8 @@ export class Crashed extends taggedError<Crashed>()("Crashed", {}, { status: 500
 }
 
 /**
- * There is no answer yet. Who sends the action again under the same client and sequence waits for the same answer.
+ * The session has not answered in time. Send the action again under the same client name and sequence number to wait for
+ * the same answer; it is not handled twice.
  *
  * @since 0.1.0
  * @category errors
@@ -120,7 +121,7 @@ export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, { st
 }
 
 /**
- * What the mount of a view can fail with, and end with.
+ * The errors with which a mounted view can fail or end.
  *
  * @since 0.1.0
  * @category models
@@ -128,7 +129,7 @@ export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, { st
 export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden, ViewFailed, Busy])
 
 /**
- * What the mount of a view can fail with, and end with.
+ * The errors with which a mounted view can fail or end.
  *
  * @since 0.1.0
  * @category models
@@ -136,7 +137,7 @@ export const ViewError = Schema.Union([SessionGone, Unknown, Forbidden, ViewFail
 export type ViewError = typeof ViewError.Type
 
 /**
- * What an action can fail with, besides its own declared error.
+ * The errors with which an action can fail, besides its own declared error.
  *
  * @since 0.1.0
  * @category models
@@ -154,7 +155,7 @@ export const ActionError = Schema.Union([
 ])
 
 /**
- * What an action can fail with, besides its own declared error.
+ * The errors with which an action can fail, besides its own declared error.
  *
  * @since 0.1.0
  * @category models

@@ -1,9 +1,14 @@
 /**
  * What happens to sessions, as typed events.
  *
- * Subscribe with `SessionEvents`, write them to the log with `SessionLogger.layer`. Every event names the
- * kind and id it concerns (empty where it concerns all sessions) and its time `at`, in milliseconds since
- * 1970; durations are in milliseconds. Events are made only while someone listens.
+ * Subscribe with `SessionEvents`; write events to the log with `SessionLogger.layer`. Every event has the `kind` and `id`
+ * of its session (both empty if it concerns all sessions) and its time `at`, in milliseconds since 1970. Durations are in
+ * milliseconds. Events are created only while there is a listener.
+ *
+ * ```ts
+ * const describe = (event: SessionEvent.SessionEvent) =>
+ *   event._tag === "Stop" ? `${event.id} lived ${event.duration} ms` : event._tag
+ * ```
  *
  * @since 0.1.0
  */
@@ -28,7 +33,7 @@ export interface Start extends Base {
 }
 
 /**
- * A session could not be started; `error` is what `start` failed with.
+ * A session could not be started. `error` is the error of `start`.
  *
  * @since 0.1.0
  * @category models
@@ -39,8 +44,8 @@ export interface StartError extends Base {
 }
 
 /**
- * A session ended. `duration` is how long it lived, `messages` how many messages it handled, `connections` how many
- * times a client connected to it; `user` to whom it belonged, if to anybody.
+ * A session ended. `duration` is the time since its start, `messages` how many messages it handled, `connections` how many
+ * times a client connected to it, and `user` the user to whom it belonged, if any.
  *
  * @since 0.1.0
  * @category models
@@ -55,7 +60,7 @@ export interface Stop extends Base {
 }
 
 /**
- * A call was answered. `duration` counts from sending to the answer.
+ * A call was answered. `duration` is the time from sending the message to the answer.
  *
  * @since 0.1.0
  * @category models
@@ -68,7 +73,7 @@ export interface Call extends Base {
 }
 
 /**
- * A cast was handled. `duration` counts from sending to the end of its handler.
+ * A cast was handled. `duration` is the time from sending the message to the end of its handler.
  *
  * @since 0.1.0
  * @category models
@@ -81,8 +86,8 @@ export interface Cast extends Base {
 }
 
 /**
- * A message was not answered as it should: refused, dropped, timed out, or left over when its session ended;
- * or a cast failed with its declared error, which nobody else sees.
+ * A message was not answered as it should have been: it was refused or dropped, it timed out, or its session ended first.
+ * Also a cast that failed with its declared error, for which there is no caller.
  *
  * @since 0.1.0
  * @category models
@@ -94,7 +99,7 @@ export interface CommunicationError extends Base {
 }
 
 /**
- * A handler died of a defect. `action` is what supervision does about it, after `pause` milliseconds.
+ * A handler died of a defect. `action` is what supervision does, after `pause` milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -108,7 +113,7 @@ export interface Crash extends Base {
 }
 
 /**
- * What a session held was released: its Scope was closed and its end hook ran.
+ * A session has released its resources: its end hook ran and its Scope was closed.
  *
  * @since 0.1.0
  * @category models
@@ -119,7 +124,7 @@ export interface Cleanup extends Base {
 }
 
 /**
- * The end hook or a release died, or took longer than the grace period.
+ * The end hook or a finalizer died, or took longer than `shutdownGrace`.
  *
  * @since 0.1.0
  * @category models
@@ -130,7 +135,7 @@ export interface CleanupError extends Base {
 }
 
 /**
- * A sweep has ended. `count` is how many sessions it ended, `duration` how long it took.
+ * A sweep is complete. `count` is how many sessions it ended, `duration` how long it took.
  *
  * @since 0.1.0
  * @category models
@@ -142,7 +147,7 @@ export interface AutoCleanup extends Base {
 }
 
 /**
- * The rate of starts was checked and allowed the start.
+ * The `StartLimiter` was asked and allowed the start.
  *
  * @since 0.1.0
  * @category models
@@ -152,7 +157,7 @@ export interface RateLimitCheck extends Base {
 }
 
 /**
- * The rate of starts or of messages was exceeded. `retryAfter` is in milliseconds.
+ * A start or a message was refused because of its rate. `retryAfter` is in milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -164,7 +169,7 @@ export interface RateLimitExceeded extends Base {
 }
 
 /**
- * Someone began to watch a session's state.
+ * A watcher of a session's state was added. `watchers` is their number now.
  *
  * @since 0.1.0
  * @category models
@@ -175,7 +180,7 @@ export interface Subscribe extends Base {
 }
 
 /**
- * Someone stopped watching a session's state.
+ * A watcher of a session's state was removed. `watchers` is their number now.
  *
  * @since 0.1.0
  * @category models
@@ -186,7 +191,7 @@ export interface Unsubscribe extends Base {
 }
 
 /**
- * A client connected to a session; `connections` are connected now.
+ * A client connected to a session. `connections` is the number of connected clients now.
  *
  * @since 0.1.0
  * @category models
@@ -197,7 +202,7 @@ export interface Connect extends Base {
 }
 
 /**
- * A client of a session is gone, after `duration`; `connections` are left.
+ * A client disconnected from a session after `duration`. `connections` is the number of connected clients now.
  *
  * @since 0.1.0
  * @category models
@@ -209,7 +214,7 @@ export interface Disconnect extends Base {
 }
 
 /**
- * A session had nothing to do for its kind's `hibernateAfter` and gave up its fiber and mailbox.
+ * A session was idle for its kind's `hibernateAfter`, and released its fiber and mailbox.
  *
  * @since 0.1.0
  * @category models
@@ -219,7 +224,7 @@ export interface Hibernate extends Base {
 }
 
 /**
- * A session that hibernated has something to do again.
+ * A hibernating session woke because there is work for it.
  *
  * @since 0.1.0
  * @category models
@@ -229,7 +234,7 @@ export interface Wake extends Base {
 }
 
 /**
- * A session came from the store; `duration` of the loading. Nothing of it was in memory.
+ * A session was loaded from the store. `duration` is how long that took.
  *
  * @since 0.1.0
  * @category models
@@ -240,7 +245,7 @@ export interface Restore extends Base {
 }
 
 /**
- * A session that hibernated left memory; it is in the store.
+ * A hibernating session left memory. It is in the store.
  *
  * @since 0.1.0
  * @category models
@@ -250,8 +255,8 @@ export interface Passivate extends Base {
 }
 
 /**
- * Sessions could not be saved, or loaded, or what was loaded could not be read; `id` is empty when it is not about one.
- * After a failure to save, sessions go on, and saving is tried again in `retryIn` milliseconds.
+ * Sessions could not be saved or loaded, or a loaded snapshot could not be read. `id` is empty if the error concerns
+ * several sessions. After a failure to save, the sessions go on, and the save is retried in `retryIn` milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -263,7 +268,7 @@ export interface SnapshotError extends Base {
 }
 
 /**
- * Sessions are saved again, after a time in which they were not; `count` waited for it.
+ * Saving works again after a failure. `count` is how many sessions had waited for it.
  *
  * @since 0.1.0
  * @category models
@@ -274,8 +279,8 @@ export interface SnapshotRecovery extends Base {
 }
 
 /**
- * A message was cast to all sessions of a kind, or to the members of a group, whose `kind` and `id` these are then; `count`
- * accepted it at once.
+ * A message was cast to all sessions of a kind, or to the members of a group, which `kind` and `id` then name. `count` is
+ * how many sessions accepted it at once.
  *
  * @since 0.1.0
  * @category models
@@ -287,8 +292,9 @@ export interface Broadcast extends Base {
 }
 
 /**
- * A session took a message that was cast to all of its kind, to all of its user, or to a group, whose id is `from`, which is
- * empty otherwise. It comes before `Broadcast`, unless the message had to wait for the session.
+ * A session accepted a message that was cast to all sessions of its kind, to all sessions of its user, or to a group.
+ * `from` is the id of the group; it is empty otherwise. The event comes before `Broadcast`, unless the message had to wait
+ * for the session.
  *
  * @since 0.1.0
  * @category models
@@ -300,7 +306,7 @@ export interface BroadcastReceive extends Base {
 }
 
 /**
- * A selector (`Selector.make`) was asked about the state of a session, and gave again what it had; `selector` is its name.
+ * A selector (`Selector.make`) returned its cached result for the state of a session. `selector` is its name.
  *
  * @since 0.1.0
  * @category models
@@ -311,7 +317,7 @@ export interface SelectorCacheHit extends Base {
 }
 
 /**
- * A selector was asked about the state of a session, and computed it; `selector` is its name.
+ * A selector (`Selector.make`) computed its result for the state of a session. `selector` is its name.
  *
  * @since 0.1.0
  * @category models
@@ -322,7 +328,7 @@ export interface SelectorCacheMiss extends Base {
 }
 
 /**
- * A session forked work that runs beside it.
+ * A session forked a fiber with `self.fork`.
  *
  * @since 0.1.0
  * @category models
@@ -332,7 +338,7 @@ export interface WorkerStart extends Base {
 }
 
 /**
- * Work that a session had forked has ended.
+ * A fiber that a session had forked has ended. `error` is what it failed with, if it did.
  *
  * @since 0.1.0
  * @category models
@@ -344,7 +350,7 @@ export interface WorkerTerminate extends Base {
 }
 
 /**
- * A store handled an action. `changed` tells whether it changed the state.
+ * A `Store` handled an action. `changed` says whether the state changed.
  *
  * @since 0.1.0
  * @category models
@@ -356,8 +362,8 @@ export interface Dispatch extends Base {
 }
 
 /**
- * A notification was pushed to an inbox, whose user is `id`; `notification` is its kind. `isNew` is `false` when one with
- * its key was there already, which is `notificationId` then.
+ * A notification was pushed to the inbox of the user `id`. `notification` is its kind and `notificationId` its number.
+ * `isNew` is `false` if the inbox already had a notification with its key: then `notificationId` is the number of that.
  *
  * @since 0.1.0
  * @category models
@@ -370,7 +376,7 @@ export interface Notification extends Base {
 }
 
 /**
- * The life of a session that has ended, as `SessionAnalytics` saw it.
+ * The summary of a session that has ended, published by `SessionAnalytics`.
  *
  * @since 0.1.0
  * @category models

@@ -1,9 +1,9 @@
 /**
  * The id under which a session is addressed within its kind.
  *
- * An id is chosen by the caller (a user id, a room name) or made at random with {@link make}. It is
- * URL-safe and of bounded length, so that it can stand in a path, a header, a cookie or a database
- * key without escaping. An id that authenticates its bearer must be random: use {@link make}.
+ * An id is chosen by the caller (a user id, the name of a chat) or made at random with {@link make}. It is URL-safe and of
+ * bounded length, so that a path, a header, a cookie or a database key can contain it without escaping. An id that
+ * authenticates its bearer must be random: use {@link make}.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,7 @@ export const maxLength = 128
 const pattern = /^[A-Za-z0-9._~:@-]{1,128}$/
 
 /**
- * `true` when the text is a well-formed id: 1 to 128 characters, each a letter, a digit or one of
+ * `true` if the value is a well-formed id: 1 to 128 characters, each a letter, a digit or one of
  * `. _ ~ : @ -`.
  *
  * @since 0.1.0
@@ -31,7 +31,7 @@ const pattern = /^[A-Za-z0-9._~:@-]{1,128}$/
 export const isValid = (id: unknown): id is string => typeof id === "string" && pattern.test(id)
 
 /**
- * A schema of well-formed ids, for ids that come from outside.
+ * The schema of well-formed ids, for ids from outside the program.
  *
  * @since 0.1.0
  * @category schemas
@@ -41,7 +41,7 @@ export const SessionId = Schema.String.check(
 )
 
 /**
- * Checks an id that came from outside.
+ * Checks an id from outside the program.
  *
  * Fails with `InvalidSessionId`, whose message says what is wrong with the id.
  *

@@ -1,5 +1,5 @@
 /**
- * Where sessions are stored that outlive the process.
+ * Stores the snapshots of sessions that outlive the process.
  *
  * A store holds the last snapshot of each session under its kind and id, and makes sure that only the owner of a key
  * writes it. The owner is whoever claimed the key last. A claim gives an epoch that is higher than any before, and the
@@ -49,11 +49,11 @@ export interface Head extends Key {
   readonly format: number
   /** When it was written, in milliseconds since 1970. */
   readonly savedAt: number
-  /** When the session expires without further activity, in milliseconds since 1970; `null`: never. */
+  /** When the session expires if it has no further activity, in milliseconds since 1970; `null`: never. */
   readonly expiresAt: number | null
   /** When its next alarm is due, in milliseconds since 1970; `null`: it has none. */
   readonly alarmAt: number | null
-  /** The user to whom the session belongs: any text; `null`: nobody. */
+  /** The user to whom the session belongs, any text; `null`: none. */
   readonly user: string | null
 }
 
@@ -64,7 +64,7 @@ export interface Head extends Key {
  * @category models
  */
 export interface Snapshot extends Head {
-  /** The state and what else belongs to the session: any text, which the store gives back unchanged. */
+  /** The state and the other data of the session: any text, which the store returns unchanged. */
   readonly body: string
 }
 
@@ -202,9 +202,9 @@ export class SnapshotStore extends Context.Service<SnapshotStore, {
 
   /**
    * Moves a snapshot that cannot be read into the quarantine, with the reason. Claims do not give it any more, nothing
-   * overwrites it, and it stays until somebody discards it. When another snapshot is stored under the key by now, of
-   * another epoch or version, that one stays; the owner stays the owner. Each snapshot (by key, epoch, version and
-   * `savedAt`) is quarantined once, with the first reason and date.
+   * overwrites it, and it stays until it is discarded. If another snapshot, of another epoch or version, is stored under
+   * the key meanwhile, that one is left alone. The owner of the key does not change. Each snapshot (by key, epoch, version
+   * and `savedAt`) is quarantined once, with the first reason and date.
    */
   readonly quarantine: (snapshot: Snapshot, reason: string) => Effect.Effect<void, SnapshotStoreError>
 

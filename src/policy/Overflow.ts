@@ -1,8 +1,9 @@
 /**
  * What a full mailbox does with one more message.
  *
- * A policy only decides: it sees the message and what waits, and says `wait`, `refuse` or which message to replace. The
- * mailbox carries that out. To add a policy, add its name to `KindOptions.Overflow` and its decision here.
+ * A policy only decides: from the new message and the messages that wait, it answers `wait`, `refuse`, or which message to
+ * replace. The mailbox executes the decision. To add a policy, add its name to `KindOptions.Overflow` and its decision to
+ * this file.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,7 @@ import type { KindOptions, Overflow } from "../contract/KindOptions.ts"
 import { InvalidConfig } from "../contract/SessionError.ts"
 
 /**
- * A message, as far as a policy sees it.
+ * What a policy sees of a message.
  *
  * @since 0.1.0
  * @category models
@@ -21,23 +22,29 @@ export interface Message {
 }
 
 /**
- * A full mailbox, as far as a policy sees it.
+ * What a policy sees of a full mailbox.
  *
  * @since 0.1.0
  * @category models
  */
 export interface FullMailbox<out M extends Message> {
-  /** The message for which there is no room. */
+  /** The new message, for which the mailbox has no room. */
   readonly message: M
-  /** Can its sender wait? The sender of `castUnsafe` and of `callOnce` cannot, nor can a handler wait for its own mailbox. */
+  /**
+   * Whether the sender can wait. The senders of `castUnsafe` and `callOnce` cannot, and neither can a handler that sends to
+   * its own session.
+   */
   readonly canWait: boolean
-  /** The messages in the mailbox that may be dropped, the oldest first. */
+  /** The messages in the mailbox that may be dropped, oldest first. */
   readonly droppable: () => ReadonlyArray<M>
 }
 
 /**
- * What is to happen: the sender waits for room, it gets `MailboxFull`, or another message is dropped, whose sender gets
- * `MailboxFull`, and this one takes its place.
+ * What to do with the new message:
+ *
+ * - `wait`: its sender waits for room;
+ * - `refuse`: its sender gets `MailboxFull`;
+ * - `Replace`: another message is dropped, whose sender gets `MailboxFull`, and the new message takes its place.
  *
  * @since 0.1.0
  * @category models
@@ -45,7 +52,7 @@ export interface FullMailbox<out M extends Message> {
 export type Decision<M extends Message> = typeof wait | typeof refuse | Replace<M>
 
 /**
- * Drops a message that waits, for the new one.
+ * The decision to drop a waiting message in favor of the new one.
  *
  * @since 0.1.0
  * @category models
@@ -56,7 +63,7 @@ export interface Replace<out M extends Message> {
 }
 
 /**
- * A policy: decides without changing anything.
+ * A policy: a function from a full mailbox to a decision. It changes nothing itself.
  *
  * @since 0.1.0
  * @category models
@@ -79,8 +86,8 @@ const policies: { readonly [Name in Overflow]: Policy } = {
 const names = Object.keys(policies).map((name) => JSON.stringify(name)).join(", ")
 
 /**
- * Checks the `overflow` option of a kind and gives the policy of each of its messages. Fails with `InvalidConfig`, which names
- * the setting, when a policy is not known or a tag is not one of the kind's.
+ * Checks the `overflow` option of a kind and gives the policy of each of its messages. Fails with `InvalidConfig`, which
+ * names the setting, if a policy is unknown or the kind has no message with a given tag.
  *
  * @since 0.1.0
  * @category decisions

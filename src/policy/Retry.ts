@@ -1,5 +1,5 @@
 /**
- * Retries operations of which the error says that this is safe.
+ * Retries operations whose error says that a retry is safe.
  *
  * @since 0.1.0
  */
@@ -40,12 +40,12 @@ const retryAfterOf = (error: unknown): number | undefined =>
  * Retries an effect while its error says that the operation had no effect, and gives the last error when the retries are
  * used up.
  *
- * **When to use:** for a start that was refused by the rate of starts, a call that timed out before its handler had
- * begun, a full mailbox, or a store that does not answer. Not for writes that must not be repeated: errors that may have
- * had an effect are never retried, they come through at once.
+ * **When to use:** for a start that exceeded the rate of starts, a call that timed out before its handler began, a full
+ * mailbox, or a store that does not answer. An operation that may have had an effect is never retried: its error is
+ * returned at once.
  *
  * **Details:** waits as long as the error asks for (`retryAfter`), otherwise with exponentially growing pauses. An error
- * that asks for a longer pause than `maxDelay` comes through at once. Defects and interruptions are not retried.
+ * that asks for a longer pause than `maxDelay` is returned at once. Defects and interruptions are not retried.
  *
  * ```ts
  * cart.call("Add", item).pipe(Retry.whenSafe({ times: 5 }))

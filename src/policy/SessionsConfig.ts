@@ -1,9 +1,14 @@
 /**
  * The settings of the sessions of a program.
  *
- * Settings come from code (`Sessions.layer({ maxSessions: 500 })`), from a preset, or from the
- * environment (`Sessions.layerFromEnv()`). They are checked when the Layer is built: a value that is not
- * usable fails with `InvalidConfig`, whose message names the setting and what it may be.
+ * Settings come from code, from a preset, or from the environment. They are checked when the Layer is built: a value that
+ * is not valid fails with `InvalidConfig`, whose message names the setting and says what it may be.
+ *
+ * ```ts
+ * Sessions.layer({ maxSessions: 500, idleTimeout: "30 minutes" })
+ * Sessions.layer(SessionsConfig.production)
+ * Sessions.layerFromEnv(SessionsConfig.production)
+ * ```
  *
  * @since 0.1.0
  */
@@ -16,40 +21,46 @@ import type { Rate } from "../contract/KindOptions.ts"
 import { InvalidConfig } from "../contract/SessionError.ts"
 
 /**
- * Settings as a program gives them; what is left out has its default.
+ * Settings as a program gives them. Every setting has a default.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** The most live sessions, all kinds together. Default: 10,000. */
+  /** The most live sessions of all kinds. A start beyond it fails with `SessionLimitReached`. Default: 10,000. */
   readonly maxSessions?: number | undefined
-  /** Starts allowed within a sliding window. Default: 100 in 1 minute. `false`: no limit. */
+  /**
+   * Starts allowed within a sliding window; a start beyond it fails with `StartRateExceeded`. Default: 100 in 1 minute.
+   * `false`: no limit.
+   */
   readonly startRate?: Rate | false | undefined
   /** Starts allowed from one client address. Default: no limit. */
   readonly startRatePerAddress?: Rate | false | undefined
-  /** Ends sessions that had no activity for so long. Default: 1 hour. "Infinity": never. */
+  /** A session without activity for this long expires. Default: 1 hour. `"Infinity"`: never. */
   readonly idleTimeout?: Duration.Input | undefined
-  /** Ends sessions this long after their start, active or not. Default: "Infinity", never. */
+  /** A session expires this long after its start, active or not. Default: `"Infinity"`, never. */
   readonly absoluteTimeout?: Duration.Input | undefined
-  /** How often expired sessions that nobody watches or asks for are swept. Default: 60 seconds. */
+  /** The time between two sweeps, which end expired sessions that have no watchers. Default: 60 seconds. */
   readonly sweepInterval?: Duration.Input | undefined
   /** How long `call` waits for an answer. Default: 5 seconds. */
   readonly callTimeout?: Duration.Input | undefined
-  /** How long `init`, `restore` or `afterStart` may take. Default: 30 seconds. "Infinity": no limit. */
+  /** How long `init`, `restore` or `afterStart` may take. Default: 30 seconds. `"Infinity"`: no limit. */
   readonly startTimeout?: Duration.Input | undefined
   /** How many messages may wait in one mailbox. Default: 1,000. */
   readonly mailboxCapacity?: number | undefined
-  /** Messages that one session may get. Default: no limit. */
+  /** Messages that one session may receive within a sliding window. Default: no limit. */
   readonly messageRate?: Rate | false | undefined
-  /** How long an end may take: draining the mailbox, then the end hook and releases. Default: 10 seconds. */
+  /**
+   * How long the end of a session may take: draining its mailbox, then the end hook and the release of its resources.
+   * Default: 10 seconds.
+   */
   readonly shutdownGrace?: Duration.Input | undefined
-  /** The kind that `Sessions.start` uses when none is named. Default: "Bag". */
+  /** The kind that `Sessions.start` uses if none is named. Default: `"Bag"`. */
   readonly defaultKind?: string | undefined
 }
 
 /**
- * The settings, checked and complete. Durations are in milliseconds.
+ * The checked settings of a host. Durations are in milliseconds; see `Options` for what each means.
  *
  * @since 0.1.0
  * @category services
@@ -82,8 +93,9 @@ export const development: Options = {
 }
 
 /**
- * For production: 50,000 sessions, 500 starts a minute, 60 of them from one client address. Behind a proxy, the addresses
- * of clients must be forwarded, see `ClientAddress`.
+ * For production: 50,000 sessions, 500 starts a minute, 60 of them from one client address.
+ *
+ * **Gotchas:** behind a proxy, all clients share the proxy's address unless it forwards theirs: see `ClientAddress`.
  *
  * @since 0.1.0
  * @category presets
@@ -95,8 +107,9 @@ export const production: Options = {
 }
 
 /**
- * For high traffic: 100,000 sessions, 2,000 starts a minute, 120 of them from one client address. Behind a proxy, the
- * addresses of clients must be forwarded, see `ClientAddress`.
+ * For high traffic: 100,000 sessions, 2,000 starts a minute, 120 of them from one client address.
+ *
+ * **Gotchas:** behind a proxy, all clients share the proxy's address unless it forwards theirs: see `ClientAddress`.
  *
  * @since 0.1.0
  * @category presets
@@ -116,7 +129,7 @@ const show = (value: unknown): string =>
   typeof value === "string" || (typeof value === "object" && value !== null) ? JSON.stringify(value) : String(value)
 
 /**
- * Checks a whole number of at least `least`.
+ * Checks that a setting is a whole number of at least `least`. Fails with `InvalidConfig`.
  *
  * @since 0.1.0
  * @category checks
@@ -127,7 +140,7 @@ export const wholeNumber = (setting: string, value: number, least: number): Effe
     : Effect.fail(invalid(setting, `a whole number of at least ${least}`, value))
 
 /**
- * Checks a duration longer than zero and gives its milliseconds.
+ * Checks that a setting is a duration longer than zero, and gives its milliseconds. Fails with `InvalidConfig`.
  *
  * @since 0.1.0
  * @category checks
@@ -147,7 +160,7 @@ export const duration = (
 }
 
 /**
- * Checks a rate and gives its window in milliseconds.
+ * Checks a rate, and gives its window in milliseconds; `undefined` for no limit. Fails with `InvalidConfig`.
  *
  * @since 0.1.0
  * @category checks
@@ -164,7 +177,7 @@ export const rate = (
     })
 
 /**
- * Checks settings and fills in the defaults. Fails with `InvalidConfig` on the first that is not usable.
+ * Checks settings and fills in the defaults. Fails with `InvalidConfig` for the first setting that is not valid.
  *
  * @since 0.1.0
  * @category constructors
@@ -233,8 +246,9 @@ const perMinute = (name: string) =>
   )
 
 /**
- * Reads the settings from the environment (or whatever `ConfigProvider` is set), over the given
- * defaults. Their names are in `docs/configuration.md`. Fails with `InvalidConfig` on a value that is not usable.
+ * Reads settings from the environment (or from the current `ConfigProvider`). `SESSIONS_PRESET` overrides the given
+ * defaults, and single variables override the preset. The names of the variables are in `docs/configuration.md`. Fails
+ * with `InvalidConfig` for a value that is not valid.
  *
  * @since 0.1.0
  * @category constructors

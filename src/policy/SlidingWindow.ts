@@ -1,15 +1,15 @@
 /**
- * Counts what happened within a sliding window of time.
+ * Counts the events within a sliding window of time.
  *
- * The window is cut into slices (a thousand by default). Events of the same slice share one
- * entry, dated by the latest of them. So the count is never too low, is exact to one slice, and the memory is
- * bounded by the number of slices whatever the limit. A window that saw nothing lately holds nothing.
+ * The window is divided into slices (default: 1,000). All events of a slice share one entry, dated by the latest of them.
+ * So the count is never too low and is exact to one slice, and memory is bounded by the number of slices, whatever the
+ * limit. A window without recent events holds no entries.
  *
  * @since 0.1.0
  */
 
 /**
- * A sliding window. Times are milliseconds of one clock and do not go back.
+ * A sliding window. All times are milliseconds of one clock that never goes back.
  *
  * @since 0.1.0
  * @category models
@@ -36,7 +36,7 @@ export class SlidingWindow {
   }
 
   /**
-   * Counts one event if the limit allows it and gives 0; otherwise gives the milliseconds until it will.
+   * Counts one event and gives 0 if the limit allows it; otherwise gives the milliseconds until it does.
    */
   take(now: number): number {
     const wait = this.wait(now)
@@ -53,11 +53,11 @@ export class SlidingWindow {
     return 0
   }
 
-  /** The milliseconds until an event would be allowed; 0 when it would be now. Counts nothing. */
+  /** The milliseconds until the next event is allowed; 0 if one is allowed now. Counts nothing. */
   wait(now: number): number {
     this.purge(now)
     if (this.total < this.limit) return 0
-    // As many must leave as bring the count below the limit.
+    // How many events must leave the window before the count is below the limit.
     let leaving = this.total - this.limit + 1
     for (let i = this.head; i < this.times.length; i++) {
       leaving -= this.counts[i]!

@@ -1,9 +1,18 @@
 /**
  * What happens to a session whose handler dies of a defect.
  *
- * A crash concerns one session only: the message that caused it goes to the dead letters and is not
- * replayed, its caller gets `SessionCrashed`, and the session goes on by its policy, after a pause that
- * grows with the crashes. The crashes are counted per session, so that one crash loop ends one session.
+ * A crash concerns one session only. The message that caused it becomes a dead letter and is not replayed, its caller gets
+ * `SessionCrashed`, and the policy of the kind decides how the session goes on, after a pause that grows with the number
+ * of crashes. Crashes are counted per session, so a crash loop ends one session and no other.
+ *
+ * **When to use:** `resume` (the default) if the last good state can be trusted, `reset` if it may be the cause of the
+ * crash, `stop` if a crash should end the session.
+ *
+ * ```ts
+ * const CartLive = Cart.toLayer(behavior, {
+ *   supervision: Supervision.reset({ maxCrashes: 3, within: "1 minute" })
+ * })
+ * ```
  *
  * @since 0.1.0
  */
@@ -20,15 +29,15 @@ import { backoff } from "../internal/backoff.ts"
 export interface Options {
   /** More crashes than this within `within` end the session with `Crashed`. Default: 5. */
   readonly maxCrashes?: number | undefined
-  /** Default: 10 seconds. */
+  /** The time within which crashes are counted. Default: 10 seconds. */
   readonly within?: Duration.Input | undefined
-  /** The pause after the n-th crash within the window. Default: `exponential()`. */
+  /** The pause after the n-th crash within `within`, counted from 1. Default: `exponential()`. */
   readonly backoff?: ((crash: number) => Duration.Input) | undefined
 }
 
 /**
- * No pause after the first crash, then `base` doubling with each further one, up to `cap`.
- * Defaults: 50 milliseconds and 5 seconds.
+ * No pause after the first crash, `base` (default: 50 milliseconds) after the second, then twice as long with each further
+ * crash, up to `cap` (default: 5 seconds).
  *
  * @since 0.1.0
  * @category backoff
@@ -49,7 +58,7 @@ const make = (onCrash: Supervision["onCrash"], options?: Options): Supervision =
 })
 
 /**
- * Goes on with the state that the last good message left. The default.
+ * Goes on with the state as it was before the message that crashed. This is the default policy.
  *
  * @since 0.1.0
  * @category constructors
@@ -57,8 +66,8 @@ const make = (onCrash: Supervision["onCrash"], options?: Options): Supervision =
 export const resume = (options?: Options): Supervision => make("resume", options)
 
 /**
- * Closes the session's Scope, runs `init` again with the same arguments and goes on in a new
- * incarnation (`epoch`). Waiting messages stay in the mailbox.
+ * Closes the session's Scope, runs `init` again with the same arguments, and goes on as a new incarnation (with a higher
+ * `epoch`). Waiting messages stay in the mailbox.
  *
  * @since 0.1.0
  * @category constructors
@@ -74,7 +83,7 @@ export const reset = (options?: Options): Supervision => make("reset", options)
 export const stop: Supervision = make("stop", { maxCrashes: 0 })
 
 /**
- * A policy with its durations resolved.
+ * A policy with its durations in milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -87,7 +96,7 @@ export interface Resolved {
 }
 
 /**
- * Resolves the durations of a policy once, for a runtime.
+ * Converts the durations of a policy to milliseconds, once for a kind.
  *
  * @since 0.1.0
  * @category decisions
@@ -100,7 +109,7 @@ export const resolve = (policy: Supervision): Resolved => ({
 })
 
 /**
- * What to do about a crash.
+ * What to do about a crash. `pauseMillis` is the pause before it, in milliseconds.
  *
  * @since 0.1.0
  * @category models
@@ -111,7 +120,8 @@ export type Decision =
   | { readonly _tag: "reset"; readonly pauseMillis: number }
 
 /**
- * The crashes of one session that still count, oldest first, in milliseconds.
+ * Decides what to do about a crash at the time `now`. `recent` holds the times of the session's earlier crashes, oldest
+ * first, in milliseconds of the same clock; this function adds the new crash and removes those that no longer count.
  *
  * @since 0.1.0
  * @category decisions

@@ -1,10 +1,21 @@
 /**
  * Messages that no session handled to the end.
  *
- * Two kinds of message arrive here, with the reason: a message whose handler died (a poison message, which is not
- * replayed), and a message that was accepted but not handled when its session ended (a cast, or a debounced action of
- * a store). The service has the latest ones, and a stream of those to come. Replace the Layer to store them
- * elsewhere.
+ * Two kinds of message become dead letters: a message whose handler died (a poison message, which is not replayed), and
+ * a message that was accepted but not handled when its session ended (a cast, or a debounced action of a store). The
+ * service holds the latest dead letters in memory and has a stream of new ones.
+ *
+ * **When to use:** to alert on lost work, or to store it for a later repair. To store dead letters elsewhere, consume
+ * `stream`, or provide your own implementation to `Sessions.layerNoDeps`.
+ *
+ * ```ts
+ * const LogDeadLetters = Layer.effectDiscard(Effect.gen(function*() {
+ *   const letters = yield* DeadLetters
+ *   yield* Effect.forkScoped(
+ *     Stream.runForEach(letters.stream, ({ id, kind, tag }) => Effect.logError(`${tag} of ${kind}/${id} was lost`))
+ *   )
+ * }))
+ * ```
  *
  * @since 0.1.0
  */
@@ -17,7 +28,7 @@ import * as Stream from "effect/Stream"
 import type { EndReason } from "../contract/EndReason.ts"
 
 /**
- * Why a message was not handled to the end.
+ * Why a message was not handled to the end: its handler died (`Crashed`), or its session ended first (`Undelivered`).
  *
  * @since 0.1.0
  * @category models
@@ -38,34 +49,36 @@ export interface DeadLetter {
   readonly tag: string
   readonly payload: unknown
   readonly reason: Reason
-  /** Milliseconds since 1970. */
+  /** When it became a dead letter, in milliseconds since 1970. */
   readonly at: number
 }
 
 /**
- * The dead letters.
+ * The dead letters of a host.
  *
  * @since 0.1.0
  * @category services
  */
 export class DeadLetters extends Context.Service<DeadLetters, {
+  /** Adds a dead letter. The sessions call it; it must be quick and must not throw. */
   readonly publish: (letter: DeadLetter) => void
-  /** The latest, oldest first. */
+  /** The latest dead letters, oldest first. */
   readonly recent: Effect.Effect<ReadonlyArray<DeadLetter>>
-  /** How many there were in all. */
+  /** The number of all dead letters so far. */
   readonly count: Effect.Effect<number>
-  /** Those to come. A reader that falls 1,024 behind loses the oldest. */
+  /** New dead letters. A reader that falls more than 1,024 behind loses the oldest. */
   readonly stream: Stream.Stream<DeadLetter>
 }>()("effect-sessions/DeadLetters") {
   /**
-   * Keeps the latest 1,000 in memory.
+   * Holds the latest 1,000 dead letters in memory.
    *
    * @since 0.1.0
    */
   static readonly layer: Layer.Layer<DeadLetters> = Layer.suspend(() => DeadLetters.layerCapacity(1_000))
 
   /**
-   * Keeps the latest `capacity` in memory.
+   * Holds the latest `capacity` dead letters in memory. Building it dies with a `RangeError` if `capacity` is not a whole
+   * number of at least 1.
    *
    * @since 0.1.0
    */
@@ -79,7 +92,7 @@ export class DeadLetters extends Context.Service<DeadLetters, {
       let count = 0
       return {
         publish(letter) {
-          // A ring: once full, the newest takes the place of the oldest.
+          // A ring buffer: once it is full, the newest replaces the oldest.
           latest[count % capacity] = letter
           count++
           for (const listener of listeners) listener(letter)

@@ -2,9 +2,16 @@
  * When sessions expire.
  *
  * A session expires when it had no activity for its idle timeout, or when its absolute timeout has passed. An expired
- * session is never reached again: a session with watchers ends at once, a session that is asked for ends then, and
- * the others are swept on a `Schedule`. The cost depends on how many deadlines are due, not on how many sessions
- * live: a touch writes one number, and a deadline is checked only when it would have come.
+ * session is never reached again. It ends at once if it has watchers, or when it is next looked up; all others are ended
+ * by a sweep, which runs on a `Schedule`. The cost depends on the number of deadlines that are due, not on the number of
+ * live sessions: an activity writes one number, and a deadline is checked only when it would have been reached.
+ *
+ * **When to use:** `Sessions.layer` provides it. Provide `layerSchedule` to `Sessions.layerNoDeps` to sweep on a schedule
+ * of your own; implement the service to keep track of deadlines in another way.
+ *
+ * ```ts
+ * const NightlySweep = Expiry.layerSchedule(Schedule.cron("0 3 * * *"))
+ * ```
  *
  * @since 0.1.0
  */
@@ -16,8 +23,7 @@ import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import * as TimingWheel from "./internal/time/TimingWheel.ts"
 
 /**
- * What the tracker knows of one session. Times are milliseconds of a monotonic clock: only their differences mean
- * something.
+ * The deadlines of one session. Times are milliseconds of a monotonic clock, of which only differences are meaningful.
  *
  * @since 0.1.0
  * @category models
@@ -25,47 +31,50 @@ import * as TimingWheel from "./internal/time/TimingWheel.ts"
 export interface Entry extends TimingWheel.Entry {
   readonly kind: { readonly name: string }
   readonly id: string
+  /** When it was last active. */
   lastActiveAt: number
-  /** Milliseconds; `Infinity`: it does not expire for being idle. */
+  /** Milliseconds. `Infinity`: the session never expires for being idle. */
   idleTimeout: number
-  /** `Infinity`: it may stay for ever. */
+  /** When it expires, active or not. `Infinity`: never. */
   readonly absoluteDeadline: number
 }
 
 /**
- * The activity tracker: knows the deadlines of all sessions.
+ * Tracks the activity and the deadlines of all sessions.
+ *
+ * **Details:** all methods are synchronous, because some run for every message. They must not throw.
  *
  * @since 0.1.0
  * @category services
  */
 export class Expiry extends Context.Service<Expiry, {
-  /** Tracks a session from now on. */
+  /** Begins to track a session. */
   readonly add: (entry: Entry) => void
-  /** Tracks it no longer. */
+  /** Stops tracking a session. */
   readonly remove: (entry: Entry) => void
-  /** Notes activity. */
+  /** Records activity of a session. */
   readonly touch: (entry: Entry, now: number) => void
-  /** Replaces the idle timeout of one session, counted from now. */
+  /** Replaces the idle timeout of a session (milliseconds), counted from now. */
   readonly setIdleTimeout: (entry: Entry, timeout: number, now: number) => void
-  /** When the session expires if nothing happens; `Infinity` when never. */
+  /** When the session expires without further activity. `Infinity`: never. */
   readonly expiresAt: (entry: Entry) => number
-  /** Has the session expired? */
+  /** Whether the session has expired. */
   readonly isExpired: (entry: Entry, now: number) => boolean
-  /** The next time at which something may expire; `Infinity` when nothing can. */
+  /** The earliest time at which a session may expire. `Infinity`: none can. */
   readonly next: () => number
-  /** Looks at what is due, and gives those that have expired since it was last asked. */
+  /** Checks the deadlines that are due, and gives the sessions that have expired since the last call. */
   readonly advance: (now: number) => Array<Entry>
-  /** Those that have expired and are not ended yet. */
+  /** The sessions that have expired and have not been ended yet. */
   readonly expired: ReadonlySet<Entry>
-  /** Gives all that have expired, to be ended, and tracks them no longer. */
+  /** Gives all expired sessions, for the caller to end, and stops tracking them. */
   readonly sweep: (now: number) => Array<Entry>
-  /** How many that can expire are tracked. */
+  /** The number of tracked sessions that can expire. */
   readonly size: () => number
-  /** When to sweep. */
+  /** When the host sweeps. */
   readonly schedule: Schedule.Schedule<unknown>
 }>()("effect-sessions/Expiry") {
   /**
-   * Sweeps at the configured `sweepInterval`.
+   * Sweeps every `sweepInterval`, as configured (default: 60 seconds).
    *
    * @since 0.1.0
    */
@@ -75,7 +84,7 @@ export class Expiry extends Context.Service<Expiry, {
   )
 
   /**
-   * Sweeps when the schedule says so.
+   * Sweeps on the given schedule.
    *
    * @since 0.1.0
    */
@@ -83,7 +92,7 @@ export class Expiry extends Context.Service<Expiry, {
     Layer.sync(Expiry, () => make(schedule))
 }
 
-/** Deadlines are looked at ten times a second at most. */
+/** The resolution of the timing wheel in milliseconds: deadlines are checked at most ten times a second. */
 const resolution = 100
 
 const expiresAt = (entry: Entry): number => Math.min(entry.lastActiveAt + entry.idleTimeout, entry.absoluteDeadline)
@@ -92,7 +101,7 @@ const isExpired = (entry: Entry, now: number): boolean =>
   now >= entry.lastActiveAt + entry.idleTimeout || now >= entry.absoluteDeadline
 
 const make = (schedule: Schedule.Schedule<unknown>): Expiry["Service"] => {
-  // A slot may hold entries whose deadline moved on: they are put where they belong when their old one comes.
+  // Activity does not move an entry in the wheel. When its old deadline comes, it is inserted again at the current one.
   const wheel = new TimingWheel.TimingWheel<Entry>(resolution)
   const expired = new Set<Entry>()
 
@@ -119,7 +128,7 @@ const make = (schedule: Schedule.Schedule<unknown>): Expiry["Service"] => {
     remove,
     touch(entry, now) {
       entry.lastActiveAt = now
-      // It found something to do after its deadline was noticed.
+      // A session that is active again after its deadline was noticed, and before it was ended, goes on.
       if (expired.size > 0 && expired.delete(entry)) wheel.insert(entry, expiresAt(entry))
     },
     setIdleTimeout(entry, timeout, now) {

@@ -1,13 +1,12 @@
 /**
- * How much heap the process uses, for estimates.
+ * The heap that the process uses, for the estimates of `Sessions.stats`.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 
 /**
- * Gives the heap in use in bytes, or `undefined` where the platform does not say. By default it asks
- * `process.memoryUsage`.
+ * Gives the heap in use in bytes, or `undefined` if the platform does not report it. Default: `process.memoryUsage`.
  *
  * @since 0.1.0
  * @category services

@@ -1,7 +1,10 @@
 /**
- * How many messages one session may get within a time.
+ * Limits how many messages one session may receive within a time.
  *
- * It is asked only for kinds that have a `messageRate`, before a message is accepted.
+ * The limiter is asked before a message is accepted, and only for kinds with a `messageRate`.
+ *
+ * **When to use:** `Sessions.layer` provides it. Provide your own implementation to `Sessions.layerNoDeps` to limit in
+ * another way.
  *
  * @since 0.1.0
  */
@@ -10,15 +13,15 @@ import * as Layer from "effect/Layer"
 import { SlidingWindow } from "../policy/SlidingWindow.ts"
 
 /**
- * The limiter of messages.
+ * Limits the messages to a session.
  *
  * @since 0.1.0
  * @category services
  */
 export class MessageLimiter extends Context.Service<MessageLimiter, {
   /**
-   * Counts a message and gives 0, or gives the milliseconds until one is allowed. The session stands
-   * for itself: the same session is the same object for as long as it lives.
+   * Counts a message and gives 0 if it is allowed; otherwise gives the milliseconds until one is. `session` identifies
+   * the session: it is the same object for as long as the session lives. `rate.window` and `now` are in milliseconds.
    */
   readonly admit: (
     session: object,
@@ -27,8 +30,8 @@ export class MessageLimiter extends Context.Service<MessageLimiter, {
   ) => number
 }>()("effect-sessions/MessageLimiter") {
   /**
-   * A sliding window for each session, exact to a twentieth of it. What is remembered of a session goes
-   * with the session.
+   * Counts in memory, with one sliding window for each session, exact to a twentieth of the window. The memory of a
+   * session is freed with it.
    *
    * @since 0.1.0
    */

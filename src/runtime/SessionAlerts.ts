@@ -1,5 +1,9 @@
 /**
- * Tells when sessions are slow or nearly too many.
+ * Alerts about slow calls, and about a number of live sessions that comes near the limit.
+ *
+ * ```ts
+ * const Alerts = SessionAlerts.layer({ slowCall: "500 millis", nearLimit: 0.8 })
+ * ```
  *
  * @since 0.1.0
  */
@@ -10,11 +14,11 @@ import { SessionEvents } from "./SessionEvents.ts"
 import { Sessions } from "./Sessions.ts"
 
 /**
- * What an alert is about.
+ * An alert.
  *
- * - `SlowCall`: a call took longer than the threshold (`duration`, in milliseconds).
- * - `NearLimit`: more sessions are live than the threshold, a part of the limit. Told once each time that the
- *   threshold is crossed upwards.
+ * - `SlowCall`: a call took at least `slowCall`. `duration` is in milliseconds.
+ * - `NearLimit`: the number of live sessions has reached the threshold. `utilisation` is `count` as a percentage of
+ *   `limit`. It is sent once each time the threshold is crossed upwards.
  *
  * @since 0.1.0
  * @category models
@@ -30,9 +34,12 @@ export type Alert =
   | { readonly _tag: "NearLimit"; readonly count: number; readonly limit: number; readonly utilisation: number }
 
 /**
- * Watches the events and hands alerts to `onAlert`; by default they are logged as warnings.
+ * Sends alerts to `onAlert`. Default: logs them as warnings.
  *
- * `slowCall` defaults to 1 second, `nearLimit` (a part of the limit, between 0 and 1) to 0.9.
+ * **Details:** `slowCall` defaults to 1 second. `nearLimit` is a fraction of the limit, above 0 and up to 1, and defaults
+ * to 0.9; any other value dies with a `RangeError`.
+ *
+ * **Gotchas:** the Layer listens to the events of all sessions, so every message costs a little more.
  *
  * @since 0.1.0
  * @category layers

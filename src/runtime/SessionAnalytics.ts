@@ -1,11 +1,10 @@
 /**
  * Summaries of sessions: how long they lived, how active they were, and why they ended.
  *
- * When a session ends, its `SessionSummary` is published as an event (`Summary`), in metrics, and to the
- * `AnalyticsSink`, which stores it for analysis. The service listens to events. Without it nothing is counted; with
- * it every message costs a little more.
+ * When a session ends, its `SessionSummary` is published as an event (`Summary`), counted in metrics, and sent to the
+ * `AnalyticsSink`, which stores it for analysis.
  *
- * Provide it to the kinds, so that it is still there when the server ends their sessions:
+ * Provide `layer` to the kinds, so that it is still open when the server ends their sessions:
  *
  * ```ts
  * Kinds.pipe(
@@ -14,9 +13,11 @@
  * )
  * ```
  *
- * A session that leaves memory for the store and comes back has one life. The server's end is an end (`Shutdown`): a session
- * that goes on after a restart has another summary then, with the same `startedAt` and a later `observedAt`. One that
- * expires in the store has none.
+ * **Details:** a session that leaves memory for the store and is loaded again has one summary. The shutdown of the server
+ * counts as an end (`Shutdown`): a session that goes on after a restart gets a second summary, with the same `startedAt`
+ * and a later `observedAt`. A session that expires in the store has no summary.
+ *
+ * **Gotchas:** the Layer listens to the events of all sessions, so every message costs a little more.
  *
  * @since 0.1.0
  */
@@ -35,8 +36,14 @@ import { SummaryOutbox } from "./internal/analytics/SummaryOutbox.ts"
 import { SessionEvents } from "./SessionEvents.ts"
 
 /**
- * Where summaries go. `record` gets them in batches, one at a time, in the order in which the sessions ended. When it fails
- * or dies it is tried again with the same batch, so that a summary may come twice.
+ * Where summaries are stored. `record` gets them in batches, one batch at a time, in the order in which the sessions
+ * ended. A `record` that fails or dies is retried with the same batch, so the sink may receive a summary twice.
+ *
+ * ```ts
+ * const LogSink = Layer.succeed(AnalyticsSink, {
+ *   record: (batch) => Effect.logInfo(`${batch.length} sessions ended`)
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category services
@@ -45,7 +52,7 @@ export class AnalyticsSink extends Context.Service<AnalyticsSink, {
   readonly record: (batch: ReadonlyArray<SessionSummary>) => Effect.Effect<void, unknown>
 }>()("effect-sessions/AnalyticsSink") {
   /**
-   * Keeps nothing: for those who want the events and the metrics only.
+   * Stores nothing. Use it for the events and metrics only.
    *
    * @since 0.1.0
    */
@@ -53,7 +60,7 @@ export class AnalyticsSink extends Context.Service<AnalyticsSink, {
 }
 
 /**
- * How long sessions lived, in milliseconds, by `kind` and `reason`.
+ * The time from the start of a session to its end, in milliseconds, by `kind` and `reason`.
  *
  * @since 0.1.0
  * @category metrics
@@ -64,7 +71,7 @@ export const lifetime = Metric.histogram("effect_sessions_summary_lifetime_ms", 
 })
 
 /**
- * How long sessions were active, in milliseconds, by `kind` and `reason`.
+ * The time in which a session was active, in milliseconds, by `kind` and `reason`.
  *
  * @since 0.1.0
  * @category metrics
@@ -75,7 +82,7 @@ export const activeTime = Metric.histogram("effect_sessions_summary_active_ms", 
 })
 
 /**
- * How many messages sessions handled, by `kind` and `reason`.
+ * The number of messages that a session handled, by `kind` and `reason`.
  *
  * @since 0.1.0
  * @category metrics
@@ -86,7 +93,7 @@ export const messages = Metric.histogram("effect_sessions_summary_messages", {
 })
 
 /**
- * Sessions that ended, by `kind` and `pattern` of their activity.
+ * Sessions ended, by `kind` and by the `pattern` of their activity.
  *
  * @since 0.1.0
  * @category metrics
@@ -97,7 +104,7 @@ export const patterns = Metric.counter("effect_sessions_summary_patterns_total",
 })
 
 /**
- * Summaries that did not get to the sink: it failed, or took them too slowly.
+ * Summaries that did not reach the sink, because it failed or was too slow.
  *
  * @since 0.1.0
  * @category metrics
@@ -114,23 +121,26 @@ export const lost = Metric.counter("effect_sessions_summaries_lost_total", {
  * @category models
  */
 export interface Options {
-  /** The names of the kinds that are watched. Default: all. */
+  /** The names of the kinds to summarize. Default: all. */
   readonly kinds?: ReadonlyArray<string> | undefined
-  /** From how long on a time without activity is a pause. Default: 1 minute. */
+  /** The shortest time without activity that counts as a pause. Default: 1 minute. */
   readonly pause?: Duration.Input | undefined
-  /** How many sessions that are in the store only it remembers. Default: 10,000. */
+  /** For how many sessions that left memory for the store the counts are remembered. Default: 10,000. */
   readonly remembered?: number | undefined
-  /** How many summaries the sink gets at once, at most. Default: 100. */
+  /** The most summaries in one batch. Default: 100. */
   readonly batchSize?: number | undefined
-  /** How long a summary waits for a batch to become full. Default: 10 seconds. */
+  /** How long a summary waits for its batch to fill. Default: 10 seconds. */
   readonly batchEvery?: Duration.Input | undefined
-  /** How many summaries may wait for the sink; beyond it the oldest are dropped, counted and logged. Default: 10,000. */
+  /**
+   * How many summaries may wait for the sink. Beyond that, the oldest are dropped, counted (`lost`) and logged. Default:
+   * 10,000.
+   */
   readonly bufferSize?: number | undefined
-  /** How often a batch is tried again that the sink did not take. Default: 3. */
+  /** How often a batch that the sink did not accept is retried. Default: 3. */
   readonly retries?: number | undefined
-  /** The pause before the first of these; each is twice as long as the one before. Default: 1 second. */
+  /** The pause before the first retry; each further pause is twice as long. Default: 1 second. */
   readonly retryPause?: Duration.Input | undefined
-  /** How long what waits may take when the Layer closes. Default: 5 seconds. */
+  /** How long the Layer, when it closes, may take to send the summaries that wait. Default: 5 seconds. */
   readonly shutdownGrace?: Duration.Input | undefined
 }
 
@@ -146,7 +156,7 @@ const settings = (options: Options) =>
     grace: SessionsConfig.duration("analytics.shutdownGrace", options.shutdownGrace ?? "5 seconds")
   })
 
-/** Updates metrics whose tags come with the values. */
+/** Updates a metric whose tags are given with each value. */
 const tagged = <Input>(metric: Metric.Metric<Input, unknown>, context: Context.Context<never>) => {
   const known = new Map<string, Metric.Metric<Input, unknown>>()
   return (value: Input, attributes: Record<string, string>) => {
@@ -174,7 +184,7 @@ const meter = (context: Context.Context<never>) => {
 }
 
 /**
- * Watches the sessions and tells of their lives. Fails with `InvalidConfig` when an option is not usable.
+ * Publishes a summary of each session that ends. Fails with `InvalidConfig` if an option is not valid.
  *
  * @since 0.1.0
  * @category layers
@@ -193,7 +203,7 @@ export const layer = (options: Options = {}): Layer.Layer<never, InvalidConfig, 
     const measure = meter(context)
     const outbox = new SummaryOutbox({ ...batches, record, lost: (count) => lost.updateUnsafe(count, context) })
 
-    // An event within an event would come to some listeners before it.
+    // A summary published from within a listener would reach some listeners before the `Stop` event itself.
     let unsent: Array<SessionSummary> = []
     const send = () => {
       const summaries = unsent

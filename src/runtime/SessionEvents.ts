@@ -1,9 +1,22 @@
 /**
  * The bus on which the events of all sessions are published.
  *
- * With nobody listening an event costs one check: it is not even made. A listener is a callback that runs
- * where the event happens, so it must be quick; a stream buffers a bounded number of events and loses the
- * oldest when its reader is too slow.
+ * An event is created only while there is a listener; without one, it costs a single check. A listener is a callback that
+ * runs where the event happens, so it must be quick. A stream buffers a bounded number of events, and loses the oldest if
+ * its reader is too slow.
+ *
+ * **When to use:** for a log, metrics or alerts of your own. The ready-made ones are `SessionLogger`, `SessionMetrics` and
+ * `SessionAlerts`.
+ *
+ * ```ts
+ * const CountCrashes = Layer.effectDiscard(Effect.gen(function*() {
+ *   const events = yield* SessionEvents
+ *   let crashes = 0
+ *   yield* events.listen((event) => {
+ *     if (event._tag === "Crash") crashes++
+ *   })
+ * }))
+ * ```
  *
  * @since 0.1.0
  */
@@ -22,19 +35,19 @@ import type { SessionEvent } from "../contract/SessionEvent.ts"
  * @category services
  */
 export class SessionEvents extends Context.Service<SessionEvents, {
-  /** Is anybody listening? Check it before making an event. */
+  /** Whether there is a listener. Check it before creating an event. */
   readonly active: boolean
-  /** Hands an event to all listeners. What a listener throws is logged and goes no further. */
+  /** Calls all listeners with an event. What a listener throws is logged, and the other listeners are still called. */
   readonly publish: (event: SessionEvent) => void
-  /** Adds a callback and gives the function that removes it. */
+  /** Adds a listener and returns the function that removes it. */
   readonly listenUnsafe: (listener: (event: SessionEvent) => void) => () => void
-  /** Adds a callback for as long as the Scope lives. */
+  /** Adds a listener until the Scope closes. */
   readonly listen: (listener: (event: SessionEvent) => void) => Effect.Effect<void, never, Scope.Scope>
-  /** The events from now on. A reader that falls `bufferSize` (default 1,024) behind loses the oldest. */
+  /** The events from now on. A reader that falls more than `bufferSize` (default: 1,024) behind loses the oldest. */
   readonly stream: (options?: { readonly bufferSize?: number | undefined }) => Stream.Stream<SessionEvent>
 }>()("effect-sessions/SessionEvents") {
   /**
-   * An event bus in the process.
+   * An event bus for one host, in memory.
    *
    * @since 0.1.0
    */
@@ -47,7 +60,7 @@ export class SessionEvents extends Context.Service<SessionEvents, {
 const make = (run: (effect: Effect.Effect<void>) => unknown): SessionEvents["Service"] => {
   const listeners = new Set<(event: SessionEvent) => void>()
   const listenUnsafe = (listener: (event: SessionEvent) => void) => {
-    // A callback that is added twice is called twice.
+    // A function that is added twice is called twice.
     const entry = (event: SessionEvent) => listener(event)
     listeners.add(entry)
     return () => {

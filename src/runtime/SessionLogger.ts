@@ -1,6 +1,10 @@
 /**
  * Writes the events of sessions to the log.
  *
+ * ```ts
+ * const Logs = SessionLogger.layer({ Start: "Info", Stop: "Info", Call: "None", Cast: "None" })
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
@@ -11,8 +15,7 @@ import type { SessionEvent } from "../contract/SessionEvent.ts"
 import { SessionEvents } from "./SessionEvents.ts"
 
 /**
- * The level at which each event is logged. Messages and watchers are traced, the life of sessions is debugged,
- * what goes wrong is a warning or an error.
+ * The level at which each event is logged. `"None"`: not at all.
  *
  * @since 0.1.0
  * @category models
@@ -20,7 +23,8 @@ import { SessionEvents } from "./SessionEvents.ts"
 export type Levels = Readonly<Record<SessionEvent["_tag"], LogLevel.Severity | "None">>
 
 /**
- * The levels that are used where none is given.
+ * The default levels. Messages and watchers are logged at `Trace`, starts and ends at `Debug`, and failures at `Warn` or
+ * `Error`.
  *
  * @since 0.1.0
  * @category constants
@@ -60,9 +64,10 @@ export const defaultLevels: Levels = {
 }
 
 /**
- * Logs every event, each at its level; `"None"` leaves an event out. While the Layer is there, every event is
- * made, which costs each message about a microsecond: leave out `Call` and `Cast` by other means than
- * `"None"` if that matters, namely by not using this Layer in production.
+ * Logs every event at its level; `levels` overrides the defaults.
+ *
+ * **Gotchas:** the Layer listens to the events of all sessions, which costs each message about a microsecond. The level
+ * `"None"` does not save that. Where it matters, do not use this Layer in production.
  *
  * @since 0.1.0
  * @category layers
@@ -156,7 +161,7 @@ const describe = (event: SessionEvent): string => {
 
 const message = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
-/** What a structured log can take: numbers and texts as they are, the rest is in the message. */
+/** The details that a structured log takes as they are: numbers and strings. The message contains the others. */
 const plain = (details: object): Record<string, string | number> =>
   Object.fromEntries(
     Object.entries(details).filter(([, value]) => typeof value === "string" || typeof value === "number")

@@ -1,9 +1,15 @@
 /**
  * Metrics of all sessions.
  *
- * The runtime counts in plain numbers, which `Sessions.layer` shows as Effect metrics: they are read when somebody
- * scrapes (`effect/observability/PrometheusMetrics`, OTLP) and cost nothing between two scrapes. Metrics are
- * tagged by kind and outcome, never by id. These are their names, to read them in a program or a test.
+ * The runtime counts in plain numbers, which `Sessions.layer` exposes as Effect metrics. They are read when metrics are
+ * scraped (`effect/observability/PrometheusMetrics`, OTLP) and cost nothing between two scrapes. Metrics are tagged by
+ * kind and outcome, never by id.
+ *
+ * **When to use:** an exporter finds the metrics by itself. Use these values to read a metric in a program or a test:
+ *
+ * ```ts
+ * const liveCarts = Metric.value(Metric.withAttributes(SessionMetrics.live, { kind: "Cart" }))
+ * ```
  *
  * @since 0.1.0
  */
@@ -24,7 +30,7 @@ const counter = (name: string, description: string): Metric.Counter<number> =>
 export const live = Metric.gauge("effect_sessions_live", { description: "Live sessions" })
 
 /**
- * The most live sessions that the configuration allows.
+ * The configured `maxSessions`.
  *
  * @since 0.1.0
  * @category metrics
@@ -40,7 +46,7 @@ export const limit = Metric.gauge("effect_sessions_limit", { description: "The m
 export const started = counter("effect_sessions_started_total", "Sessions started")
 
 /**
- * Starts whose init failed, by `kind`.
+ * Starts whose `init` failed, by `kind`.
  *
  * @since 0.1.0
  * @category metrics
@@ -64,8 +70,8 @@ export const ended = counter("effect_sessions_ended_total", "Sessions ended")
 export const messages = counter("effect_sessions_messages_total", "Messages accepted")
 
 /**
- * Messages that were not handled as they should, by `kind` and `outcome`: `timeout`, `rejected` (full mailbox
- * or rate), `dropped` (for a newer one), `dead_letter`.
+ * Messages that were not handled as they should have been, by `kind` and `outcome`: `timeout`, `rejected` (a full mailbox
+ * or the message rate), `dropped` (replaced by a newer message), `dead_letter`.
  *
  * @since 0.1.0
  * @category metrics
@@ -81,8 +87,8 @@ export const failures = counter("effect_sessions_message_failures_total", "Messa
 export const crashes = counter("effect_sessions_crashes_total", "Handlers that died")
 
 /**
- * How long handled messages took from sending to the answer, in milliseconds, by `kind`, `tag` and `outcome`.
- * Measured by `layerDurations` only.
+ * The time from sending a message to its answer, in milliseconds, by `kind`, `tag` and `outcome`. Measured only with
+ * `layerDurations`.
  *
  * @since 0.1.0
  * @category metrics
@@ -93,7 +99,7 @@ export const duration = Metric.histogram("effect_sessions_message_duration_ms", 
 })
 
 /**
- * Clients that are connected, by `kind`.
+ * Connected clients, by `kind`.
  *
  * @since 0.1.0
  * @category metrics
@@ -101,7 +107,7 @@ export const duration = Metric.histogram("effect_sessions_message_duration_ms", 
 export const connections = Metric.gauge("effect_sessions_connections", { description: "Connected clients" })
 
 /**
- * Live sessions that have given up fiber and mailbox until the next message, by kind.
+ * Hibernating sessions, by `kind`: live sessions that have released their fiber and mailbox until the next message.
  *
  * @since 0.1.0
  * @category metrics
@@ -109,7 +115,7 @@ export const connections = Metric.gauge("effect_sessions_connections", { descrip
 export const hibernating = Metric.gauge("effect_sessions_hibernating", { description: "Sessions that hibernate" })
 
 /**
- * Clients that ever connected, by `kind`.
+ * Connections made by clients so far, by `kind`.
  *
  * @since 0.1.0
  * @category metrics
@@ -117,7 +123,8 @@ export const hibernating = Metric.gauge("effect_sessions_hibernating", { descrip
 export const connected = counter("effect_sessions_connections_total", "Clients that connected")
 
 /**
- * How long sessions lived, in milliseconds, by `kind` and `reason`. Measured by `layerDurations` only.
+ * The time from the start of a session to its end, in milliseconds, by `kind` and `reason`. Measured only with
+ * `layerDurations`.
  *
  * @since 0.1.0
  * @category metrics
@@ -128,7 +135,8 @@ export const lifetime = Metric.histogram("effect_sessions_lifetime_ms", {
 })
 
 /**
- * How many messages sessions handled in their lives, by `kind` and `reason`. Measured by `layerDurations` only.
+ * The number of messages that a session handled from its start to its end, by `kind` and `reason`. Measured only with
+ * `layerDurations`.
  *
  * @since 0.1.0
  * @category metrics
@@ -139,8 +147,10 @@ export const handled = Metric.histogram("effect_sessions_lifetime_messages", {
 })
 
 /**
- * Measures how long messages take (`duration`), how long sessions live (`lifetime`) and how much they do
- * (`handled`). It listens to events, so every message costs a little more.
+ * Measures how long messages take (`duration`), how long sessions live (`lifetime`), and how many messages they handle
+ * (`handled`).
+ *
+ * **Gotchas:** the Layer listens to the events of all sessions, so every message costs a little more.
  *
  * @since 0.1.0
  * @category layers

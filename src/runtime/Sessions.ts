@@ -1,9 +1,21 @@
 /**
  * All sessions of a program.
  *
- * `Sessions.layer` hosts the kinds that are registered with it (by their `toLayer`) and owns their fibers:
- * closing it ends every session. The service itself is for what concerns sessions of any kind: operators,
- * health checks, starting by the name of a kind. To work with the sessions of one kind, yield its definition.
+ * `Sessions.layer` hosts the kinds that are registered with it (by their `toLayer`) and owns their fibers: closing the
+ * Layer ends every session.
+ *
+ * **When to use:** the service works on sessions of any kind, by name: for operators, health checks, and programs that
+ * learn the kind at run time. To work with the sessions of one kind, yield its definition, whose methods are typed.
+ *
+ * ```ts
+ * const Live = Carts.pipe(Layer.provideMerge(Sessions.layer({ maxSessions: 500 })))
+ *
+ * const report = Effect.gen(function*() {
+ *   const sessions = yield* Sessions
+ *   const { count, limit } = yield* sessions.count
+ *   yield* Effect.logInfo(`${count} of ${limit} sessions are live`)
+ * })
+ * ```
  *
  * @since 0.1.0
  */
@@ -47,13 +59,15 @@ export interface Address {
 }
 
 /**
- * How many sessions there are.
+ * How many sessions are live.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Count {
+  /** Live sessions of all kinds. */
   readonly count: number
+  /** The configured `maxSessions`. */
   readonly limit: number
   /** `count` as a percentage of `limit`. */
   readonly utilisation: number
@@ -62,7 +76,7 @@ export interface Count {
 }
 
 /**
- * Numbers for operators.
+ * Counts and memory use, for operators.
  *
  * @since 0.1.0
  * @category models
@@ -70,30 +84,32 @@ export interface Count {
 export interface Stats extends Count {
   /** Counters of each kind since its Layer was built. */
   readonly totals: Readonly<Record<string, Readonly<Counters>>>
-  /** Heap in use now, in bytes; `undefined` where the platform does not say. */
+  /** The heap in use, in bytes. `undefined` if the platform does not report it. */
   readonly heapBytes: number | undefined
   /**
-   * An estimate of the bytes per session: what the heap grew by since the Layer was built, shared among the
-   * sessions. `undefined` without sessions, or where the platform does not say.
+   * An estimate of the bytes per session: the growth of the heap since the Layer was built, divided by the number of live
+   * sessions. `undefined` if there are none, or if the platform does not report the heap.
    */
   readonly averageBytes: number | undefined
 }
 
 /**
- * How the sessions are.
+ * How many sessions are in order.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Health {
+  /** Live sessions. */
   readonly total: number
+  /** `total` without `crashed`. */
   readonly healthy: number
-  /** Those that pause after a crash. */
+  /** Sessions that pause after a crash, before supervision resumes or resets them. */
   readonly crashed: number
 }
 
 /**
- * Options of starting a session by the name of its kind.
+ * Options for starting a session by the name of its kind.
  *
  * @since 0.1.0
  * @category models
@@ -101,12 +117,15 @@ export interface Health {
 export interface StartOptions extends Session.StartOptions {
   /** The kind. Default: the configured `defaultKind`. */
   readonly kind?: string | undefined
-  /** The kind's arguments; checked against its schema. */
+  /** The arguments of the kind, as values. They are checked against its schema. */
   readonly args?: unknown
 }
 
 /**
  * All sessions of a program.
+ *
+ * **Gotchas:** messages and state are untyped here (`SessionRef.Any`). Methods that look at live sessions cover the
+ * memory of this process only; each says so.
  *
  * @since 0.1.0
  * @category services
@@ -115,50 +134,63 @@ export class Sessions extends Context.Service<Sessions, {
   /** The names of the registered kinds. */
   readonly kinds: Effect.Effect<Array<string>>
   /**
-   * Finds or starts a session by the name of its kind. `args` are checked against the kind's schema; a declared
-   * error of the kind comes as `StartRefused`.
+   * Finds a session by the name of its kind, or starts it. Fails with `UnknownKind` if no such kind is registered, with
+   * `InvalidMessage` if `args` do not fit the kind's schema, and with `StartRefused` if the start fails with the declared
+   * error of the kind.
    */
   readonly start: (
     id: string,
     options?: StartOptions
   ) => Effect.Effect<AnyRef, StartError | StartRefused | UnknownKind | InvalidMessage>
+  /** The session at an address; a session that is in the store only is loaded. `None` if there is none. */
   readonly find: (address: Address) => Effect.Effect<Option.Option<AnyRef>, LoadError>
+  /** Like `find`, but fails with `SessionNotFound` if there is none. */
   readonly get: (address: Address) => Effect.Effect<AnyRef, ReachError>
-  /** All live sessions, or those of one kind. */
+  /** All live sessions, or the live sessions of one kind. */
   readonly list: (kind?: string) => Effect.Effect<Array<AnyRef>>
-  /** The addresses that match: a text in which `*` stands for any characters, or a regular expression. */
+  /**
+   * The addresses of the live sessions whose id matches a regular expression, or a text in which `*` stands for any
+   * characters.
+   */
   readonly match: (pattern: string | RegExp) => Effect.Effect<Array<Address>>
-  /** The sessions that belong to a user: the live ones, and those that are in a store only. */
+  /** All sessions that belong to a user: the live ones, and those that are in a store only. */
   readonly ofUser: (user: string) => Effect.Effect<Array<AnyRef>, LoadError>
-  /** The live sessions that belong to a user: those in the memory of this process. */
+  /** The live sessions that belong to a user, that is, those in the memory of this process. */
   readonly liveOfUser: (user: string) => Effect.Effect<Array<AnyRef>>
   /** What operators see of one session. */
   readonly inspect: (address: Address) => Effect.Effect<SessionInfo, ReachError>
-  /** Ends a session, see `SessionRef.end`; `false` when there was none. */
+  /** Ends a session, as `SessionRef.end` does. `false` if there was none. */
   readonly end: (address: Address, options?: EndOptions) => Effect.Effect<boolean, LoadError>
-  /** Ends all sessions that are in memory and gives their number. */
+  /** Ends all live sessions and gives their number. */
   readonly endAll: (options?: EndOptions) => Effect.Effect<number, LoadError>
-  /** Casts a message to the sessions of all kinds that know its tag and whose payload schema it fits. */
+  /**
+   * Casts a message to the live sessions of every kind that has this tag and whose payload schema accepts the payload.
+   * Gives the number of sessions that accepted the message at once.
+   */
   readonly broadcast: (tag: string, payload?: unknown) => Effect.Effect<number>
+  /** How many sessions are live, and how many may be. */
   readonly count: Effect.Effect<Count>
+  /** Counts, counters and memory use. */
   readonly stats: Effect.Effect<Stats>
+  /** How many sessions recover from a crash. Visits every live session. */
   readonly health: Effect.Effect<Health>
-  /** Ends those that have expired, now, and gives their number. */
+  /** Ends all expired sessions now, without waiting for the next sweep, and gives their number. */
   readonly sweep: Effect.Effect<number>
   /**
-   * The quarantine of the registered kinds: the snapshots that this program, or an earlier one, could not read, with the
-   * reason and the date. Use it to look at them, to repair them by hand, and then to discard them.
+   * The quarantine of the registered kinds: the snapshots that this program, or an earlier version of it, could not read,
+   * with reason and date. Use it to inspect them, to repair them by hand, and to discard them afterwards.
    */
   readonly quarantined: Effect.Effect<ReadonlyArray<Quarantined>, StoreUnavailable>
   /**
-   * Deletes an entry of the quarantine for good: `sessions.discardQuarantined(entry.snapshot)`. `false` when there is no
-   * such entry, or no such kind.
+   * Deletes an entry of the quarantine for good: `sessions.discardQuarantined(entry.snapshot)`. `false` if there is no
+   * such entry or no such kind.
    */
   readonly discardQuarantined: (entry: QuarantineKey) => Effect.Effect<boolean, StoreUnavailable>
 }>()("effect-sessions/Sessions") {
   /**
-   * Hosts sessions with services given from outside: replace any of them by your own. As all constant Layers, it is
-   * built once in a program: wrap it in `Layer.fresh` for another host.
+   * Hosts sessions with services that you provide. Use it to replace a service, such as the `StartLimiter` or the
+   * `DeadLetters`, by your own. Like every constant Layer, it is built once per program: wrap it in `Layer.fresh` for a
+   * second host.
    *
    * @since 0.1.0
    */
@@ -174,8 +206,10 @@ export class Sessions extends Context.Service<Sessions, {
   )
 
   /**
-   * Hosts sessions, with everything they need. Fails with `InvalidConfig` when a setting is unusable. Each call makes
-   * another host: give one Layer to all kinds that are to share limits and settings.
+   * Hosts sessions, with the default services. Fails with `InvalidConfig` if a setting is not valid.
+   *
+   * **Gotchas:** each call makes another host. Provide the same Layer value to all kinds that are to share limits and
+   * settings.
    *
    * @since 0.1.0
    */
@@ -183,7 +217,8 @@ export class Sessions extends Context.Service<Sessions, {
     withDeps(Layer.effect(SessionsConfig, Config.make(options)))
 
   /**
-   * Hosts sessions with settings from the environment, over the given ones. Their names are in `docs/configuration.md`.
+   * Like `layer`, with settings from the environment, which override the given `defaults`. The names of the variables are
+   * in `docs/configuration.md`.
    *
    * @since 0.1.0
    */
@@ -207,7 +242,7 @@ export type Provided =
   | SessionEvents
   | DeadLetters
 
-/** All parts are fresh: a program that hosts sessions twice has two hosts, each with its own settings. */
+/** All parts are fresh, so that a program that builds two hosts has two, each with its own settings. */
 const withDeps = <E>(config: Layer.Layer<SessionsConfig, E>): Layer.Layer<Provided, E> =>
   Layer.fresh(Sessions.layerNoDeps).pipe(
     Layer.provideMerge(Layer.mergeAll(

@@ -1,8 +1,10 @@
 /**
- * How many sessions may start within a time.
+ * Limits how many sessions may start within a time.
  *
- * It is asked only when a session would really start: reaching a live one never fails on it. Replace
- * the Layer to count elsewhere, for instance for several nodes together.
+ * The limiter is asked only when a session is really to be started; it never keeps a caller from a live session.
+ *
+ * **When to use:** `Sessions.layer` provides it with the configured `startRate` and `startRatePerAddress`. Provide your own
+ * implementation to `Sessions.layerNoDeps` to count elsewhere, for example for several nodes together.
  *
  * @since 0.1.0
  */
@@ -16,13 +18,13 @@ import { SessionsConfig } from "../policy/SessionsConfig.ts"
 import { SlidingWindow } from "../policy/SlidingWindow.ts"
 
 /**
- * How many addresses are remembered at most. Who has more of them than that has no need to use one twice, so forgetting
- * the oldest lets nobody in who could not come in anyway.
+ * The most addresses to remember. A client that controls more addresses than this need not use one twice, so forgetting
+ * the oldest gives it nothing.
  */
 const maxAddresses = 50_000
 
 /**
- * What is known of a start when it is checked.
+ * The start to check.
  *
  * @since 0.1.0
  * @category models
@@ -30,45 +32,46 @@ const maxAddresses = 50_000
 export interface StartRequest {
   readonly kind: string
   readonly id: string
+  /** The client address (`StartOptions.address`), if it is known. */
   readonly address: string | undefined
 }
 
 /**
- * How far the rate is used.
+ * How much of the rate for all starts is used.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Status {
-  /** `Infinity` when there is no limit. */
+  /** Starts allowed within the window; `Infinity` if there is no limit. */
   readonly limit: number
-  /** Milliseconds. */
+  /** The length of the window in milliseconds. */
   readonly window: number
   /** Starts within the window. */
   readonly current: number
   /** `current` as a percentage of `limit`. */
   readonly utilisation: number
-  /** Milliseconds until a start is allowed; 0 when it is now. */
+  /** Milliseconds until the next start is allowed; 0 if one is allowed now. */
   readonly retryAfter: number
 }
 
 /**
- * The limiter of starts.
+ * Limits the starts of sessions.
  *
  * @since 0.1.0
  * @category services
  */
 export class StartLimiter extends Context.Service<StartLimiter, {
-  /** Counts a start, or fails when there were too many. */
+  /** Counts a start, or fails with `StartRateExceeded` if there were too many. */
   readonly check: (request: StartRequest) => Effect.Effect<void, StartRateExceeded>
-  /** How far the rate is used. Counts nothing. */
+  /** How much of the rate is used. Reading it counts nothing. */
   readonly status: Effect.Effect<Status>
-  /** How many addresses are remembered. */
+  /** How many client addresses are remembered. */
   readonly addresses: Effect.Effect<number>
 }>()("effect-sessions/StartLimiter") {
   /**
-   * Sliding windows in memory, for all starts and for those of each address, as configured. Addresses
-   * that were quiet for a window are forgotten.
+   * Counts in memory, with one sliding window for all starts and one for each client address, as configured. An address
+   * is forgotten when it started nothing for one window. At most 50,000 addresses are remembered.
    *
    * @since 0.1.0
    */
@@ -78,7 +81,7 @@ export class StartLimiter extends Context.Service<StartLimiter, {
       const { startRate, startRatePerAddress } = yield* SessionsConfig
       const clock = new MonotonicClock(yield* Clock.Clock)
       const all = startRate && new SlidingWindow(startRate.limit, startRate.window)
-      // In the order of the latest start, so that the quiet ones are found at the front.
+      // In the order of the latest start, so that quiet addresses are at the front.
       const byAddress = new Map<string, { readonly window: SlidingWindow; last: number }>()
 
       const forgetOldest = () => {

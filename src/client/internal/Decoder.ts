@@ -1,7 +1,7 @@
 /**
- * Values of a schema, decoded from JSON that changes in parts: what is the same JSON as before keeps its value, and its
- * reference. A part that the schema looks at as a whole (a class, a check of a list, a union of objects, …) is decoded as a
- * whole when anything in it changes, so the result is always what decoding all of it gives.
+ * Decodes JSON of which only parts change. A part that is the same JSON as before keeps its decoded value by reference. A
+ * part that the schema must see as a whole (a class, a check of a list, a union of objects, …) is decoded again as a whole
+ * if anything in it has changed, so the result always equals a complete decoding.
  */
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
@@ -9,7 +9,7 @@ import { equals } from "../../contract/JsonPatch.ts"
 
 type Json = any
 
-/** Decodes JSON, given the JSON of before and its value; `undefined` when there was none. Throws what does not fit. */
+/** Decodes JSON, given the previous JSON and its value (`undefined` if there was none). Throws if the JSON does not fit. */
 type Decode = (json: Json, before: Json, value: any) => any
 
 export class Decoder {
@@ -24,13 +24,13 @@ export class Decoder {
     this.all = parser(ast)
   }
 
-  /** The value of JSON. Throws when it does not fit. */
+  /** Decodes the next JSON. Throws if it does not fit the schema. */
   next(json: Json): unknown {
     let value: unknown
     try {
       value = this.decode(json, this.before, this.value)
     } catch {
-      // Says where it does not fit.
+      // A complete decoding gives the better error: it says where the JSON does not fit.
       value = this.all(json)
     }
     this.before = json
@@ -74,7 +74,7 @@ const part = (ast: SchemaAST.AST): Decode => {
     case "Union": {
       if (ast.encodingChecks !== undefined) return all
       const members = new Map(ast.types.map((type) => [kindOfSchema(type), part(type)]))
-      // Each kind of JSON is for one member.
+      // The union can be decoded by parts only if the type of the JSON determines the member.
       return members.has(undefined) || members.size < ast.types.length ? all : union(members, all)
     }
     default:
@@ -85,13 +85,16 @@ const part = (ast: SchemaAST.AST): Decode => {
 const isOptional = (type: SchemaAST.AST): boolean =>
   SchemaAST.isOptional(type) || SchemaAST.isOptional(SchemaAST.toEncoded(type))
 
-/** One that may be missing on one side only is a matter of the whole object; so is one that every object seems to have. */
+/**
+ * Whether a property can be decoded alone. It cannot if it is optional on one side only, or if its name is also a property
+ * of `Object.prototype`, which every object seems to have.
+ */
 const isPlain = ({ name, type }: SchemaAST.PropertySignature): boolean =>
   typeof name === "string" && !(name in Object.prototype) && (type.encoding === undefined || !isOptional(type))
 
 const noKeys: ReadonlySet<unknown> = new Set()
 
-/** Is it an object, none of whose keys would be a prototype? */
+/** Whether the JSON is an object without the key `__proto__`. */
 const isObject = (json: Json): boolean => kindOf(json) === "object" && !Object.hasOwn(json, "__proto__")
 
 const list = (item: Decode, all: Decode): Decode => (json, before, value) => {
@@ -104,7 +107,7 @@ const list = (item: Decode, all: Decode): Decode => (json, before, value) => {
   if (start === length && length === before.length) return value
   let end = 0
   while (end < most - start && json[length - 1 - end] === before[before.length - 1 - end]) end++
-  // What is between may have moved there.
+  // Items between the unchanged start and end may have moved.
   const moved = length - end - start > 1 ? placesOf(json, before, start, end) : undefined
   const next = value.slice(0, start)
   let isSame = length === before.length
@@ -117,7 +120,7 @@ const list = (item: Decode, all: Decode): Decode => (json, before, value) => {
   return end === 0 ? next : next.concat(value.slice(before.length - end))
 }
 
-/** Where objects were that are not at their old places, between those that are. */
+/** The old indices of the objects that are not at their old places, between the unchanged start and end. */
 const placesOf = (
   json: ReadonlyArray<Json>,
   before: ReadonlyArray<Json>,
@@ -183,7 +186,7 @@ const union = (members: ReadonlyMap<string | undefined, Decode>, all: Decode): D
 
 const kindOf = (json: Json): string => json === null ? "Null" : Array.isArray(json) ? "Arrays" : typeof json
 
-/** The kind of JSON that alone fits, if it is only one. */
+/** The only type of JSON that fits the schema; `undefined` if several do. */
 const kindOfSchema = (ast: SchemaAST.AST): string | undefined => {
   const { _tag } = ast
   if (ast.encoding !== undefined) return undefined

@@ -6,7 +6,7 @@
  *      └─ pause ────┴────────────┴───────────┤ lost
  *                                            └─→ stopped, until `restart`
  *
- * All that the socket tells is handled in its callbacks, so that the order of the messages is kept.
+ * All events of the socket are handled in its callbacks, so that messages stay in order.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -23,38 +23,43 @@ export interface Address {
 }
 
 export interface LinkOptions {
-  /** Asked for anew for each connection. */
+  /** Runs for each connection. */
   readonly address: Effect.Effect<Address, unknown>
-  /** Is it the same each time? */
+  /** Whether `address` always gives the same address. */
   readonly isFixed: boolean
   readonly open: (address: Address) => WebSocketLike
   /** A random number from 0 to 1. */
   readonly random: () => number
-  /** Milliseconds. */
+  /** The first pause between two attempts, in milliseconds. */
   readonly base: number
+  /** The longest pause between two attempts, in milliseconds. */
   readonly max: number
+  /** After how long without a message the client sends a ping, in milliseconds. */
   readonly heartbeat: number
 }
 
 export interface LinkHandler {
   readonly opened: () => void
   readonly received: (frame: string) => void
-  /** The server has closed the socket, or it broke. The handler says how to go on: `retry` or `stop`. */
+  /** The server has closed the socket, or the connection broke. The handler then calls `retry` or `stop`. */
   readonly closed: (code: number, reason: string) => void
   readonly ping: () => void
-  /** There is no connection any more. Comes before the status changes. */
+  /** There is no connection any more. Called before the status changes. */
   readonly lost: () => void
   readonly status: (status: Status.Status) => void
 }
 
-/** A socket that is given up by the client. Codes from 4000 on are for programs. */
+/** The code with which the client closes a socket that it gives up. Codes from 4000 on are free for programs. */
 const givenUp = 4000
 
-/** A connection that did not last so long, or as long as the pause before it may have been, has proven nothing. Milliseconds. */
+/**
+ * In milliseconds. A connection is stable if it lasted this long, and at least half as long as the longest pause that could
+ * follow it.
+ */
 const stable = 5_000
 
-/** A page that wakes up asks for a sign of life when none came for so long. Milliseconds. */
-const drowsy = 1_000
+/** A page that becomes visible again sends a ping if no message came for this long. In milliseconds. */
+const quietBeforePing = 1_000
 
 export class Link {
   private readonly options: LinkOptions
@@ -62,19 +67,19 @@ export class Link {
   private readonly timers: Scheduler
   private socket: WebSocketLike | undefined = undefined
   private detach = noop
-  /** Cancels what goes on: the pause, or the making of the address. */
+  /** Cancels what is in progress: the pause, or the effect that gives the address. */
   private cancel = noop
   private stopBeat = noop
   private stopGreeting = noop
-  /** Counts what was begun and given up: what comes of it later is of no use. */
+  /** Counts the attempts, so that the late result of an attempt that was given up is recognized and ignored. */
   private turn = 0
   /** Attempts since the last connection that was stable. */
   private attempt = 0
   private since = 0
   private lastHeard = 0
-  /** How often something came. */
+  /** How many frames have come. */
   private signs = 0
-  /** What the socket was given, in bytes, as far as it has not gone at once. */
+  /** How many of the sent bytes the socket had to buffer. */
   private sent = 0
   private establishedAt: number | undefined = undefined
   private phase: "connecting" | "open" | "waiting" | "stopped" | "closed" = "stopped"
@@ -89,7 +94,7 @@ export class Link {
     return this.phase === "open"
   }
 
-  /** Tries at once. An open connection is asked for a sign of life instead. */
+  /** Connects at once. If the connection is open, sends a ping instead. */
   restart(): void {
     const { phase } = this
     if (phase === "closed" || phase === "connecting") return
@@ -102,10 +107,10 @@ export class Link {
     this.connect()
   }
 
-  /** The page is seen again, or the network is back. */
+  /** The page is visible again, or the network is back. */
   wake(): void {
     if (this.phase === "waiting") this.restart()
-    else if (this.phase === "open" && this.timers.now() - this.lastHeard >= drowsy) this.ping()
+    else if (this.phase === "open" && this.timers.now() - this.lastHeard >= quietBeforePing) this.ping()
   }
 
   private connect(): void {
@@ -113,7 +118,7 @@ export class Link {
     const turn = ++this.turn
     this.phase = "connecting"
     this.establishedAt = undefined
-    // An address that does not come is given up, too.
+    // An attempt whose address does not come in time is given up too.
     this.stopBeat = this.timers.after(heartbeat, () => this.retry())
     const cancel = this.timers.run(Effect.matchCause(Effect.suspend(() => address), {
       onSuccess: (address) => {
@@ -125,7 +130,7 @@ export class Link {
         this.retry()
       }
     }))
-    // One that is known is taken on the spot, and then there is nothing to cancel.
+    // If the address was known at once, the socket is already open and there is nothing to cancel.
     if (turn === this.turn && this.socket === undefined) this.cancel = cancel
   }
 
@@ -134,7 +139,7 @@ export class Link {
     try {
       socket = this.options.open(address)
     } catch (error) {
-      // The next one may be better.
+      // A fixed address will not get better; another one may.
       if (this.options.isFixed) return this.stop({ _tag: "Refused", reason: String(error) })
       this.warn("there is no such address of a live session", Cause.die(error))
       return this.retry()
@@ -172,18 +177,18 @@ export class Link {
       listenTo(this, socket, "message", (_, event: WebSocketEvent) => onMessage(event)),
       listenTo(this, socket, "close", (_, event: WebSocketEvent) => onClose(event))
     ]
-    // After an error comes a close.
+    // A close follows every error.
     listenTo(this, socket, "error", noop)
     this.detach = () => {
       for (const one of detach) one()
     }
-    // One that neither opens nor fails is given up too.
+    // A socket that neither opens nor fails is given up too.
     this.stopBeat()
     this.stopBeat = this.timers.after(this.options.heartbeat, () => this.retry())
   }
 
   send(frame: string): void {
-    // One that is closing takes nothing any more, and complains; what it did not take is sent again over the next.
+    // A socket that is closing accepts nothing. What it did not accept is sent again over the next socket.
     if (this.phase !== "open" || this.socket!.readyState !== 1) return
     const { gone } = this.upload
     this.socket!.send(frame)
@@ -198,8 +203,9 @@ export class Link {
   }
 
   /**
-   * Gives up what there is, and comes back after a pause; `atOnce`, unless the connection was too short for that. Pauses grow
-   * until a connection is stable: one that is greeted and breaks again and again is no reason to begin with the shortest.
+   * Gives up the connection and connects again after a pause. With `atOnce` there is no pause, unless the connection was too
+   * short. Pauses grow until a connection is stable: a connection that is established and breaks again and again does not
+   * reset them.
    */
   retry(atOnce = false): void {
     if (this.phase === "closed") return
@@ -221,7 +227,7 @@ export class Link {
     this.handler.status({ _tag: "Reconnecting", attempt: this.attempt, at, since: this.since })
   }
 
-  /** Gives up what there is, and stays away. */
+  /** Gives up the connection and does not connect again until `restart`. */
   stop(status: Status.Ended | Status.Refused): void {
     if (this.phase === "closed") return
     this.leave(1000, "")
@@ -235,7 +241,7 @@ export class Link {
     this.handler.status({ _tag: "Closed" })
   }
 
-  /** A callback of the socket has thrown. */
+  /** Called by the guard when a callback of the socket has thrown. */
   threw(defect: unknown): void {
     this.timers.run(Effect.logError("a connection to a live session has failed", Cause.die(defect)))
     this.retry()
@@ -250,7 +256,7 @@ export class Link {
       try {
         socket.close(code, reason)
       } catch {
-        // It was closed before.
+        // It was already closed.
       }
     }
     this.handler.lost()
@@ -267,7 +273,7 @@ export class Link {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // signs of life
+  // heartbeat
   // -------------------------------------------------------------------------------------------------------
 
   private heard(): void {
@@ -275,13 +281,13 @@ export class Link {
     this.signs++
   }
 
-  /** How much of what was sent has gone, in bytes, and whether anything waits. A fake socket may not know. */
+  /** How many of the sent bytes have left the buffer, and whether any wait. Not every socket has `bufferedAmount`. */
   private get upload(): { readonly waits: boolean; readonly gone: number } {
     const waiting = (this.socket as { readonly bufferedAmount?: number } | undefined)?.bufferedAmount ?? 0
     return { waits: waiting > 0, gone: this.sent - waiting }
   }
 
-  /** Asks for a sign of life when there was none for a while, and gives up when none comes for as long again. */
+  /** Sends a ping if nothing came for a heartbeat, and gives the connection up if nothing comes for another one. */
   private beat(): void {
     const { heartbeat } = this.options
     this.stopBeat = this.timers.after(this.lastHeard + heartbeat - this.timers.now(), () => {
@@ -295,7 +301,7 @@ export class Link {
     const { gone, waits } = this.upload
     this.stopBeat()
     this.stopBeat = this.timers.after(this.options.heartbeat, () => {
-      // Where much waits to be sent, the question waits behind it; as long as that goes out, somebody takes it.
+      // The ping waits behind the buffered data. As long as that is being sent, the server is there.
       if (this.signs !== signs) this.beat()
       else if (waits && this.upload.gone > gone) this.ping()
       else this.retry()

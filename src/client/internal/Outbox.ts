@@ -1,10 +1,11 @@
 /**
- * The actions that have no answer yet, in their order; each is handled once, however often it is sent.
+ * The actions that have no answer yet, in order. Each is handled once, however often it is sent.
  *
- * An action gets its number when it is first sent. It keeps it until it is answered, unless it is certain that it was not
- * handled: then the number is free, for whichever action comes first. When the server turns an action down so that others
- * must not overtake it (`Busy`, `ActionOutOfOrder`, a client that it does not know any more), nothing more is sent until
- * all that is under way is answered: those behind it are turned down too. Then they go again, in their order.
+ * An action gets a number when it is first sent, and keeps it until it is answered. If it is certain that the action was
+ * not handled, the number is free for the first action in the queue. If the server refuses an action that others must not
+ * overtake (`Busy`, `ActionOutOfOrder`, or a client that the server has forgotten), the outbox drains: it sends nothing
+ * until all actions in flight are answered, since the server refuses those behind it too. Then it sends them again, in
+ * order.
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
@@ -16,7 +17,7 @@ import { noop } from "./Scheduler.ts"
 
 type Answer = Exit.Exit<unknown, unknown>
 
-/** A change of a view that is shown before the server has made it. */
+/** An optimistic change of a view, shown before the server has made the change. */
 export type Update = (value: any) => unknown
 
 export class PendingAction {
@@ -25,22 +26,23 @@ export class PendingAction {
   /** The payload as JSON. */
   readonly json: string
   readonly optimistic: { readonly [view: string]: Update | undefined }
-  /** Tells the answer to who waits for it, if anybody still does. */
+  /** Gives the answer to the caller; `undefined` if none waits any more. */
   settle: ((answer: Answer) => void) | undefined
-  /** Was it logged that an optimistic function throws? */
+  /** Whether it was logged that an optimistic function throws. */
   logged = false
+  /** The client name under which it is numbered. */
   client = ""
   /** Its number; 0 while it has none. */
   sequence = 0
   /** The incarnation of the session to which it was first sent. */
   epoch = 0
-  /** How many actions the session had accepted by then, as far as it has said so. */
+  /** How many actions the session had accepted when it was first sent, if the session has said so. */
   accepted: number | undefined = undefined
-  /** May the server have it from an earlier sending? */
+  /** Whether the server may already have received it. */
   again = false
-  /** The request that is under way for it. */
+  /** The id of its request in flight. */
   request: string | undefined = undefined
-  /** How often the server has closed the connection over it. */
+  /** How often the server has closed the connection because of it. */
   blamed = 0
 
   constructor(
@@ -58,31 +60,31 @@ export class PendingAction {
   }
 }
 
-/** What the server says of the session. */
+/** What the server says about the session when the client connects. */
 export interface Greeting {
   readonly epoch: number
-  /** How many actions may be under way. */
+  /** How many actions may be in flight. */
   readonly window: number
-  /** How many actions it has accepted. */
+  /** How many actions the session has accepted. */
   readonly accepted?: number | undefined
 }
 
 export interface OutboxHost {
-  /** Sends a request and gives its id, unless it is longer than the server takes. */
+  /** Sends a request and gives its id. Gives `undefined` if the request is longer than the server accepts. */
   readonly send: (action: PendingAction, headers: ReadonlyArray<readonly [string, string]>) => string | undefined
-  /** What an action is told that is longer than the server takes. */
+  /** The error of an action that is longer than the server accepts. */
   readonly tooLarge: (tag: string) => InvalidPayload
   readonly after: (millis: number, f: () => void) => () => void
-  /** A name that no other client has. */
+  /** Makes a client name that no other client has. */
   readonly name: () => string
-  /** An action is answered and out of the box. */
+  /** An action is answered and has left the outbox. */
   readonly settled: (action: PendingAction, answer: Answer) => void
 }
 
-/** The longest pause of a client that gets nowhere, in milliseconds. */
+/** The longest pause of a client whose actions are refused again and again, in milliseconds. */
 const maxPause = 30_000
 
-/** So often the server may close the connection over an action. */
+/** How often the server may close the connection because of an action before the client gives the action up. */
 const maxBlamed = 3
 
 export class Outbox {
@@ -95,18 +97,18 @@ export class Outbox {
   private window = 1
   private epoch = 0
   private accepted: number | undefined = undefined
-  /** Those of which one may be why the server has closed the connection: they go one at a time. */
+  /** The actions one of which may have made the server close the connection. They are sent one at a time. */
   private readonly suspects = new Set<PendingAction>()
   private open = false
-  /** Nothing more is sent until all that is under way is answered. */
+  /** Nothing is sent until all actions in flight are answered. */
   private draining = false
   private pausing = false
   private cancelPause = noop
-  /** Milliseconds to wait after that. */
+  /** How long to pause after draining, in milliseconds. */
   private pause = 0
-  /** How often it had to begin anew since the last answer. */
+  /** How often the outbox had to number actions again since the last answer. */
   private setbacks = 0
-  /** Does the server not know this client any more? */
+  /** Whether the server has forgotten this client. */
   private forgotten = false
   private expected: number | undefined = undefined
 
@@ -116,7 +118,7 @@ export class Outbox {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // what happens to it
+  // events
   // -------------------------------------------------------------------------------------------------------
 
   add(action: PendingAction): void {
@@ -124,7 +126,7 @@ export class Outbox {
     this.pump()
   }
 
-  /** Takes an action back that was not sent. `false` when it was. */
+  /** Removes an action that was not sent. `false` if it was sent. */
   withdraw(action: PendingAction): boolean {
     const index = action.sequence === 0 ? this.actions.indexOf(action) : -1
     if (index < 0) return false
@@ -142,7 +144,7 @@ export class Outbox {
     else this.pump()
   }
 
-  /** The connection is lost: what was under way may have been handled, or not. */
+  /** The connection is lost: the actions in flight may have been handled or not. */
   disconnected(): void {
     for (const action of this.flights.values()) {
       action.request = undefined
@@ -168,25 +170,26 @@ export class Outbox {
     action.request = undefined
     const error = errorOf(answer)
     if (error instanceof Busy) {
-      // Its number stayed free.
+      // The action was not accepted, so its number is free.
       this.setback(error.retryAfter)
     } else if (error instanceof ActionOutOfOrder) {
       action.again = false
       this.setback()
-      // One that is to begin with 1 is not known any more. Under a new name nothing that is still on its way is taken for it.
+      // A server that expects number 1 has forgotten the client. Under a new client name, no late message of the old one
+      // can be mistaken for a new action.
       if (action.client === this.client && error.expected > 1) this.expected = error.expected
       else this.forgotten = true
     } else if (error instanceof ActionForgotten && !action.again) {
       this.forgotten = true
       this.setback()
     } else if (error instanceof Unanswered) {
-      // Sent again it joins the wait for its answer.
+      // Sent again, it waits for the same answer.
       action.again = true
     } else if (error instanceof SessionGone && (error.reason === "Shutdown" || error.reason === "Moved")) {
       action.again = true
       this.hold()
     } else if (Exit.isFailure(answer) && Cause.hasInterruptsOnly(answer.cause)) {
-      // The server has given it up, and has handled it or not.
+      // The server has interrupted it, and may have handled it or not.
       action.again = true
       this.setback(250)
     } else this.settle(action, answer)
@@ -195,9 +198,9 @@ export class Outbox {
   }
 
   /**
-   * The server has closed the connection over something that was sent, such as a frame that is `tooBig`. Nobody knows over
-   * which action, so those that were under way go one at a time from here on. One that is under way alone is the one: if it
-   * was too big, it was certainly not handled; if not, it gets two more chances.
+   * The server has closed the connection because of something that was sent, such as a frame that is `tooBig`. Which action
+   * caused it is unknown, so those in flight are sent one at a time from now on. If only one was in flight, it is the cause:
+   * if it was too big, it was certainly not handled and fails; otherwise it is sent twice more.
    */
   blame(tooBig = false): void {
     for (const action of this.flights.values()) {
@@ -211,7 +214,7 @@ export class Outbox {
     }
   }
 
-  /** All actions fail with this error, and those that come are of a new client. */
+  /** Fails all actions with this error. Later actions are numbered under a new client name. */
   fail(error: (action: PendingAction) => unknown): void {
     this.disconnected()
     this.suspects.clear()
@@ -223,7 +226,7 @@ export class Outbox {
   // sending
   // -------------------------------------------------------------------------------------------------------
 
-  /** Sends what may be sent: in order, and no further from the first without an answer than the server remembers. */
+  /** Sends actions in order, no further ahead of the first unanswered one than the server remembers. */
   private pump(): void {
     if (!this.open || this.draining || this.pausing) return
     const window = this.suspects.size > 0 ? 1 : this.window
@@ -238,7 +241,7 @@ export class Outbox {
       if (client === "") {
         client = of
         first = sequence
-      } else if (of !== client) break // The numbers of another name do not keep it behind these.
+      } else if (of !== client) break // Numbers under another client name do not keep the order with these.
       if (flying >= window || sequence - first >= window) break
       action.client = of
       action.sequence = sequence
@@ -256,7 +259,7 @@ export class Outbox {
     }
   }
 
-  /** Sends it, unless it is longer than the server takes. */
+  /** Sends an action. `false` if it is longer than the server accepts. */
   private send(action: PendingAction): boolean {
     if (!action.again) {
       action.epoch = this.epoch
@@ -284,7 +287,7 @@ export class Outbox {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // beginning anew
+  // sending again
   // -------------------------------------------------------------------------------------------------------
 
   private setback(pause?: number): void {
@@ -292,7 +295,7 @@ export class Outbox {
     if (pause !== undefined) this.pause = Math.max(this.pause, pause)
   }
 
-  /** All that was under way is answered: numbers what must be numbered anew, and sends again. */
+  /** All actions in flight are answered: numbers actions again where necessary, and sends them again. */
   private regroup(): void {
     const { expected } = this
     if (this.forgotten || expected !== undefined) this.setbacks++
@@ -302,7 +305,7 @@ export class Outbox {
       this.rename()
       for (const action of this.actions) if (!action.again) action.sequence = 0
     } else if (expected !== undefined) {
-      // The server has not accepted this number and none behind it.
+      // The server has accepted neither this number nor a later one.
       for (const action of this.actions) {
         if (action.client !== this.client || action.sequence < expected) continue
         action.sequence = 0
@@ -310,7 +313,7 @@ export class Outbox {
       }
       this.next = expected
     }
-    // A server that turns down again and again what should be right is not asked without end.
+    // After repeated refusals, each further attempt waits longer.
     const patience = backoff(this.setbacks - 3, 250, maxPause)
     const pause = Math.max(this.pause, patience)
     this.pause = 0
@@ -329,7 +332,7 @@ export class Outbox {
   }
 }
 
-/** The error with which it failed; `undefined` when it did not, or died, or was interrupted. */
+/** The error of a failed answer; `undefined` if it succeeded, died, or was interrupted. */
 export const errorOf = (answer: Answer): unknown => {
   if (Exit.isSuccess(answer)) return undefined
   return answer.cause.reasons.find(Cause.isFailReason)?.error
