@@ -454,6 +454,47 @@ export class RestoreFailed
 }
 
 /**
+ * No node of the cluster answers for the session: its place has no owner yet, or its owner cannot be reached. Nothing was
+ * done. Only in a cluster.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NodeUnavailable extends taggedError<NodeUnavailable>()("NodeUnavailable", { ...Address }, {
+  status: 503,
+  retrySafe: true
+}) {
+  static of(kind: string, id: string): NodeUnavailable {
+    return withoutStack(() =>
+      new NodeUnavailable({ kind, id, message: `no node of the cluster answers for session ${kind}/${id} now` })
+    )
+  }
+}
+
+/**
+ * The node that owned the session was lost after the message was sent to it, and before it answered. Whether the message was
+ * handled is not known. Only in a cluster. `callOnce` is retried instead.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NodeLost extends taggedError<NodeLost>()("NodeLost", { ...Address, tag: Schema.String }, {
+  status: 504,
+  retrySafe: false
+}) {
+  static of(kind: string, id: string, tag: string): NodeLost {
+    return withoutStack(() =>
+      new NodeLost({
+        kind,
+        id,
+        tag,
+        message: `the node of session ${kind}/${id} was lost: whether it handled ${tag} is not known`
+      })
+    )
+  }
+}
+
+/**
  * The metadata of a stored session has a value that is not JSON and would not come back from the store. Nothing was
  * changed.
  *
@@ -479,13 +520,13 @@ export class InvalidMetadata
 }
 
 /**
- * What reaching a session that is in the store only can fail with. It never means that there is none. Kinds without
- * `snapshots` never do.
+ * What reaching a session that is in the store only, or on another node, can fail with. It never means that there is none.
+ * Kinds without `snapshots` never do in one process.
  *
  * @since 0.1.0
  * @category models
  */
-export type LoadError = StoreUnavailable | SnapshotUnreadable | RestoreFailed
+export type LoadError = StoreUnavailable | SnapshotUnreadable | RestoreFailed | NodeUnavailable
 
 /**
  * What reaching a session can fail with.
@@ -516,7 +557,7 @@ export type StartError =
  * @since 0.1.0
  * @category models
  */
-export type CastError = ReachError | SessionEnded | MailboxFull | MessageRateExceeded
+export type CastError = ReachError | SessionEnded | MailboxFull | MessageRateExceeded | NodeLost
 
 /**
  * What `call` can fail with, besides the message's own declared error.
@@ -550,7 +591,7 @@ export type SessionError =
   | InvalidConfig
 
 /**
- * Is it one of the errors with which a session cannot be loaded from the store?
+ * Is it one of the errors with which a session cannot be reached, although there may be one?
  *
  * @since 0.1.0
  * @category guards
@@ -558,7 +599,7 @@ export type SessionError =
 export const isLoadError = (error: unknown): error is LoadError =>
   loadErrors.some((loadError) => error instanceof loadError)
 
-const loadErrors = [StoreUnavailable, SnapshotUnreadable, RestoreFailed]
+const loadErrors = [StoreUnavailable, SnapshotUnreadable, RestoreFailed, NodeUnavailable]
 
 const startErrors = [
   InvalidSessionId,
@@ -586,6 +627,7 @@ const callErrors = [
   MessageRateExceeded,
   SessionCrashed,
   CallTimeout,
+  NodeLost,
   ...loadErrors
 ]
 

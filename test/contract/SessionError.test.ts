@@ -144,6 +144,16 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
     retrySafe: false,
     mentions: ["Cart/ada", "format 3", "quarantined", "not known"]
   }],
+  NodeUnavailable: [{
+    error: SessionError.NodeUnavailable.of("Cart", "ada"),
+    retrySafe: true,
+    mentions: ["Cart/ada", "no node"]
+  }],
+  NodeLost: [{
+    error: SessionError.NodeLost.of("Cart", "ada", "Add"),
+    retrySafe: false,
+    mentions: ["Cart/ada", "Add", "not known"]
+  }],
   RestoreFailed: [{
     error: SessionError.RestoreFailed.of("Cart", "ada", new Error("no stock")),
     retrySafe: true,
@@ -230,6 +240,7 @@ describe("SessionError", () => {
       Array.from(new Set(names)).sort(),
       [
         "InvalidSessionId",
+        "NodeUnavailable",
         "RestoreFailed",
         "SessionLimitReached",
         "SessionsClosed",
@@ -253,6 +264,8 @@ describe("SessionError", () => {
         "CallTimeout",
         "MailboxFull",
         "MessageRateExceeded",
+        "NodeLost",
+        "NodeUnavailable",
         "RestoreFailed",
         "SessionCrashed",
         "SessionEnded",

@@ -372,6 +372,7 @@ describe("start", () => {
       | "StoreUnavailable"
       | "SnapshotUnreadable"
       | "RestoreFailed"
+      | "NodeUnavailable"
     >()
   })
 
@@ -411,6 +412,7 @@ describe("call", () => {
       | SessionError.MessageRateExceeded
       | SessionError.SessionCrashed
       | SessionError.CallTimeout
+      | SessionError.NodeLost
       | SessionError.LoadError
     compiled(() => {
       expectTypeOf(cart.call("Add", { sku: "a", count: 1 })).toEqualTypeOf<
@@ -498,6 +500,7 @@ describe("cast and broadcast", () => {
       | SessionError.SessionEnded
       | SessionError.MailboxFull
       | SessionError.MessageRateExceeded
+      | SessionError.NodeLost
       | SessionError.LoadError
     compiled(() => {
       expectTypeOf(cart.cast("Add", { sku: "a", count: 1 })).toEqualTypeOf<Effect.Effect<void, CastErrors>>()

@@ -58,6 +58,8 @@ const internal: ReadonlySet<string> = new Set([
   "StartTimeout",
   "RestoreFailed",
   "SessionNotFound",
+  "NodeLost",
+  "NodeUnavailable",
   "StoreUnavailable",
   "SnapshotUnreadable"
 ])

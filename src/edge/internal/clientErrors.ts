@@ -12,7 +12,7 @@ const unavailablePause = 1_000
 
 /** The error for a session that cannot be reached. Only one whose snapshot is unreadable stays unreachable. */
 export const ofReach = (error: ReachError): SessionGone | Busy =>
-  error._tag === "StoreUnavailable" || error._tag === "RestoreFailed"
+  error._tag === "StoreUnavailable" || error._tag === "RestoreFailed" || error._tag === "NodeUnavailable"
     ? Busy.of(unavailablePause, "the session cannot be loaded now")
     : SessionGone.of(null)
 
@@ -29,6 +29,7 @@ export const ofCall = (error: unknown): unknown => {
     case "SessionCrashed":
       return Crashed.of()
     case "CallTimeout":
+    case "NodeLost":
       return Unanswered.of()
     default:
       return ofReach(error)

@@ -35,6 +35,7 @@ import { launch, restore, restoreError } from "../session/starting.ts"
 import type { Persistence } from "../snapshots/Persistence.ts"
 import type { Loaded } from "../snapshots/SnapshotLoader.ts"
 import type { Activator, Kind } from "./Kind.ts"
+import { failNotHere, isNotHere } from "./Placement.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
 
@@ -60,6 +61,7 @@ export class Activation implements Activator {
     const found = sessions.get(id)
     if (found !== undefined) return this.join(found, id, options)
     if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+    if (!host.isHere(id)) return failNotHere
     const { idleTimeout } = options ?? {}
     if (idleTimeout !== undefined) checkIdleTimeout(idleTimeout)
     if (!SessionId.isValid(id)) return this.refuse(id, InvalidSessionId.of(id))
@@ -72,6 +74,7 @@ export class Activation implements Activator {
       const found = sessions.get(id)
       if (found !== undefined) return this.join(found, id, options)
       if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+      if (!host.isHere(id)) return failNotHere
       if (host.isFull()) return this.refuse(id, SessionLimitReached.of(host.config.maxSessions))
       return this.open(id, options)
     })
@@ -145,12 +148,15 @@ export class Activation implements Activator {
         })
       }
       if (kind.isClosing) return closing
+      if (!host.isHere(id)) return failNotHere
       const load: Effect.Effect<boolean, LoadError> = Effect.matchEffect(this.load(id, undefined, persistence), {
         onFailure: (error) =>
           error instanceof SessionLimitReached
             ? noRoom
             : error instanceof SessionsClosed
             ? closing
+            : isNotHere(error)
+            ? failNotHere
             : Effect.fail(restoreError(name, id, error)),
         onSuccess: (ref) => Effect.succeed(ref !== undefined)
       })
@@ -201,6 +207,8 @@ export class Activation implements Activator {
     const refuse = (error: StartError) => start === undefined ? Effect.fail(error) : this.refuse(id, error)
     return Effect.flatMap(Effect.catch(persistence.loader.load(id), refuse), (loaded) => {
       if (kind.isClosing) return Effect.fail(SessionsClosed.of())
+      // The store may have been slow.
+      if (!host.isHere(id)) return failNotHere
       // Others may have started meanwhile.
       if (host.isFull()) return refuse(SessionLimitReached.of(host.config.maxSessions))
       if (loaded.stored === undefined) {

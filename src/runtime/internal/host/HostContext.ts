@@ -14,6 +14,7 @@ import type { StartLimiter } from "../../StartLimiter.ts"
 import type { WakeUps } from "../messages/WakeUps.ts"
 import { Deadlines } from "../time/Deadlines.ts"
 import { type ExpiringSession, ExpiryAlarm } from "../time/ExpiryAlarm.ts"
+import type { Router } from "./Placement.ts"
 
 /** What the host needs of a session. */
 export interface HostedSession extends ExpiringSession {
@@ -34,6 +35,8 @@ export class HostContext {
   readonly letters: DeadLetters["Service"]
   readonly startLimiter: StartLimiter["Service"]
   readonly messageLimiter: MessageLimiter["Service"]
+  /** Finds sessions that may be in other processes; `undefined`: all are here. */
+  readonly router: Router | undefined
 
   /** The number of sessions that have not ended, all kinds together. */
   live = 0
@@ -53,6 +56,7 @@ export class HostContext {
     readonly letters: DeadLetters["Service"]
     readonly startLimiter: StartLimiter["Service"]
     readonly messageLimiter: MessageLimiter["Service"]
+    readonly router: Router | undefined
   }) {
     this.clock = services.clock
     this.time = new MonotonicClock(services.clock)
@@ -65,6 +69,7 @@ export class HostContext {
     this.letters = services.letters
     this.startLimiter = services.startLimiter
     this.messageLimiter = services.messageLimiter
+    this.router = services.router
   }
 
   /** The monotonic clock in milliseconds: for durations and deadlines. */
@@ -80,6 +85,11 @@ export class HostContext {
   /** The date of a recent time of `now`. */
   dateOf(time: number): number {
     return this.time.dateOf(time)
+  }
+
+  /** May this process serve the session with this id? */
+  isHere(id: string): boolean {
+    return this.router === undefined || this.router.of(id).isHere(this.now())
   }
 
   /** The number of sessions that have neither ended nor expired. */

@@ -16,7 +16,9 @@ import { observe } from "../../../internal/guard.ts"
 import { findUnfit } from "../../../internal/jsonValue.ts"
 import type * as Supervision from "../../../policy/Supervision.ts"
 import type { Envelope, Route } from "../messages/Envelope.ts"
+import { LocalRef } from "../messages/LocalRef.ts"
 import { makeMailbox } from "../messages/mailbox.ts"
+import { RoutedRef } from "../messages/RoutedRef.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ending } from "../session/status.ts"
 import { Persistence } from "../snapshots/Persistence.ts"
@@ -164,10 +166,16 @@ export class Kind {
     return this.closed || this.host.closed
   }
 
+  /** The address of a session. */
+  ref(id: string, session?: LiveSession): LocalRef {
+    const { router } = this.host
+    return router === undefined ? new LocalRef(this, id, session) : new RoutedRef(this, id, session, router)
+  }
+
   /** The session with this id, if it is in memory and can take messages. */
   findLive(id: string): LiveSession | undefined {
     const session = this.sessions.get(id)
-    if (session === undefined || session.status >= ending) return undefined
+    if (session === undefined || session.status >= ending || !this.host.isHere(id)) return undefined
     // While nothing has expired, the time need not be read.
     return this.host.expiry.expired.size === 0 || session.isLive(this.host.now()) ? session : undefined
   }

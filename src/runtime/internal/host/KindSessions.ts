@@ -9,7 +9,6 @@ import * as EndReason from "../../../contract/EndReason.ts"
 import type { SessionKind, StartOptions } from "../../../contract/Session.ts"
 import { type LoadError, type ReachError, SessionNotFound, type StartError } from "../../../contract/SessionError.ts"
 import type * as SessionRef from "../../../contract/SessionRef.ts"
-import { LocalRef } from "../messages/LocalRef.ts"
 import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ended } from "../session/status.ts"
@@ -93,7 +92,7 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   ref(id: string): SessionRef.Any {
-    return new LocalRef(this.home, id, undefined)
+    return this.home.ref(id)
   }
 
   has(id: string): Effect.Effect<boolean, LoadError> {

@@ -33,6 +33,7 @@ import { HostContext } from "./HostContext.ts"
 import { Kind } from "./Kind.ts"
 import { showHub, showKind } from "./kindMetrics.ts"
 import { KindSessions } from "./KindSessions.ts"
+import { HostRouter } from "./Placement.ts"
 
 /** A sweep yields after this many sessions. */
 const stride = 512
@@ -55,7 +56,8 @@ export const make: Effect.Effect<
     events: yield* SessionEvents,
     letters: yield* DeadLetters,
     startLimiter: yield* StartLimiter,
-    messageLimiter: yield* MessageLimiter
+    messageLimiter: yield* MessageLimiter,
+    router: yield* HostRouter
   })
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
@@ -87,7 +89,7 @@ export const make: Effect.Effect<
           context,
           (kind) => new Activation(kind)
         )
-        const sessions = new KindSessions(kind)
+        const sessions = host.router?.register(kind) ?? new KindSessions(kind)
         yield* Effect.acquireRelease(
           Effect.suspend(() => {
             if (byKind.has(kind.name)) {
@@ -102,10 +104,13 @@ export const make: Effect.Effect<
             return Effect.void
           }),
           () =>
-            Effect.suspend(() => {
-              kind.closed = true
-              return sessions.stopAll(undefined, { reason: EndReason.shutdown })
-            }).pipe(
+            Effect.andThen(
+              host.router?.leave ?? Effect.void,
+              Effect.suspend(() => {
+                kind.closed = true
+                return sessions.stopAll(undefined, { reason: EndReason.shutdown })
+              })
+            ).pipe(
               Effect.andThen(kind.persistence?.close ?? Effect.void),
               Effect.andThen(Effect.sync(() => byKind.delete(kind.name)))
             )

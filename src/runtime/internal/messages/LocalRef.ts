@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Equivalence from "effect/Equivalence"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
@@ -38,6 +39,7 @@ import { restoreError } from "../session/starting.ts"
 import { ending, starting } from "../session/status.ts"
 import { callOnce } from "./callOnce.ts"
 import { Call, Cast, castUnsafe, type Target } from "./deliver.ts"
+import type { CastRequest, Message } from "./Request.ts"
 
 export class LocalRef implements SessionRef<any, any>, Target {
   readonly home: Kind
@@ -101,33 +103,34 @@ export class LocalRef implements SessionRef<any, any>, Target {
     return SessionNotFound.of(this.kind, this.id)
   }
 
-  /** Loads the session if it is in the store, then runs `then`; fails with `SessionNotFound` otherwise. A call has a time limit. */
-  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
-  elsewhere<A, E>(
-    then: Effect.Effect<A, E>,
-    call: { readonly tag: string; readonly timeout: number }
-  ): Effect.Effect<A, E | ReachError | CallTimeout>
-  elsewhere<A, E>(
-    then: Effect.Effect<A, E>,
-    call?: { readonly tag: string; readonly timeout: number }
-  ): Effect.Effect<A, E | ReachError | CallTimeout> {
+  /**
+   * Loads the session if it is in the store, then runs `then`; fails with `SessionNotFound` otherwise. The `message` for which
+   * it does so may have a time limit.
+   */
+  elsewhere<A, E>(then: Effect.Effect<A, E>, message?: CastRequest): Effect.Effect<A, E | ReachError>
+  elsewhere<A, E>(then: Effect.Effect<A, E>, message: Message): Effect.Effect<A, E | ReachError | CallTimeout>
+  elsewhere<A, E>(then: Effect.Effect<A, E>, message?: Message): Effect.Effect<A, E | ReachError | CallTimeout> {
     const { home, id, kind } = this
     // An end hook cannot wait for its own end. This check comes first, since a timeout would run in another fiber.
     const isOwnEnd = home.sessions.get(id)?.isRunBy(Fiber.getCurrent()) === true
     if (home.persistence === undefined || isOwnEnd) return Effect.fail(this.notFound())
-    const found: Effect.Effect<boolean, LoadError | CallTimeout> = call === undefined
+    const found: Effect.Effect<boolean, LoadError | CallTimeout> = message === undefined || message.op === "cast"
       ? home.activator.activate(id)
       : Effect.timeoutOrElse(home.activator.activate(id), {
-        duration: call.timeout,
+        duration: message.timeout,
         orElse: () => {
           home.counters.timeouts++
-          return Effect.fail(CallTimeout.of(kind, id, call.tag, call.timeout, false))
+          return Effect.fail(CallTimeout.of(kind, id, message.tag, message.timeout, false))
         }
       })
     return Effect.flatMap(
       found,
       (found): Effect.Effect<A, E | SessionNotFound> => found ? then : Effect.fail(this.notFound())
     )
+  }
+
+  failed<A, E>(exit: Exit.Exit<A, E>, _again: Effect.Effect<A, E>, _message: Message): Effect.Effect<A, E> {
+    return exit
   }
 
   get state(): Effect.Effect<any, ReachError> {
@@ -196,7 +199,12 @@ export class LocalRef implements SessionRef<any, any>, Target {
     const { host, persistence } = this.home
     const discard = Effect.suspend(() => persistence!.loader.discard(this.id))
     const load = Effect.matchEffect(this.home.activator.activate(this.id), {
-      onFailure: (error) => error._tag === "StoreUnavailable" && error.scope === "store" ? Effect.fail(error) : discard,
+      // What cannot be restored is removed; but not because nobody knows, or because it is another node's.
+      onFailure: (error) =>
+        error._tag !== "SnapshotUnreadable" && error._tag !== "RestoreFailed" &&
+          !(error._tag === "StoreUnavailable" && error.scope === "key")
+          ? Effect.fail(error)
+          : discard,
       onSuccess: (found) => found ? this.end(options) : Effect.succeed(false)
     })
     return Effect.suspend(() => host.isFull() ? discard : load)
@@ -219,7 +227,11 @@ export class LocalRef implements SessionRef<any, any>, Target {
     metadata: Readonly<Record<string, unknown>>,
     options?: { readonly durable?: boolean | undefined }
   ): Effect.Effect<void, ReachError | InvalidMetadata> {
-    if (options?.durable !== false) return Effect.asVoid(this.identify({ metadata }))
+    return options?.durable === false ? this.note(metadata) : Effect.asVoid(this.identify({ metadata }))
+  }
+
+  /** Adds to the metadata. The save policy decides when that is written. */
+  note(metadata: Readonly<Record<string, unknown>>): Effect.Effect<void, ReachError | InvalidMetadata> {
     return Effect.suspend((): Effect.Effect<void, ReachError | InvalidMetadata> => {
       const invalid = this.home.checkMetadata(this.id, metadata)
       return invalid === undefined ? this.change((session) => session.setMetadata(metadata)) : Effect.fail(invalid)
@@ -234,7 +246,7 @@ export class LocalRef implements SessionRef<any, any>, Target {
   }
 
   /** Changes user and metadata, and waits until that is written. Reverts the change if it cannot be written. */
-  private identify(
+  identify(
     change: Partial<Identity>,
     expected: Readonly<Record<string, unknown>> = {}
   ): Effect.Effect<boolean, ReachError | InvalidMetadata> {

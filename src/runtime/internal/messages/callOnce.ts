@@ -2,6 +2,7 @@
  * Sends a numbered action to a session: it is handled once, however often it is sent.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { CallError, OnceError } from "../../../contract/SessionError.ts"
 import type { OnceOptions } from "../../../contract/SessionRef.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
@@ -10,6 +11,7 @@ import { callCycle } from "./callCycle.ts"
 import { timedOut } from "./CallDeadline.ts"
 import { address, submit, type Target } from "./deliver.ts"
 import { Reply } from "./ReplyCache.ts"
+import type { OnceRequest } from "./Request.ts"
 import { traceOf } from "./tracing.ts"
 
 /**
@@ -26,14 +28,15 @@ export const callOnce = (
   Effect.withFiber((fiber) => {
     const now = ref.home.host.now()
     const session = ref.live(now)
-    if (session === undefined) {
-      return ref.elsewhere(callOnce(ref, tag, payload, timeout, once), { tag, timeout })
-    }
+    const self = () => callOnce(ref, tag, payload, timeout, once)
+    const request = (): OnceRequest => ({ op: "once", tag, payload, timeout, once })
+    if (session === undefined) return ref.elsewhere(self(), request())
     const cycle = callCycle(session, fiber, tag)
     if (cycle !== undefined) return Effect.die(cycle)
     const replies = session.replies
     const known = replies.find(checkOnce(once), session.epoch)
-    if (known instanceof Reply) return answerOnce(session, tag, known, timeout, now + timeout)
+    const failed = (exit: Exit.Exit<unknown, any>) => ref.failed(exit, self(), request())
+    if (known instanceof Reply) return answerOnce(session, tag, known, timeout, now + timeout, failed)
     if (known !== undefined) return Effect.fail(known)
     const envelope = address(session, tag, payload, true, traceOf(fiber))
     envelope.caller = fiber
@@ -51,7 +54,7 @@ export const callOnce = (
       return Effect.fail(refused)
     }
     replies.forget(once)
-    return answerOnce(session, tag, reply, timeout, now + timeout)
+    return answerOnce(session, tag, reply, timeout, now + timeout, failed)
   })
 
 const checkOnce = (once: OnceOptions): OnceOptions => {
@@ -67,7 +70,8 @@ const answerOnce = (
   tag: string,
   reply: Reply,
   timeout: number,
-  deadline: number
+  deadline: number,
+  failed: (exit: Exit.Exit<unknown, any>) => Effect.Effect<unknown, any>
 ): Effect.Effect<unknown, any> =>
   reply.exit ?? Effect.callback((resume) => {
     const { deadlines } = session.host
@@ -81,7 +85,7 @@ const answerOnce = (
     })
     const forget = reply.await((exit) => {
       deadlines.cancel(limit)
-      resume(exit)
+      resume(Exit.isSuccess(exit) ? exit : failed(exit))
     })
     deadlines.set(limit, deadline)
     return Effect.sync(stop)

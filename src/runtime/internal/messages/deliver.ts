@@ -11,7 +11,6 @@ import type * as Fiber from "effect/Fiber"
 import * as MutableList from "effect/MutableList"
 import * as Queue from "effect/Queue"
 import {
-  type CallError,
   type CallTimeout,
   type CastError,
   MailboxFull,
@@ -25,6 +24,7 @@ import type { LiveSession } from "../session/LiveSession.ts"
 import { callCycle } from "./callCycle.ts"
 import { CallDeadline, timedOut } from "./CallDeadline.ts"
 import { Envelope, settled, type Trace, waiting } from "./Envelope.ts"
+import type { CallRequest, CastRequest, Message } from "./Request.ts"
 import { traceOf } from "./tracing.ts"
 import { withdrawn } from "./withdrawn.ts"
 
@@ -35,11 +35,10 @@ export interface Target {
   /** The session that is live under this address now. */
   live(now: number): LiveSession | undefined
   /** Loads the session if it is in the store, then runs `then`; fails with `SessionNotFound` otherwise. A call has a time limit. */
-  elsewhere<A, E>(then: Effect.Effect<A, E>): Effect.Effect<A, E | ReachError>
-  elsewhere<A, E>(
-    then: Effect.Effect<A, E>,
-    call: { readonly tag: string; readonly timeout: number }
-  ): Effect.Effect<A, E | ReachError | CallTimeout>
+  elsewhere<A, E>(then: Effect.Effect<A, E>, message: CastRequest): Effect.Effect<A, E | ReachError>
+  elsewhere<A, E>(then: Effect.Effect<A, E>, message: Message): Effect.Effect<A, E | ReachError | CallTimeout>
+  /** The session failed an accepted message: gives the failure, or what is done instead. `again` sends the message again. */
+  failed<A, E>(exit: Exit.Exit<A, E>, again: Effect.Effect<A, E>, message: Message): Effect.Effect<A, E>
 }
 
 /**
@@ -83,21 +82,50 @@ export class Call {
     const { host } = ref.home
     const now = host.now()
     const session = ref.live(now)
-    if (session === undefined) return ref.elsewhere(this, { tag: this.tag, timeout })
+    if (session === undefined) return ref.elsewhere(this, this.request)
     const cycle = callCycle(session, fiber, this.tag)
     if (cycle !== undefined) return Effect.die(cycle)
     const envelope = address(session, this.tag, this.payload, true, traceOf(fiber))
     envelope.caller = fiber
     const refused = submit(session, envelope, now, true)
-    if (refused === undefined) return envelope.exit ?? answer(session, envelope, timeout, now + timeout)
+    if (refused === undefined) return envelope.exit ?? this.answer(session, envelope, now + timeout)
     if (refused !== noRoomYet) return Effect.fail(refused)
     return Effect.flatMap(
-      Effect.timeoutOrElse(offer(session, envelope), {
+      Effect.timeoutOrElse(Effect.exit(offer(session, envelope)), {
         duration: timeout,
         orElse: () => Effect.fail(timedOut(session, this.tag, timeout, false))
       }),
-      () => answer(session, envelope, timeout, now + timeout)
+      (offered) =>
+        Exit.isSuccess(offered)
+          ? this.answer(session, envelope, now + timeout)
+          : ref.failed<unknown, unknown>(offered, this, this.request)
     )
+  }
+
+  private get request(): CallRequest {
+    const { payload, tag, timeout } = this
+    return { op: "call", tag, payload, timeout }
+  }
+
+  /** Waits for the reply, at most until the deadline. An interrupted caller withdraws a message that has not begun. */
+  private answer(session: LiveSession, envelope: Envelope, deadline: number): Effect.Effect<unknown, unknown> {
+    return Effect.callback((resume) => {
+      if (envelope.exit !== undefined) return resume(envelope.exit)
+      const { deadlines } = session.host
+      const limit = new CallDeadline(session, envelope, this.timeout)
+      deadlines.set(limit, deadline)
+      envelope.resume = (exit) => {
+        deadlines.cancel(limit)
+        resume(Exit.isSuccess(exit) ? exit : this.ref.failed(exit, this, this.request))
+      }
+      return Effect.sync(() => {
+        deadlines.cancel(limit)
+        envelope.resume = envelope.caller = undefined
+        if (envelope.status !== waiting) return
+        envelope.status = settled
+        withdrawn(session)
+      })
+    })
   }
 }
 
@@ -122,7 +150,7 @@ export class Cast {
     const { ref } = this
     const now = ref.home.host.now()
     const session = ref.live(now)
-    if (session === undefined) return ref.elsewhere(this)
+    if (session === undefined) return ref.elsewhere(this, this.request)
     const envelope = address(session, this.tag, this.payload, false, traceOf(fiber))
     const refused = submit(session, envelope, now, true)
     if (refused === undefined) return Effect.void
@@ -130,10 +158,14 @@ export class Cast {
     // A handler that waits for room in its own mailbox would wait for itself.
     if (callCycle(session, fiber, this.tag) !== undefined) return Effect.fail(refuse(session, envelope))
     envelope.caller = fiber
-    return Effect.tap(offer(session, envelope), () =>
-      Effect.sync(() => {
-        envelope.caller = undefined
-      }))
+    return Effect.flatMap(Effect.exit(offer(session, envelope)), (offered) => {
+      envelope.caller = undefined
+      return Exit.isSuccess(offered) ? offered : ref.failed<void, CastError>(offered, this, this.request)
+    })
+  }
+
+  private get request(): CastRequest {
+    return { op: "cast", tag: this.tag, payload: this.payload }
   }
 }
 
@@ -272,28 +304,3 @@ const offer = (session: LiveSession, envelope: Envelope): Effect.Effect<void, Se
       return Effect.fail(SessionEnded.of(session.kind.name, session.id, session.reason!, false))
     }
   )
-
-/** Waits for the reply, at most until the deadline. An interrupted caller withdraws a message that has not begun. */
-const answer = (
-  session: LiveSession,
-  envelope: Envelope,
-  timeout: number,
-  deadline: number
-): Effect.Effect<unknown, CallError> =>
-  Effect.callback((resume) => {
-    if (envelope.exit !== undefined) return resume(envelope.exit)
-    const { deadlines } = session.host
-    const limit = new CallDeadline(session, envelope, timeout)
-    deadlines.set(limit, deadline)
-    envelope.resume = (exit) => {
-      deadlines.cancel(limit)
-      resume(exit)
-    }
-    return Effect.sync(() => {
-      deadlines.cancel(limit)
-      envelope.resume = envelope.caller = undefined
-      if (envelope.status !== waiting) return
-      envelope.status = settled
-      withdrawn(session)
-    })
-  })

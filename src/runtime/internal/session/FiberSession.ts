@@ -30,7 +30,7 @@ import { CurrentSession } from "../../../contract/Session.ts"
 import { observe } from "../../../internal/guard.ts"
 import { whileHandling } from "../messages/callCycle.ts"
 import { begun, type Envelope, waiting } from "../messages/Envelope.ts"
-import { LocalRef } from "../messages/LocalRef.ts"
+import type { LocalRef } from "../messages/LocalRef.ts"
 import { traced } from "../messages/tracing.ts"
 import { makeRoom, skipped } from "../messages/withdrawn.ts"
 import { replyWhenStored } from "../snapshots/replyWhenStored.ts"
@@ -47,7 +47,7 @@ export class FiberSession extends LiveSession {
   private ownSelf: SessionSelf | undefined = undefined
 
   get ref(): LocalRef {
-    return this.ownRef ??= new LocalRef(this.kind, this.id, this)
+    return this.ownRef ??= this.kind.ref(this.id, this)
   }
 
   get self(): SessionSelf {
@@ -192,6 +192,10 @@ export class FiberSession extends LiveSession {
   private handle(envelope: Envelope): Effect.Effect<void> | undefined {
     // Its caller was interrupted, or its deadline passed, before it began.
     if (envelope.status !== waiting) return skipped(this)
+    if (this.place !== undefined && this.endIfLost()) {
+      Ending.leaveOver(this, envelope, false)
+      return Effect.void
+    }
     envelope.status = begun
     this.handled++
     this.current = envelope
@@ -236,6 +240,7 @@ export class FiberSession extends LiveSession {
 
   private complete(envelope: Envelope, out: unknown): Effect.Effect<void> | undefined {
     if (!Array.isArray(out)) return this.crashed(envelope, Cause.die(notAPair(this, envelope)))
+    if (this.place !== undefined && this.endIfLost()) return Effect.void
     this.current = undefined
     this.commit(out[0])
     envelope.timer?.done()
@@ -250,6 +255,7 @@ export class FiberSession extends LiveSession {
   private failed(envelope: Envelope, cause: Cause.Cause<unknown>): Effect.Effect<void> | undefined {
     if (this.killed) return Effect.void
     if (!Cause.hasFails(cause) || Cause.hasDies(cause)) return this.crashed(envelope, cause)
+    if (this.place !== undefined && this.endIfLost()) return Effect.void
     this.current = undefined
     emitHandled(this, envelope, "failure")
     if (!envelope.isCall) {

@@ -17,6 +17,7 @@ import type * as SessionRef from "../../../contract/SessionRef.ts"
 import type { Identity, SessionInfo, Watcher } from "../../../contract/SessionRef.ts"
 import type { HostContext, HostedSession } from "../host/HostContext.ts"
 import type { Kind } from "../host/Kind.ts"
+import type { Place } from "../host/Placement.ts"
 import type { Envelope } from "../messages/Envelope.ts"
 import { ReplyCache } from "../messages/ReplyCache.ts"
 import type { Wakeable } from "../messages/WakeUps.ts"
@@ -59,6 +60,8 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   version = 0
   /** Does it have changes that the store does not have? */
   isDirty = false
+  /** Its part of a cluster; `undefined` when all sessions are in this process. */
+  readonly place: Place | undefined
   /** What is known of its snapshot; `undefined` for a kind without snapshots. */
   readonly stored: StoredFacts | undefined
   /** How many messages it has begun to handle. */
@@ -99,6 +102,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     this.epoch = origin?.epoch ?? kind.host.nextEpoch(date)
     this.mailbox = kind.makeMailbox()
     this.restores = origin?.stored !== undefined
+    this.place = kind.host.router?.of(id)
     this.stored = kind.persistence === undefined ? undefined : new StoredFacts()
   }
 
@@ -404,6 +408,20 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
   /** Another process owns it now: this copy ends. */
   fenced(): void {
     this.end(EndReason.moved, false)
+  }
+
+  /** It goes on in another process: it handles what it has accepted, is saved for the last time, and ends here. */
+  handOver(): void {
+    if (this.status >= ending) return
+    this.ensureExtras().handedOver = true
+    this.end(EndReason.moved, true)
+  }
+
+  /** Ends this copy if another process may have taken the session over by now; gives whether it does. */
+  endIfLost(): boolean {
+    if (this.place === undefined || this.place.isHeld(this.host.now())) return false
+    this.fenced()
+    return true
   }
 
   /** `true` while it handles a message, or its fiber has yet to run. */

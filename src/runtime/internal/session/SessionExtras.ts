@@ -61,4 +61,6 @@ export class SessionExtras {
   startDeadline: Deadline | undefined = undefined
   /** `true` once the running handler was interrupted to end the session. */
   killed = false
+  /** `true` when it ends here to go on in another process. */
+  handedOver = false
 }

@@ -102,7 +102,7 @@ const answerAll = (session: LiveSession): void => {
 }
 
 /** Settles a message that will not be handled, or not to its end. */
-const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
+export const leaveOver = (session: LiveSession, envelope: Envelope, begun: boolean): void => {
   if (envelope.status === settled) return
   const { host, id, kind } = session
   const { isCall, payload, route: { tag } } = envelope
@@ -188,8 +188,8 @@ const notifyStore = (session: LiveSession): void => {
   const { extras, hasStarted, reason, kind: { persistence } } = session
   if (persistence === undefined || !hasStarted || extras?.storeNotified === true) return
   session.ensureExtras().storeNotified = true
-  if (reason!._tag === "Moved") persistence.forget(session)
-  else persistence.ended(session, storedAfter.has(reason!._tag))
+  if (reason!._tag === "Moved" && extras?.handedOver !== true) persistence.forget(session)
+  else persistence.ended(session, staysStored(session))
 }
 
 const finish = (session: LiveSession): void => {

@@ -38,6 +38,11 @@ export class Breaker {
     })
   }
 
+  /** Ends the pause: the next caller asks. */
+  retryNow(): void {
+    this.refusesUntil = 0
+  }
+
   private answered(): void {
     this.failures = 0
   }

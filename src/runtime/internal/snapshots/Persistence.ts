@@ -74,7 +74,7 @@ export class Persistence {
       store,
       date: () => host.date(),
       now: () => host.now(),
-      isAway: (id) => !sessions.has(id) && !queue.hasLast(id),
+      isAway: (id) => !sessions.has(id) && !queue.hasLast(id) && host.isHere(id),
       activate,
       failed: (error, retryIn) => reports.failed("", error, retryIn)
     })
@@ -189,9 +189,21 @@ export class Persistence {
     })
   }
 
-  /** Waits until the last operation for a session that has left memory is done. */
+  /** As `settled`, within the time limit of a caller. */
   settledInTime(id: string): Effect.Effect<void, StoreUnavailable> {
-    return this.inTime(this.queue.settled(id), id, "removed")
+    return this.inTime(this.settled(id), id, "removed")
+  }
+
+  /** Waits until the last operation for a session that has left memory is done. */
+  settled(id: string): Effect.Effect<void> {
+    return this.queue.settled(id)
+  }
+
+  /** The store may work again, or has sessions that are this process's now: nothing waits for the end of its pause. */
+  retryNow(): void {
+    this.writer.retryNow()
+    this.loader.retryNow()
+    this.alarms.note(0)
   }
 
   private unwritten(id: string): Effect.Effect<never, StoreUnavailable> {

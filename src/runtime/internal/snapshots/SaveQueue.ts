@@ -178,6 +178,8 @@ export class SaveQueue {
   giveUp(session: LiveSession): void {
     answer(this.waiters, session, false)
     answer(this.goneWaiters, session, false)
+    // Whether the write under way succeeds, they cannot know.
+    for (const waiter of this.underWay.get(session)?.splice(0) ?? []) waiter(false)
   }
 
   /** Nothing at all will be written any more. */

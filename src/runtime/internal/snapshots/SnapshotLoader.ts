@@ -57,6 +57,11 @@ export class SnapshotLoader {
     this.breaker = new Breaker(() => options.host.now())
   }
 
+  /** The store may work again: the next caller asks it. */
+  retryNow(): void {
+    this.breaker.retryNow()
+  }
+
   private key(id: string) {
     return { kind: this.options.kind, id }
   }

@@ -123,6 +123,13 @@ export class SnapshotWriter extends Deadline {
     this.options.reports.defect(defect)
   }
 
+  /** Ends the pause after a failure. */
+  retryNow(): void {
+    if (this.failures === 0 || this.writer !== undefined || this.closed) return
+    this.options.host.deadlines.cancel(this)
+    this.due()
+  }
+
   private retryLater(): void {
     const { host } = this.options
     host.deadlines.cancel(this)
