@@ -1,9 +1,9 @@
 /**
- * What is it that is measured?
+ * What is measured?
  *
- * A subject opens a driver: the operations that every suite is written in. This library, a kind of your own and each
- * baseline are subjects, so that all of them go through the very same suites. What a subject does not have by itself
- * is left out, and its cell in the tables stays empty.
+ * A subject opens a driver, which has the operations that the suites use. This library, a kind of your own and each baseline
+ * are subjects, so all of them run the same suites. A driver leaves out operations that its subject does not have; their
+ * cells in the tables stay empty.
  */
 import type { Effect, Scope } from "effect"
 import type { Operation } from "./measure.ts"
@@ -13,13 +13,13 @@ export interface Driver {
   readonly create: Operation
   /** Asks the session for its state. */
   readonly call: Operation
-  /** Sets a field of the state and does not wait for it: in the way that is quickest for the caller. */
+  /** Sets a field of the state without waiting, in the fastest way for the caller. */
   readonly cast: Operation
   /** The same inside an Effect, when that is another way. */
   readonly castEffect?: Operation | undefined
-  /** The same two with handlers that are Effects. */
+  /** The same two operations with handlers that are Effects. */
   readonly effectful?: { readonly call: Operation; readonly cast: Operation } | undefined
-  /** Finds a session by its id: in the way that is quickest for the caller. */
+  /** Finds a session by its id, in the fastest way for the caller. */
   readonly lookup: Operation
   /** The same inside an Effect, when that is another way. */
   readonly lookupEffect?: Operation | undefined
@@ -33,11 +33,11 @@ export interface Driver {
   readonly endAll?: ((ids: ReadonlyArray<string>) => Effect.Effect<unknown, unknown>) | undefined
   /** Casts to all sessions. */
   readonly broadcast?: Effect.Effect<unknown, unknown> | undefined
-  /** Calls a session that is not there, and succeeds with the error. */
+  /** Calls a session that does not exist, and succeeds with the error. */
   readonly callMissing?: Operation | undefined
   /** Starts a session that is refused, and succeeds with the error. */
   readonly startRefused?: Operation | undefined
-  /** Starts sessions that have expired shortly after. */
+  /** Starts sessions that expire shortly after. */
   readonly startExpired?: ((ids: ReadonlyArray<string>) => Effect.Effect<unknown, unknown>) | undefined
   /** Ends the sessions that have expired and gives their number. */
   readonly sweep?: Effect.Effect<number, unknown> | undefined
@@ -52,10 +52,10 @@ export interface Subject {
   readonly open: Effect.Effect<Driver, unknown, Scope.Scope>
 }
 
-/** What a suite found, by the name of the figure. */
+/** The results of a suite, by the name of the figure. */
 export type Figures = Readonly<Record<string, number>>
 
-/** How much a suite does. */
+/** The size of a run. */
 export interface Plan {
   /** Sessions of the workload suite. */
   readonly sessions: number

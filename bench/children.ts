@@ -1,6 +1,6 @@
 /**
- * How do measurements not disturb each other? Each subject runs each suite in a process of its own: heaps do not mix, the
- * compiler has seen nothing else, and what is left behind is gone.
+ * How are measurements isolated? Each subject runs each suite in its own process, so that heaps do not mix, the compiler has
+ * seen no other code, and nothing is left behind.
  */
 import { Effect, References } from "effect"
 import { execFile } from "node:child_process"
@@ -17,7 +17,7 @@ import { workload } from "./suites/workload.ts"
 
 type Suite = (driver: Driver, plan: Plan) => Effect.Effect<Figures, unknown>
 
-/** Alone in what it loads: the others do without its servers and stores. */
+/** Loaded only when needed, so that the other suites load no servers and stores. */
 const alone = (load: () => Promise<Suite>): Suite => (driver, plan) =>
   Effect.flatMap(Effect.promise(load), (suite) => suite(driver, plan))
 
@@ -37,7 +37,7 @@ const suites = {
 
 export type SuiteName = keyof typeof suites
 
-/** The subjects that come with the harness; any other name is the address of a module. */
+/** The built-in subjects. Any other name is the URL of a module. */
 const builtIn: Readonly<Record<string, () => Promise<{ readonly default: Subject }>>> = {
   reference: () => import("./reference.ts"),
   naive: () => import("./baselines/naive.ts"),
@@ -45,7 +45,7 @@ const builtIn: Readonly<Record<string, () => Promise<{ readonly default: Subject
   nact: () => import("./baselines/nact.ts")
 }
 
-/** What a child is asked to do. */
+/** The request to a child. */
 export interface Task {
   readonly subject: string
   readonly suite: SuiteName
@@ -56,7 +56,7 @@ const execute = promisify(execFile)
 
 const mainFile = fileURLToPath(new URL("./main.ts", import.meta.url))
 
-/** A heap for a million sessions; it is a limit and changes nothing below it. */
+/** A heap limit that is large enough for a million sessions. It changes nothing below the limit. */
 const childOptions = ["--max-old-space-size=8192"]
 
 export const loadSubject = async (name: string): Promise<Subject> => {
@@ -68,11 +68,11 @@ export const loadSubject = async (name: string): Promise<Subject> => {
   return subject
 }
 
-/** Runs one suite in a process of its own. */
+/** Runs one suite in its own process. */
 export const runInChild = async (task: Task): Promise<Figures> => {
   const args = [...process.execArgv, ...childOptions, mainFile, "--task", JSON.stringify(task)]
   const running = execute(process.execPath, args, { maxBuffer: 1 << 26 })
-  // What it says beside its figures, such as what it cannot measure here.
+  // Its output besides the figures, such as what it cannot measure here.
   running.child.stderr?.pipe(process.stderr)
   const { stdout } = await running
   const lines = stdout.trimEnd().split("\n")
@@ -92,10 +92,10 @@ export const runTask = async (task: Task): Promise<void> => {
 
 const otpFile = fileURLToPath(new URL("./baselines/otp.exs", import.meta.url))
 
-/** The share of the rounds that OTP does: it runs them twice. */
+/** The share of the rounds that OTP runs, because it runs them twice. */
 const otpEffort = 0.25
 
-/** Sweeps and bytes are better when they are less. */
+/** For sweeps and bytes, less is better. */
 export const isCost = (figure: string): boolean => figure.startsWith("bytes") || figure.startsWith("sweep_ms")
 
 const best = (runs: ReadonlyArray<Figures>): Figures => {
@@ -118,8 +118,8 @@ const runOtpOn = async (schedulers: number, plan: Plan): Promise<Figures> => {
 }
 
 /**
- * All suites in plain OTP, on one scheduler and on two, and the better of both for each figure: one client at a time
- * is often quicker without a second scheduler. `undefined` when there is no Elixir.
+ * All suites in plain OTP, on one scheduler and on two, with the better result of each figure: a single client is often
+ * faster without a second scheduler. `undefined` if Elixir is not installed.
  */
 export const runOtp = async (plan: Plan): Promise<Figures | undefined> => {
   const runs: Array<Figures> = []

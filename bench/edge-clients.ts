@@ -1,6 +1,6 @@
 /**
- * Many WebSocket clients in one process: TCP sockets that know just enough of the protocol to shake hands and to see the
- * first frame, so that what is measured is the server.
+ * Many WebSocket clients in one process: TCP sockets that know just enough of the protocol for the handshake and the first
+ * frame, so that the server is what is measured.
  */
 import { Effect, Redacted } from "effect"
 import { JwtSigner } from "effect-sessions/jwt"
@@ -8,7 +8,7 @@ import { connect, type Socket } from "node:net"
 import type { Asked, Said } from "./edge-server.ts"
 import { type RemoteServer, startServer } from "./servers.ts"
 
-/** Only for this machine, and for as long as the suite runs. */
+/** A secret for this machine only, used while the suite runs. */
 export const secret = Redacted.make("the secret of a benchmark on this machine")
 
 /** A token for each user. */
@@ -26,10 +26,10 @@ export type EdgeServer = RemoteServer<Asked, Said>
 export const startEdge = (what: "sessions" | "bare"): Promise<EdgeServer> =>
   startServer(new URL("./edge-server.ts", import.meta.url), what)
 
-/** A first frame that takes longer never comes. */
+/** The time after which the first frame counts as lost. */
 const patience = 15_000
 
-/** A text that says a state, in one frame; what comes before it is the answer to the handshake. */
+/** A text frame with a state, after the answer to the handshake. */
 const isServed = (text: string) =>
   text.startsWith("HTTP/1.1 101") && text.includes("\r\n\r\n\u0081") && text.endsWith("}}")
 
@@ -64,7 +64,7 @@ export const open = (port: number, token: string): Promise<Socket> =>
     })
   })
 
-/** Opens a socket for each token, so many at a time. */
+/** Opens a socket for each token, a number of them at a time. */
 export const openAll = async (
   port: number,
   tokens: ReadonlyArray<string>,

@@ -1,8 +1,8 @@
 /**
- * The server of the edge suite, in a process of its own so that its memory is its own: authenticated sockets, each
- * with a session, or what they are compared with, the same WebSockets on bare `ws`.
+ * The server of the edge suite, in its own process, so that its memory can be measured: authenticated sockets, each with a
+ * session, or the baseline, the same WebSockets on bare `ws`.
  *
- * It is forked, says where it listens, tells its memory when asked, and ends when the one who forked it goes.
+ * It is forked, reports where it listens, reports its memory on request, and ends with its parent process.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { WebSocketServer } from "@effect/platform-node/NodeWS"
@@ -17,15 +17,15 @@ import type { AddressInfo } from "node:net"
 import { secret } from "./edge-clients.ts"
 import type { Listening } from "./servers.ts"
 
-/** What a server is asked for: its memory, or its open connections. */
+/** The requests to a server: its memory, or its open connections. */
 export type Asked = "memory" | "open"
 
-/** What a server says. */
+/** The messages of a server. */
 export type Said =
   | { readonly type: "memory"; readonly heap: number; readonly rss: number }
   | { readonly type: "open"; readonly count: number }
 
-/** As many may wait to be accepted as come at once: what is measured is not how the kernel turns them away. */
+/** The backlog: all clients that connect at once may wait to be accepted, so that the kernel refuses none. */
 const listenOptions = { host: "127.0.0.1", port: 0, backlog: 4_096 }
 
 class User extends Session.Service<User>()("User", {
@@ -58,7 +58,7 @@ const runBare = (server: Server): void => {
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       webSocket.on("message", () => {})
       webSocket.on("error", () => {})
-      // What a session's socket tells first.
+      // The first frame of a session's socket.
       webSocket.send(JSON.stringify({ type: "state", state: { name: "user_1", count: 0, theme: "dark" } }))
     })
   })
@@ -69,8 +69,8 @@ const say = (said: Said | Listening) => process.send!(said)
 
 const later = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-/** What is left when all that can go has gone. */
-const tellMemory = async (): Promise<void> => {
+/** The memory in use after garbage collection. */
+const reportMemory = async (): Promise<void> => {
   for (let i = 0; i < 3; i++) {
     await later(30)
     globalThis.gc!({ type: "major", execution: "sync", flavor: "last-resort" })
@@ -83,7 +83,7 @@ if (process.send !== undefined) {
   const server = createServer()
   server.on("listening", () => say({ type: "listening", port: (server.address() as AddressInfo).port }))
   process.on("message", (asked: Asked) => {
-    if (asked === "memory") void tellMemory()
+    if (asked === "memory") void reportMemory()
     else server.getConnections((_, count) => say({ type: "open", count }))
   })
   process.on("disconnect", () => process.exit(0))

@@ -1,6 +1,6 @@
 /**
- * How fast is a kind of session that is not the reference? An example of measuring a kind of your own: this one starts
- * with arguments, and its handlers are Effects that use a service.
+ * How fast is another kind of session than the reference? An example of measuring your own kind: it starts with arguments,
+ * and its handlers are Effects that use a service.
  *
  * Run: node --expose-gc --conditions=source bench/main.ts --module ./bench/example-kind.ts
  */

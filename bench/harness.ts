@@ -28,29 +28,29 @@ import { type Session, type SessionRef, Sessions, type SessionsConfig } from "ef
 import type * as Rpc from "effect/rpc/Rpc"
 import type { Driver, Subject } from "./Subject.ts"
 
-/** What `Sessions.layer` gives to the Layer of a kind. */
+/** What `Sessions.layer` provides to the Layer of a kind. */
 type Host = Layer.Success<ReturnType<typeof Sessions.layer>>
 
 export interface KindBench<Self, State, Protocol extends Rpc.Any, Args, E, LE> {
-  /** How the tables call it. Default: the name of the kind. */
+  /** The name in the tables. Default: the name of the kind. */
   readonly name?: string | undefined
   /** The definition. */
   readonly kind: Context.Key<Self, Session.SessionKind<State, Protocol, Args, E>>
-  /** Its Layer, with all that it needs but the sessions themselves. */
+  /** The Layer of the kind, with everything it needs except the sessions. */
   readonly layer: Layer.Layer<Self, LE, Host>
   /** Settings of the sessions, over the raised limits. */
   readonly settings?: SessionsConfig.Options | undefined
-  /** What `start` gets: needed by kinds with arguments. */
+  /** The arguments of `start`, for kinds that have some. */
   readonly start?: Session.StartOptions & { readonly args?: Args } | undefined
   /** A message with an answer. */
   readonly call: (ref: SessionRef.SessionRef<State, Protocol>) => Effect.Effect<unknown, unknown>
-  /** Is this the right answer? Default: any is. */
+  /** Whether the answer is correct. Default: any answer is. */
   readonly isAnswer?: ((answer: unknown) => boolean) | undefined
   /** A message that is not waited for. */
   readonly cast: (ref: SessionRef.SessionRef<State, Protocol>) => Effect.Effect<void, unknown>
   /** The same from outside Effect. */
   readonly castUnsafe?: ((ref: SessionRef.SessionRef<State, Protocol>) => boolean) | undefined
-  /** The same two messages with handlers that are Effects, when the others are pure. */
+  /** The same two messages with handlers that are Effects, if the others are pure. */
   readonly effectful?: {
     readonly call: (ref: SessionRef.SessionRef<State, Protocol>) => Effect.Effect<unknown, unknown>
     readonly castUnsafe: (ref: SessionRef.SessionRef<State, Protocol>) => boolean
@@ -61,7 +61,7 @@ export interface KindBench<Self, State, Protocol extends Rpc.Any, Args, E, LE> {
     | undefined
 }
 
-/** Makes a kind of session something that can be measured. */
+/** Makes a subject from a kind of session. */
 export const benchKind = <Self, State, Protocol extends Rpc.Any, Args, E, LE>(
   options: KindBench<Self, State, Protocol, Args, E, LE>
 ): Subject => ({

@@ -1,6 +1,6 @@
 /**
- * Clients that watch carts, and note when they see which change: over the wire of Live and over that of Socket.IO with
- * bare `ws`, so that both do as little, and with Socket.IO's own client.
+ * Clients that watch carts and record when they see which change: with bare `ws` over the protocols of Live and of Socket.IO,
+ * so that both clients do equally little, and with Socket.IO's own client.
  */
 import { WebSocket } from "@effect/platform-node/NodeWS"
 import type { Live } from "effect-sessions"
@@ -17,25 +17,25 @@ export type LiveServer = RemoteServer<Asked, Said>
 export const startLive = (what: "live" | "socket.io"): Promise<LiveServer> =>
   startServer(new URL("./live-server.ts", import.meta.url), what)
 
-/** Someone who watches a cart. */
+/** A client that watches a cart. */
 export interface Watcher {
   readonly cart: string
-  /** What was seen: the numbers of the changes, each later than the one before, and when. */
+  /** The changes that the client has seen: their numbers, in ascending order, and the times. */
   readonly numbers: Array<number>
   readonly times: Array<number>
   readonly close: () => void
 }
 
-/** Opens a client, and resolves when it will miss nothing. */
+/** Opens a client, and resolves when it misses no further change. */
 export type Open = (port: number, cart: string) => Promise<Watcher>
 
-/** A client who notes what it sees. */
+/** A client that records what it sees. */
 const makeWatcher = (cart: string, close: () => void) => {
   const watcher: Watcher = { cart, numbers: [], times: [], close }
   return {
     watcher,
     saw: (event: Live.Event) => {
-      // The last operation is that of the number of changes.
+      // The last operation sets the number of changes.
       if (event._tag !== "patch") return
       const last = event.patch[event.patch.length - 1] as { readonly value: number }
       watcher.times.push(nanos())
@@ -44,7 +44,7 @@ const makeWatcher = (cart: string, close: () => void) => {
   }
 }
 
-/** What is said first by a client of Live: it mounts the view. */
+/** The first messages of a client of Live: it mounts the view. */
 const request = JSON.stringify({
   _tag: "Request",
   id: "1",
@@ -79,7 +79,7 @@ const acknowledging = (socket: WebSocket) => {
 }
 
 /**
- * Live, with bare `ws`: `look` is given the bytes of each frame, without the header, too.
+ * Live, with bare `ws`. `look` also gets the bytes of each frame, without its header.
  */
 export const openLive = async (port: number, cart: string, options: {
   readonly look?: (event: Live.Event, bytes: number) => void

@@ -1,8 +1,8 @@
 /**
- * The server of the live suite, in a process of its own: carts of which clients watch a view over WebSockets, or
- * what they are compared with, Socket.IO, which has no state and is given the same patches to push.
+ * The server of the live suite, in its own process: carts with a view that clients watch over WebSockets, or the baseline,
+ * Socket.IO, which has no state and pushes the same patches.
  *
- * It is forked, says where it listens, does what it is asked for, and ends when the one who forked it goes.
+ * It is forked, reports where it listens, serves requests, and ends with its parent process.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, References, Schema } from "effect"
@@ -20,9 +20,9 @@ import { secret } from "./edge-clients.ts"
 import { nanos } from "./measure.ts"
 import type { Listening } from "./servers.ts"
 
-/** What is asked of a server. */
+/** The requests to a server. */
 export type Asked =
-  /** Changes of carts, chosen at random: so many at once, every so many milliseconds. */
+  /** Changes of random carts: how many at once, and the interval in milliseconds. */
   | {
     readonly type: "push"
     readonly carts: ReadonlyArray<string>
@@ -32,21 +32,21 @@ export type Asked =
     readonly every: number
   }
   | { readonly type: "cpu" }
-  /** What it costs a session that it is watched; only sessions are asked. */
+  /** The cost of watching for a session; for sessions only. */
   | { readonly type: "cost"; readonly bare: string; readonly watched: string; readonly batches: number }
 
-/** What a server says that it did. */
+/** The results of a server. */
 export type Said =
-  /** The number of the first change, and of each the index of its cart and when it was made (see `nanos`). */
+  /** The number of the first change, and for each change the index of its cart and its time (see `nanos`). */
   | {
     readonly type: "pushed"
     readonly first: number
     readonly carts: ReadonlyArray<number>
     readonly times: ReadonlyArray<number>
   }
-  /** Microseconds that the process has worked. */
+  /** The processor time of the process, in microseconds. */
   | { readonly type: "cpu"; readonly micros: number }
-  /** Nanoseconds that a message takes, for each batch. */
+  /** Nanoseconds per message, for each batch. */
   | {
     readonly type: "cost"
     readonly bare: ReadonlyArray<number>
@@ -58,7 +58,7 @@ const say = (said: Said | Listening) => process.send!(said)
 
 const later = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
 
-/** Does the changes, each by `change`. */
+/** Makes the changes, each by `change`. */
 const push = async (
   { atOnce, carts: names, changes, edit, every }: Extract<Asked, { readonly type: "push" }>,
   change: (cart: string, edit: "quantity" | "any", number: number) => void
@@ -129,10 +129,10 @@ const Carts = Cart.toLayer(Cart.behavior({
   }
 }))
 
-/** Messages of a batch: fewer than may be on their way to a client. */
+/** The messages of a batch: fewer than may be in flight to a client. */
 const batchSize = 16
 
-/** A session that is only there, one whose view is made into JSON for nobody, and one that a client watches. */
+/** A plain session, a session whose view is encoded as JSON for no client, and a session that a client watches. */
 const tellCost = Effect.fnUntraced(function*(asked: Extract<Asked, { readonly type: "cost" }>) {
   const carts = yield* Cart
   const views = yield* CartLive
@@ -192,7 +192,7 @@ const runLive = (server: Server): Promise<never> =>
 // Socket.IO
 // ---------------------------------------------------------------------------------------------------------
 
-/** A client says by its query which cart it watches: that is its room. One who is alone there is told as a socket. */
+/** The query of a client names its cart, which is its room in Socket.IO. A client alone in its room is sent to as a socket. */
 const runSocketIo = (server: Server): void => {
   const io = new SocketIoServer(server, { transports: ["websocket"], serveClient: false })
   const rooms = new Map<string, Array<{ readonly emit: (name: string, event: unknown) => unknown }>>()
@@ -231,7 +231,7 @@ const runSocketIo = (server: Server): void => {
 // both
 // ---------------------------------------------------------------------------------------------------------
 
-/** As many may wait to be accepted as come at once. */
+/** The backlog: all clients that connect at once may wait to be accepted. */
 const listenOptions = { host: "127.0.0.1", port: 0, backlog: 4_096 }
 
 const listen = (answer: (asked: Asked) => void): void => {

@@ -1,5 +1,5 @@
 /**
- * How fast is it, what does a session weigh, and does it stay so when there are many?
+ * How fast is the library, how much memory does a session take, and does that hold for many sessions?
  *
  *   npm run bench                                  quick: about 15 seconds
  *   npm run bench:full                             all baselines, stores and a million sessions: four and a half minutes
@@ -59,7 +59,7 @@ const json = async (): Promise<void> => {
   console.log(JSON.stringify({ n: plan.sessions, ...Object.fromEntries(entries) }))
 }
 
-/** The medians of what all runs have. */
+/** The medians of the figures that all runs have. */
 const medians = (runs: ReadonlyArray<Figures>): Figures =>
   Object.fromEntries(Object.keys(runs[runs.length - 1]!).map((name) => [name, median(runs.map((run) => run[name]!))]))
 
@@ -77,7 +77,7 @@ const measure = async (subject: string, plan: Plan): Promise<Column & { readonly
 }
 
 const writeReport = async (results: Results): Promise<void> => {
-  // Nobody else needs to load what draws.
+  // Loaded only for a report.
   const { draw } = await import("./plots.ts")
   const plots = draw(results)
   const directory = new URL("./plots/", import.meta.url)

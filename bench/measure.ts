@@ -1,14 +1,14 @@
 /**
- * How is anything here measured?
+ * How is everything measured?
  *
- * A rate is a number of operations over the time that a loop took; what the loop needs is made before the clock starts.
- * The loops are the same for everything that is measured and differ only in what an operation is: a plain function,
- * an Effect, or a Promise, whichever its users would write. An operation whose outcome is not the expected one makes
- * the whole run fail: a system that refuses work must not look fast.
+ * A rate is the number of operations divided by the time of a loop. What the loop needs is prepared before the clock starts.
+ * The loops are the same for all subjects; only the operation differs: a plain function, an Effect, or a Promise, whichever
+ * the users of the subject would write. An operation with an unexpected outcome fails the whole run, because a system that
+ * refuses work must not look fast.
  */
 import { Effect } from "effect"
 
-/** One operation on the session with an id. `accept` tells the expected outcome; without it any success is fine. */
+/** An operation on the session with an id. `accept` checks the outcome; without it, any success is accepted. */
 export type Operation =
   & { readonly accept?: ((outcome: any) => boolean) | undefined }
   & (
@@ -22,7 +22,7 @@ const anything = () => true
 const checked = (unexpected: number): Effect.Effect<void> =>
   unexpected === 0 ? Effect.void : Effect.die(new Error(`${unexpected} operations were refused or went wrong`))
 
-/** Does the operation on each id, one after the other, and that so many times. */
+/** Runs the operation on each id, one after the other, for a number of rounds. */
 export const loop = (
   operation: Operation,
   ids: ReadonlyArray<string>,
@@ -70,8 +70,8 @@ export const loop = (
 export const breathe: Effect.Effect<void> = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 /**
- * `loop` for operations that are not waited for: every ten rounds it lets others run, as any program does that is not
- * one endless loop. What was started is still not waited for.
+ * `loop` for operations that are not waited for. It yields every ten rounds, as a real program does, and does not wait for what
+ * was started.
  */
 export const burst = (
   operation: Operation,
@@ -85,7 +85,7 @@ export const burst = (
     }
   })
 
-/** So many clients at the same time, each with one operation in flight, each starting at another session. */
+/** A number of concurrent clients, each with one operation in flight, each starting at another session. */
 export const clients = (
   operation: Operation,
   ids: ReadonlyArray<string>,
@@ -133,11 +133,11 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** The value below which that share of all is. */
+/** The percentile: the value below which the given share lies. */
 export const quantile = (values: ReadonlyArray<number>, share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(Math.floor(values.length * share), values.length - 1)]!
 
-/** Nanoseconds of a clock that all processes of a machine share. */
+/** The time in nanoseconds, on a clock that all processes of the machine share. */
 export const nanos = (): number => Number(process.hrtime.bigint())
 
 /** `session_1`, `session_2`, … */
@@ -150,9 +150,9 @@ export const spread = (ids: ReadonlyArray<string>, count: number): Array<string>
   return ids.filter((_, index) => index % step === 0).slice(0, count)
 }
 
-/** All in an order that no cache foresees, the same each time. */
+/** All ids in an order that defeats caches, the same in each run. */
 export const shuffle = <A>(all: ReadonlyArray<A>): Array<A> => {
-  // A prime: it divides no number of things that anything here has.
+  // A prime that divides none of the sizes used here.
   const step = 7_919
   return all.map((_, i) => all[(i * step) % all.length]!)
 }

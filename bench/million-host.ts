@@ -1,10 +1,10 @@
 /**
- * A process with sessions for the million suite: with all of them, or with none but those that are active, which is what
- * the latencies among the others are compared with.
+ * A process with sessions for the million suite: with all sessions, or with the active ones only. The latter is the baseline
+ * for the latencies among all sessions.
  *
- * The clock of the sessions is virtual, so that they fall asleep and expire when they are told to. It goes on by what
- * really passed while they are started, so that they do not all fall asleep in the same moment. What is measured is
- * measured by the clock of the machine.
+ * The clock of the sessions is virtual, so that they hibernate and expire at chosen moments. While sessions are started it
+ * advances by the time that really passes, so that they do not all hibernate at the same moment. Measurements use the clock of
+ * the machine.
  */
 import { Effect, Layer, Queue, References, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -12,30 +12,30 @@ import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import { breathe, makeIds, memory, millis, shuffle, spread } from "./measure.ts"
 
-/** What the whole is, and how many of it are active. */
+/** The number of all sessions, and of the active ones. */
 export const totalCount = 1_000_000
 export const activeCount = totalCount / 100
 
-/** What a host is asked to do. */
+/** The requests to a host. */
 export type Asked =
-  /** Start the next so many sessions. */
+  /** Start a number of sessions. */
   | { readonly type: "start"; readonly count: number }
   | { readonly type: "memory"; readonly compact: boolean }
-  /** Let all fall asleep but the active ones. */
+  /** Let all sessions hibernate except the active ones. */
   | { readonly type: "rest" }
   /** Call all active ones, one after the other. */
   | { readonly type: "call" }
-  /** Call so many that sleep, which wakes them. */
+  /** Call a number of hibernating sessions, which wakes them. */
   | { readonly type: "wake"; readonly count: number }
-  /** Sweep when nothing has expired, and when so many have. */
+  /** Sweep when nothing has expired, and when a number of sessions have. */
   | { readonly type: "sweep"; readonly count: number }
 
-/** What a host says: first that it is ready, then what it did. Times are in milliseconds, of calls in microseconds. */
+/** The messages of a host: first that it is ready, then its results. Times are in milliseconds, those of calls in microseconds. */
 export type Said =
   | { readonly type: "ready" }
   | { readonly type: "started"; readonly millis: number }
   | { readonly type: "memory"; readonly heap: number; readonly rss: number }
-  /** How many fell asleep, how long that took, all passes and the longest of them, and a pass with nothing to do. */
+  /** How many sessions hibernated, how long all passes, the longest pass, and a pass with nothing to do took. */
   | {
     readonly type: "rested"
     readonly asleep: number
@@ -58,15 +58,15 @@ const layer = User.toLayer(
   }),
   { hibernateAfter: "1 minute", idleTimeout: "1 day" }
 ).pipe(
-  // It is swept when it is asked to.
+  // The host sweeps on request.
   Layer.provideMerge(Sessions.layer({ maxSessions: 2_000_000, startRate: false, sweepInterval: "10 days" })),
   Layer.provideMerge(TestClock.layer())
 )
 
-/** After how many starts the clock goes on. */
+/** After how many starts the clock advances. */
 const stride = 1_000
 
-/** How often those that are to fall asleep are looked at, in milliseconds. */
+/** How often the sessions are checked for hibernation, in milliseconds. */
 const pass = 100
 const idlePasses = 100
 
@@ -79,16 +79,16 @@ const makeHost = (what: string) =>
     const isActive = new Set(active)
     const ids = what === "alone" ? active : everybody
     const others = shuffle(ids.filter((id) => !isActive.has(id)))
-    // Those who sleep among the others; in the one that has no others, the active ones are put to sleep.
+    // Hibernating sessions among all; in the host without the others, the active ones hibernate.
     const sleepers = others.length === 0 ? active : others
     let startedCount = 0
-    /** How long ago the first were started. */
+    /** How long ago the first sessions were started. */
     let span = 0
     let wokenCount = 0
 
     const now = Effect.sync(() => performance.now())
 
-    /** Lets the virtual time pass, and gives how long the longest pass took. */
+    /** Advances the virtual time, and gives how long the longest pass took. */
     const elapse = (virtual: number) =>
       Effect.gen(function*() {
         let longest = 0
@@ -113,7 +113,7 @@ const makeHost = (what: string) =>
       return { type: "started", millis: total } as const
     })
 
-    /** Checks all of them: what is said to sleep does. */
+    /** Checks that the sessions that should hibernate do. */
     const asleepCount = Effect.gen(function*() {
       let asleep = 0
       for (const id of ids) {
@@ -146,7 +146,7 @@ const makeHost = (what: string) =>
     const wake = Effect.fnUntraced(function*(count: number) {
       const some = Array.from({ length: count }, (_, i) => sleepers[(wokenCount + i) % sleepers.length]!)
       wokenCount += count
-      // In the one that has no others, they were woken the last time.
+      // In the host without the others, the last turn woke them.
       if (sleepers === active) yield* TestClock.adjust("61 seconds")
       return yield* callEach(some)
     })
@@ -165,14 +165,14 @@ const makeHost = (what: string) =>
 
     const weigh = Effect.fnUntraced(function*(compact: boolean) {
       const heap = yield* memory
-      // Those that fell asleep leave holes: what is not needed goes back to the system.
+      // Hibernated sessions leave holes in the heap. Unused memory goes back to the system.
       yield* Effect.sync(() => {
         if (compact) globalThis.gc!({ type: "major", execution: "sync", flavor: "last-resort" })
       })
       return { type: "memory", heap, rss: process.memoryUsage.rss() } as const
     })
 
-    // The compiler sees the code before anything is timed.
+    // Warms up the compiler before anything is timed.
     const warm = makeIds(2_000, "warm_")
     yield* users.startAll(warm)
     for (const id of warm) yield* users.ref(id).call("Add")

@@ -1,6 +1,6 @@
 /**
- * What do the numbers say of what only this library has? The figures as tables, each beside what it is compared with, and
- * what it is to reach.
+ * What do the figures of the suites that only this library runs say? Tables of the figures, each beside its baseline and its
+ * target.
  */
 import type { Figures } from "./Subject.ts"
 import { count, table } from "./tables.ts"

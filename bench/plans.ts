@@ -1,14 +1,14 @@
-/** What does a run do: which suites, of whom, and how much of each? */
+/** What does a run do? The suites, their subjects, and the size of each. */
 import type { SuiteName } from "./children.ts"
 import type { Plan } from "./Subject.ts"
 
-/** What every subject goes through. */
+/** The suites that every subject runs. */
 export const comparedSuites: ReadonlyArray<SuiteName> = ["workload", "growth", "paths"]
 
-/** What only this library has. */
+/** The suites that only this library runs. */
 const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "edge"]
 
-/** A quick run has no time for other servers beside ours, for disks and databases, and for a million. */
+/** A quick run leaves out other servers, disks, databases, and the million sessions. */
 const fullSuites: ReadonlyArray<SuiteName> = [...quickSuites, "realtime", "live", "million", "snapshots", "writeBehind"]
 
 export const ownSuites = (full: boolean): ReadonlyArray<SuiteName> => full ? fullSuites : quickSuites
@@ -29,11 +29,11 @@ const fullPlan: Plan = {
   runs: 2
 }
 
-/** As often as the comparison with OTP does everything. */
+/** The rounds of the comparison with OTP. */
 export const comparisonPlan: Plan = { ...fullPlan, effort: 1 }
 
 export const planOf = (full: boolean): Plan => full ? fullPlan : quickPlan
 
-/** How much of it the measured subject does: the baselines would need minutes and many gigabytes for a million. */
+/** The size for the measured subject. For a million sessions, the baselines would need minutes and many gigabytes. */
 export const ownPlanOf = (full: boolean, plan: Plan): Plan =>
   full ? { ...plan, sizes: [...plan.sizes, 1_000_000] } : plan

@@ -1,5 +1,5 @@
 /**
- * How does it look? The plots of a report, as SVG on white, which can be read on light and dark pages.
+ * The plots of a report, as SVG on white, readable on light and dark pages.
  */
 import { BarChart, LineChart } from "echarts/charts"
 import { GridComponent, LegendComponent, TitleComponent } from "echarts/components"
@@ -37,7 +37,7 @@ const render = ({ name, option, section, title }: Drawing): Plot => {
     animation: false,
     backgroundColor: "#ffffff",
     title: { text: title, left: "center", top: 8, textStyle: { fontSize: 15 } },
-    // Without a browser nobody knows how wide a text is.
+    // Without a browser, the width of a text is unknown.
     legend: { top: 36, itemGap: 36 },
     grid: { left: 80, right: 40, top: 84, bottom: 52 },
     ...option
@@ -68,7 +68,7 @@ const valueAxis = (name: string) => ({
   axisLabel: { formatter: short }
 })
 
-/** A figure of the growth suite at each size, of all who have it. */
+/** A figure of the growth suite at each size, for all subjects that have it. */
 const bySize = ({ columns, plan }: Results, figure: string): ReadonlyArray<Series> =>
   columns.map(({ figures, name }) => ({
     name,
@@ -189,7 +189,7 @@ const snapshots = (figures: Figures): ReadonlyArray<Drawing> => {
   }]
 }
 
-/** The plots of what was measured. */
+/** The plots of the measured figures. */
 export const draw = (results: Results): ReadonlyArray<Plot> => {
   const { figures } = results.columns[0]
   return [...creates(figures), ...latencies(figures), ...snapshots(figures), ...growth(results)].map(render)

@@ -1,6 +1,6 @@
 /**
- * How fast is this library with next to nothing in the way? The kind that the baselines are compared with: a state of
- * three fields, one message that reads it and one that sets a field; both once more with handlers that are Effects.
+ * How fast is this library with a minimal kind? The reference kind, with which the baselines are compared: a state of three
+ * fields, a message that reads it and a message that sets a field; both also with handlers that are Effects.
  */
 import { Effect, Schema } from "effect"
 import { Session } from "effect-sessions"

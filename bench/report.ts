@@ -34,7 +34,7 @@ const explanation =
   "A cell gives the figure and, in brackets, how many times better the first column is (for bytes and milliseconds: how " +
   "many times less). `-`: the subject has no such thing."
 
-/** The sections of the suites that only this library goes through, each with a figure that is there when it did. */
+/** The sections of the suites that only this library runs, each with a figure that exists if the suite ran. */
 const ownSections: ReadonlyArray<readonly [title: string, present: string, section: (figures: Figures) => string]> = [
   ["Stores", "store_dispatch", storeSection],
   ["Hibernation", "sleep_bytes", sleepSection],

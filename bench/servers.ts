@@ -1,33 +1,33 @@
 /**
- * How does a suite work with what must have a process, and so a memory and a processor's time, of its own? It is forked,
- * does what it is asked for, says so, and ends when the one who forked it goes.
+ * How does a suite work with a server that needs its own process, and so its own memory and processor time? The server is
+ * forked, answers requests, and ends with its parent process.
  */
 import { fork, type Serializable } from "node:child_process"
 
-/** What is said has a type by which it is told apart. */
+/** A message has a type. */
 interface Typed {
   readonly type: string
 }
 
-/** A process of its own, which answers one question at a time. */
+/** A child process that answers one request at a time. */
 export interface Remote<Asked, Said extends Typed> {
-  /** Asks for something; what is said has the type `answer`. */
+  /** Sends a request, and waits for the message of type `answer`. */
   readonly ask: <T extends Said["type"]>(asked: Asked, answer: T) => Promise<Extract<Said, { readonly type: T }>>
   readonly stop: () => void
 }
 
-/** A server in a process of its own. */
+/** A server in a child process. */
 export interface RemoteServer<Asked, Said extends Typed> extends Remote<Asked, Said> {
   readonly port: number
 }
 
-/** What a server says first. */
+/** The first message of a server. */
 export interface Listening extends Typed {
   readonly type: "listening"
   readonly port: number
 }
 
-/** Starts the module `file`, which is told `what` to be. */
+/** Starts the module `file` with the argument `what`. */
 export const startRemote = <Asked extends Serializable, Said extends Typed>(file: URL, what: string) => {
   const child = fork(file, [what])
   const next = <T extends Said["type"]>(type: T) =>
@@ -44,7 +44,7 @@ export const startRemote = <Asked extends Serializable, Said extends Typed>(file
       child.send(asked)
       return next(answer)
     },
-    // It ends by itself.
+    // The process ends by itself.
     stop: () => child.disconnect()
   }
   return { remote, next }

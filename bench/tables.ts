@@ -1,15 +1,14 @@
 /**
- * What do the numbers say? The figures as tables (Markdown, which reads well in a terminal too), with the measured
- * subject first, each baseline beside it and how many times better or worse, and the verdicts. What only this library
- * has is in `own-tables.ts`.
+ * What do the figures say? Tables (in Markdown, which is also readable in a terminal) with the measured subject first, each
+ * baseline beside it with the factor between them, and verdicts. Figures that only this library has are in `own-tables.ts`.
  */
 import { isCost } from "./children.ts"
 import type { Figures } from "./Subject.ts"
 
-/** A column: a subject and what it reached. */
+/** A column: a subject and its figures. */
 export interface Column {
   readonly name: string
-  /** `undefined`: it is not installed. */
+  /** `undefined` if the subject is not installed. */
   readonly figures: Figures | undefined
 }
 
@@ -22,7 +21,7 @@ const show = (figure: string, value: number): string => figure.startsWith("sweep
 
 const factor = (value: number): string => value >= 10 ? count(value) : value.toPrecision(2)
 
-/** How many times better than the baseline; below 1 it is worse. */
+/** The factor by which the subject is better than the baseline; below 1, it is worse. */
 const ratio = (figure: string, value: number, baseline: number): number =>
   isCost(figure) ? baseline / value : value / baseline
 
@@ -130,16 +129,16 @@ const grade = (value: number, good: number, warning: number): Grade =>
     ? "warning"
     : "fair"
 
-/** From how many sessions on the curve counts: below, fixed costs and the compiler's warm-up show. */
+/** The smallest size that counts for the curve. Below it, fixed costs and the compiler's warm-up dominate. */
 const leastOfCurve = 1_000
 
-/** What is good and what is not. The thresholds do not depend on the machine's mood. */
+/** The verdicts. Their thresholds do not depend on the speed of the machine. */
 export const verdicts = (figures: Figures, sizes: ReadonlyArray<number>): ReadonlyArray<string> => {
   const value = (name: string) => figures[name] ?? NaN
   const curve = sizes.filter((size) => size >= leastOfCurve)
   const first = curve[0]!
   const last = curve[curve.length - 1]!
-  // What one session costs that is started, touched, found and ended.
+  // The cost of starting, touching, finding and ending one session.
   const life = (size: number) =>
     ["create", "touch", "lookup", "end"].reduce((sum, name) => sum + 1e6 / value(`${name}@${size}`), 0)
   const bytes = curve.map((size) => value(`bytes@${size}`))

@@ -1,4 +1,4 @@
-// Who is here: several devices of a user, a reload that nobody sees, and a stream of who comes and goes.
+// Presence: several devices of a user, a reload that others do not see, and a stream of joins and leaves.
 //   node --conditions=source examples/15-presence.ts
 import { Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { Presence, Sessions } from "effect-sessions"

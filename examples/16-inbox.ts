@@ -22,7 +22,7 @@ const InboxesLayer = Inbox.layer(Inboxes, {
 Effect.gen(function*() {
   const inboxes = yield* Inboxes
 
-  // Nobody is online. Of each product, only the newest notification stays.
+  // The user is offline. Of each product, only the newest notification is stored.
   yield* inboxes.push("ada", "message", { from: "bob", text: "hi" })
   yield* inboxes.push("ada", "stock", { sku: "tea", left: 5 }, { key: "tea" })
   yield* inboxes.push("ada", "stock", { sku: "tea", left: 2 }, { key: "tea" })

@@ -1,5 +1,5 @@
 /**
- * Runs every numbered example and those of the documentation, and fails when one of them does.
+ * Runs every numbered example and every example of the documentation. Fails if one of them fails.
  */
 import { spawnSync } from "node:child_process"
 import { globSync } from "node:fs"

@@ -1,5 +1,5 @@
 /**
- * How does nact compare: one actor for each session under one system, in a Map? Its actors handle a message at the next
+ * How does nact compare? One actor for each session under one system, in a Map. Its actors handle a message in the next
  * turn of the event loop, and `query` waits for an answer.
  */
 import { Effect } from "effect"

@@ -1,7 +1,7 @@
 /**
- * What would a session cost that is put together from Effect's own parts, without this library? For each session a
- * fiber, a `Queue`, a `SubscriptionRef` for its state and a `Deferred` for each answer. It has no expiry, limits,
- * supervision, or telemetry; its sweep looks at the last activity of every session.
+ * What does a session cost that is built from Effect's own parts, without this library? Each session has a fiber, a `Queue`,
+ * a `SubscriptionRef` for its state, and a `Deferred` for each answer. There are no expiry timers, limits, supervision, or
+ * telemetry; the sweep checks the last activity of every session.
  */
 import { Data, Deferred, Effect, Fiber, Option, Queue, SubscriptionRef } from "effect"
 import type { Driver, Subject } from "../Subject.ts"

@@ -1,6 +1,6 @@
 /**
- * How does XState compare: one actor for each session, in a Map? Its actors handle an event in the stack of the sender
- * and know no answers, so a question carries the callback that takes the answer.
+ * How does XState compare? One actor for each session, in a Map. Its actors handle an event on the stack of the sender and
+ * have no replies, so a request carries a callback for the answer.
  */
 import { Effect } from "effect"
 import { type Actor, createActor, fromTransition } from "xstate"
@@ -16,7 +16,7 @@ type Message =
   | { readonly type: "put"; readonly value: number }
   | { readonly type: "get"; readonly reply: (state: State) => void }
 
-// An actor that is stopped gets an event of its own, which is neither.
+// A stopped actor gets an internal event, which is neither of the two.
 const logic = fromTransition((state: State, message: Message) => {
   if (message.type === "put") return { ...state, count: message.value }
   if (message.type === "get") message.reply(state)

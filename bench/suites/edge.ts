@@ -1,7 +1,7 @@
 /**
- * What does the edge cost? A request with a session's cookie beside one without; an authenticated socket with its own
- * session beside one of bare `ws`, in memory and in time. What is compared takes turns, so that the differences hold
- * when the machine's speed drifts.
+ * What does the edge cost? Compares a request with a session's cookie with a request without, and an authenticated socket
+ * with its own session with a socket of bare `ws`, in memory and time. The two take turns, so that the differences hold when
+ * the machine's speed drifts.
  */
 import { Effect, Layer, Option, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -44,7 +44,7 @@ const Routes = Layer.mergeAll(
   Layer.provide(Sessions.layer({ maxSessions: 1_000_000, startRate: false }))
 )
 
-/** A web handler's requests come from nowhere; those of a server have an address, which is looked at. */
+/** Adds a remote address, which requests of a server have and requests of a web handler have not. */
 const fromAddress = HttpMiddleware.make((respond) =>
   Effect.updateService(
     respond,
@@ -101,18 +101,18 @@ const cookies = async (plan: Plan): Promise<Figures> => {
 // sockets
 // ---------------------------------------------------------------------------------------------------------
 
-/** Sockets that are opened at once. */
+/** How many sockets are opened at once. */
 const stormSize = 1_000
 
-/** How often. */
+/** How often the storm is repeated. */
 const storms = 3
 
 const handshakes = 200
 
-/** How many wait for the handshake at a time when it is not a storm. */
+/** How many handshakes are in progress at a time, outside the storm. */
 const politeness = 200
 
-/** How many files this process may have open. */
+/** How many files this process may open. */
 const openFiles = (): number => {
   Object.assign(process.report, { excludeNetwork: true })
   const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
@@ -123,7 +123,7 @@ const openFiles = (): number => {
 const sockets = async (plan: Plan): Promise<Figures> => {
   const idle = 2 * plan.batch
   const limit = openFiles()
-  // A quick run has no time for the servers.
+  // A quick run leaves out the servers.
   if (plan.runs === 1 || limit < stormSize + 100) return {}
   const [bare, sessions] = await Promise.all([startEdge("bare"), startEdge("sessions")])
   try {
@@ -198,6 +198,6 @@ const sockets = async (plan: Plan): Promise<Figures> => {
   }
 }
 
-/** The driver's subject is not looked at: the edge is this library's own. */
+/** Ignores the driver: only this library has this edge. */
 export const edge = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.tryPromise(async () => ({ ...await cookies(plan), ...await sockets(plan) }))

@@ -1,14 +1,14 @@
 /**
- * Does a session cost the same when there are many? At each size: create all, touch them, look them up, sweep with
- * nothing expired, end all. A cost per session that grows with their number is a scan that hides somewhere. Small sizes
- * are repeated and give the median.
+ * Does a session cost the same when there are many? At each size: create all, touch them, look them up, sweep with nothing
+ * expired, end all. A cost per session that grows with their number reveals a hidden scan. Small sizes are repeated and give
+ * the median.
  */
 import { Effect } from "effect"
 import { loop, makeIds, median, memory, millis, rate } from "../measure.ts"
 import type { Driver, Figures, Plan } from "../Subject.ts"
 import { settled, warmUp } from "./workload.ts"
 
-/** Below this many sessions, their bytes drown in those of everything else. */
+/** With fewer sessions, their bytes cannot be told from other allocations. */
 const leastForMemory = 1_000
 
 export const growth = (driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>

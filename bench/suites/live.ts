@@ -1,10 +1,10 @@
 /**
- * How fast do clients see what changes? A cart's view over a WebSocket, from just before the message that changes the cart
- * to the client that has the patch, beside Socket.IO, which pushes the same patches and knows nothing of carts. One who
- * watches, a thousand who watch the same, and a thousand who watch one cart each.
+ * How fast do clients see a change? Measures the time from just before the message that changes a cart until a client has the
+ * patch of its view over a WebSocket, and compares it with Socket.IO, which pushes the same patches without any state. With
+ * one client, with a thousand that watch the same cart, and with a thousand that watch one cart each.
  *
- * What is compared takes turns, so that the ratios hold when the machine's speed drifts. Servers have processes of their
- * own; all clients are in this one, and share its time with what they cost.
+ * The servers take turns, so that the ratios hold when the machine's speed drifts. Each server has its own process. All
+ * clients are in this process and share its time.
  */
 import { Effect } from "effect"
 import { JsonPatch } from "effect-sessions"
@@ -30,22 +30,22 @@ interface Contestant {
 
 type Push = Extract<Asked, { readonly type: "push" }>
 
-/** What a turn found. */
+/** The results of a turn. */
 interface Turn {
-  /** Microseconds from each change until the last of those who watch the cart had it. */
+  /** Microseconds from each change until the last client that watches the cart has it. */
   readonly micros: ReadonlyArray<number>
-  /** What came. */
+  /** What the clients received. */
   readonly delivered: number
   /** From the first change to the last delivery. */
   readonly seconds: number
-  /** Microseconds of the server's processor. */
+  /** The processor time of the server, in microseconds. */
   readonly cpu: number
 }
 
-/** How many open a socket at the same time. */
+/** How many clients connect at the same time. */
 const politeness = 100
 
-/** What takes longer never comes. */
+/** The time after which a delivery counts as lost. */
 const patience = 20_000
 
 const later = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
@@ -59,7 +59,7 @@ const isUpToDate = (
   return watchers.every(({ cart, numbers }) => !last.has(cart) || numbers[numbers.length - 1] === last.get(cart))
 }
 
-/** Lets the server do changes, and waits until all have seen them. */
+/** Makes the server change carts, and waits until all clients have seen the changes. */
 const turn = async (
   server: LiveServer,
   watchers: ReadonlyArray<Watcher>,
@@ -83,7 +83,7 @@ const turn = async (
 
   const byCart = new Map(push.carts.map((cart) => [cart, [] as Array<Watcher>]))
   for (const watcher of watchers) byCart.get(watcher.cart)!.push(watcher)
-  // Where in what each has seen the next change is looked for: one that was skipped is in the next that came.
+  // For each client, where to look for the next change. A change that was skipped is part of the next one that came.
   const places = new Map(watchers.map((watcher) => [watcher, 0]))
   let end = 0
   const micros = pushed.times.map((time, i) => {
@@ -105,7 +105,7 @@ const turn = async (
   }
 }
 
-/** Turns of all contestants, one after the other. The first is the warm-up. */
+/** The turns of all servers, one after the other. The first is the warm-up. */
 const contest = async (
   prefix: string,
   contestants: ReadonlyArray<Contestant>,
@@ -144,10 +144,10 @@ const contest = async (
   return figures
 }
 
-/** Bytes of a message of the server in a WebSocket: its header too. */
+/** The bytes of a WebSocket message of the server, including its header. */
 const onTheWire = (bytes: number) => bytes + (bytes < 126 ? 2 : bytes < 65_536 ? 4 : 10)
 
-/** Bytes of edits of a cart, and of the whole cart each time. */
+/** The bytes of the edits of a cart, and of the whole cart each time. */
 const weigh = async (server: LiveServer, changes: number): Promise<Figures> => {
   let cart: any
   let patched = 0
@@ -177,7 +177,7 @@ const weigh = async (server: LiveServer, changes: number): Promise<Figures> => {
   return { live_patch_bytes: patched / count, live_whole_bytes: whole / count }
 }
 
-/** Nanoseconds that it adds to a message when the view that it changes is made into JSON, and when a client watches. */
+/** Nanoseconds added to a message by encoding the changed view as JSON, and by a client that watches. */
 const cost = async (server: LiveServer, batches: number): Promise<Figures> => {
   const watcher = await openLive(server.port, "watched")
   const { bare, viewed, watched } = await server.ask(
@@ -189,7 +189,7 @@ const cost = async (server: LiveServer, batches: number): Promise<Figures> => {
   return { live_bare_ns: median(bare), live_viewed_ns: added(viewed), live_watched_ns: added(watched) }
 }
 
-/** Those who watch the same, and carts that are watched by one each. */
+/** Clients that watch the same cart, and carts with one client each. */
 const crowd = 1_000
 
 const measure = async (): Promise<Figures> => {
@@ -225,5 +225,5 @@ const measure = async (): Promise<Figures> => {
   }
 }
 
-/** The driver's subject is not looked at: views are this library's own. */
+/** Ignores the driver: only this library has views. */
 export const live = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> => Effect.tryPromise(measure)

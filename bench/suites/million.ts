@@ -1,7 +1,7 @@
 /**
- * What if there are a million sessions, of which one in a hundred is active? They are started, all but the active ones fall
- * asleep, and the active ones are called: in a process with all the others, and in one without. Both take turns, so that the
- * ratios hold when the machine's speed drifts.
+ * What happens with a million sessions, of which one in a hundred is active? All are started, all but the active ones
+ * hibernate, and the active ones are called: in a process with all the others, and in a process without them. Both take
+ * turns, so that the ratios hold when the machine's speed drifts.
  */
 import { Effect } from "effect"
 import { median, quantile } from "../measure.ts"
@@ -26,13 +26,13 @@ const step = totalCount / 10
 const turns = 20
 const warmUps = 5
 
-/** What of the latencies is told, by the end of the figure's name. */
+/** Which percentiles of the latencies are reported, by the end of the figure's name. */
 const shares = { p50: 0.5, p90: 0.9, p99: 0.99, p999: 0.999, max: 1 } as const
 
 const percentiles = (prefix: string, micros: ReadonlyArray<number>): Figures =>
   Object.fromEntries(Object.entries(shares).map(([name, share]) => [`${prefix}_${name}_us`, quantile(micros, share)]))
 
-/** Asks both in turn for the same. The first turns are the warm-up. */
+/** Asks both processes in turn for the same. The first turns are the warm-up. */
 const latencies = async (prefix: string, all: Host, alone: Host, turns: number, asked: Asked): Promise<Figures> => {
   const found = { all: [] as Array<number>, alone: [] as Array<number> }
   for (let turn = -warmUps; turn < turns; turn++) {
@@ -45,7 +45,7 @@ const latencies = async (prefix: string, all: Host, alone: Host, turns: number, 
   return { ...percentiles(prefix, found.all), ...percentiles(`${prefix}_alone`, found.alone) }
 }
 
-/** Sweeps of both in turn. The first is the warm-up. */
+/** Sweeps in both processes in turn. The first is the warm-up. */
 const sweeps = async (all: Host, alone: Host): Promise<Figures> => {
   const found = { all: [] as Array<Swept>, alone: [] as Array<Swept> }
   for (let turn = 0; turn <= 5; turn++) {
@@ -105,5 +105,5 @@ const measure = async (): Promise<Figures> => {
   }
 }
 
-/** The driver's subject is not looked at: hibernation is this library's own. */
+/** Ignores the driver: only this library has hibernation. */
 export const million = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> => Effect.tryPromise(measure)

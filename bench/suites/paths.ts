@@ -1,6 +1,6 @@
 /**
- * What about the ways that are not the hot path? Batches, a broadcast, cleaning up what has expired, errors, and more or
- * fewer clients at a time. Where a subject has no batch of its own, its sessions are started and ended one by one.
+ * How fast are the other paths? Batches, a broadcast, the sweep of expired sessions, errors, and different numbers of
+ * concurrent clients. If a subject has no batch operation, its sessions are started and ended one by one.
  */
 import { Effect } from "effect"
 import { breathe, clients, loop, makeIds, median, type Operation, rate } from "../measure.ts"
@@ -40,7 +40,7 @@ export const paths = (driver: Driver, plan: Plan): Effect.Effect<Figures, unknow
         runs,
         Effect.gen(function*() {
           yield* startExpired(ids)
-          // Expired deadlines are noticed to a tenth of a second.
+          // Expired deadlines are noticed within a tenth of a second.
           yield* Effect.sleep(150)
           const swept = yield* rate(n, sweep)
           yield* settled(driver, 0)
@@ -68,7 +68,7 @@ export const paths = (driver: Driver, plan: Plan): Effect.Effect<Figures, unknow
         () => Effect.andThen(broadcast, breathe),
         { discard: true }
       )
-      // A call to each returns once all broadcasts have been handled.
+      // A call to each returns when all broadcasts have been handled.
       const rates = yield* times(runs, rate(broadcasts * n, Effect.andThen(all, loop(driver.call, ids))))
       figures["broadcast"] = median(rates)
     }

@@ -1,7 +1,7 @@
 /**
- * What do the kinds cost that come with the library? A topic of 10,000 present keys: who comes and goes, what a key weighs,
- * and what a change costs those who follow the topic, in a small one too. A broadcast to 10,000 sessions. A push into inboxes
- * that are full, beside a plain cast of the same, which the session keeps, in turn with it.
+ * What do the ready-made kinds cost? A topic of 10,000 present keys: joins and leaves, the memory of a key, and the cost of a
+ * change for each follower of the topic, also in a small topic. A broadcast to 10,000 sessions. A push into full inboxes,
+ * beside a plain cast of the same payload that the session stores, in turn.
  */
 import { Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { Groups, Inbox, Presence, Session, Sessions } from "effect-sessions"
@@ -56,14 +56,14 @@ const each = <A, E, R>(all: ReadonlyArray<A>, run: (one: A) => Effect.Effect<unk
 
 const device = { device: "phone" }
 
-/** What there is of those who come before they do. */
+/** Keys, metadata and Scopes of visitors, made before the measurement. */
 const makeVisitors = (count: number) =>
   Effect.forEach(
     makeIds(count, "key_"),
     (key) => Effect.map(Scope.make(), (scope) => ({ key, meta: { name: key }, scope }))
   )
 
-/** A topic with so many keys, each tracked by a Scope of its own. */
+/** A topic with a number of keys, each tracked by its own Scope. */
 const fill = Effect.fnUntraced(function*(topic: string, visitors: Effect.Success<ReturnType<typeof makeVisitors>>) {
   const present = yield* Present
   return yield* Effect.forEach(
@@ -72,7 +72,7 @@ const fill = Effect.fnUntraced(function*(topic: string, visitors: Effect.Success
   )
 })
 
-/** Nanoseconds that each of those who follow a topic of so many keys adds to a change. */
+/** Nanoseconds that each follower of a topic adds to a change, by the number of keys. */
 const followed = Effect.fnUntraced(function*(keys: number, rounds: number) {
   const present = yield* Present
   const topic = `followed_by_${keys}`
@@ -193,7 +193,7 @@ const inbox = Effect.fnUntraced(function*(rounds: number) {
   for (let i = 0; i < capacity; i++) {
     for (const user of users) yield* inboxes.push(user, "text", text(i))
   }
-  /** Operations a second; every so often others have a turn. */
+  /** Operations per second. The loop yields now and then. */
   const timed = (operation: (i: number) => unknown) =>
     rate(
       rounds,
@@ -235,6 +235,6 @@ const measure = (plan: Plan) =>
     }
   })
 
-/** The driver's subject is not looked at: these kinds are this library's own. */
+/** Ignores the driver: only this library has these kinds. */
 export const realtime = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.scoped(Effect.provide(measure(plan), layer))

@@ -1,6 +1,6 @@
 /**
- * What does a session cost that hibernates, and how fast does it fall asleep and wake up? Time is virtual, so that all fall
- * asleep when they are told to.
+ * What does a hibernating session cost, and how fast does a session hibernate and wake? Time is virtual, so that all sessions
+ * hibernate at a chosen moment.
  */
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -52,7 +52,7 @@ const measure = Effect.fnUntraced(function*(plan: Plan) {
   }
 })
 
-/** The driver's subject is not looked at: hibernation is this library's own. */
+/** Ignores the driver: only this library has hibernation. */
 export const sleep = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.provide(
     measure(plan),

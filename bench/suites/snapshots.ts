@@ -1,6 +1,6 @@
 /**
- * What does a store cost over what it is made of? Each saves batches, beside a writer that puts the same bytes there and
- * knows nothing of owners, alarms and expiry. They take turns, so that the ratios hold when the machine's speed drifts.
+ * What does a snapshot store cost compared with its database? Each store saves batches, beside a plain writer that writes the
+ * same bytes without owners, alarms and expiry. They take turns, so that the ratios hold when the machine's speed drifts.
  */
 import { NodeRedis } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
@@ -16,7 +16,7 @@ import * as RedisServer from "../../test/snapshots/RedisServer.ts"
 import { makeIds, median, rate } from "../measure.ts"
 import type { Driver, Figures, Plan } from "../Subject.ts"
 
-/** As many as are saved at a time. */
+/** How many snapshots one save writes. */
 const batchSize = 256
 const batches = 10
 
@@ -25,7 +25,7 @@ const warmUps = 2
 const kind = "Cart"
 const ids = makeIds(batchSize * batches, "cart_")
 
-/** The body of a cart with 20 items, as it is kept. */
+/** The body of a cart with 20 items, as it is stored. */
 const bodyOf = (id: string, version: number, now: number): string =>
   JSON.stringify({
     state: {
@@ -68,14 +68,14 @@ const batchesOf = (version: number): ReadonlyArray<ReadonlyArray<Snapshot>> =>
 /** Writes a batch. */
 type Write = (batch: ReadonlyArray<Snapshot>) => Effect.Effect<unknown, unknown>
 
-/** Snapshots a second of a store and of what it is made of, in so many turns, and the median of the ratios. */
+/** Snapshots per second of a store and of the plain writer, in a number of turns, and the median of the ratios. */
 const compare = Effect.fnUntraced(function*(name: string, turns: number, store: Write, raw: Write) {
   const found = { store: [] as Array<number>, raw: [] as Array<number>, ratio: [] as Array<number> }
   const timed = (all: ReadonlyArray<ReadonlyArray<Snapshot>>, write: Write) =>
     rate(ids.length, Effect.forEach(all, write, { discard: true }))
   for (let turn = -warmUps; turn < turns; turn++) {
     const all = batchesOf(turn + warmUps + 1)
-    // Who comes first changes.
+    // The order alternates.
     const early = turn % 2 === 0 ? yield* timed(all, store) : 0
     const ofRaw = yield* timed(all, raw)
     const ofStore = early === 0 ? yield* timed(all, store) : early
@@ -91,7 +91,7 @@ const compare = Effect.fnUntraced(function*(name: string, turns: number, store: 
   }
 })
 
-/** Writes by the store, and fails when something was refused. */
+/** Writes by the store. Fails if a write was refused. */
 const storeWrite = Effect.map(
   SnapshotStore,
   (store): Write => (batch) =>
@@ -103,7 +103,7 @@ const storeWrite = Effect.map(
 
 /**
  * PostgreSQL: one statement for each batch, through the same client, into a table with the columns of a snapshot and a
- * primary key, without other indexes. It takes its rows as arrays, which is the quickest way to give it many.
+ * primary key, without other indexes. The rows are passed as arrays, which is the fastest way for many rows.
  */
 const postgres = (url: Redacted.Redacted) => {
   const run = Effect.gen(function*() {
@@ -134,7 +134,7 @@ const postgres = (url: Redacted.Redacted) => {
   return Effect.provide(run, SqlStore.layer().pipe(Layer.provideMerge(PgClient.layer({ url }))))
 }
 
-/** Redis: a hash with the fields of a snapshot for each, all of a batch sent at once. */
+/** Redis: a hash with the fields of each snapshot; the commands of a batch are sent at once. */
 const redis = ({ prefix, url }: RedisServer.Place) => {
   const run = Effect.gen(function*() {
     const { send } = yield* Redis.Redis
@@ -149,7 +149,7 @@ const redis = ({ prefix, url }: RedisServer.Place) => {
   return Effect.provide(run, RedisStore.layer({ prefix }).pipe(Layer.provideMerge(NodeRedis.layer({ url }))))
 }
 
-/** A directory that is gone at the end. */
+/** A directory that is removed at the end. */
 const scratch = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "bench-snapshots-"))),
   (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
@@ -185,7 +185,7 @@ const sqlite = Effect.gen(function*() {
   return yield* Effect.provide(run, SqliteStore.layer({ file: join(directory, "store.sqlite") }))
 })
 
-/** Measures with a server; says so and goes on when there is none. */
+/** Measures with a server. If there is none, says so and skips the measurement. */
 const withServer = <Url, E>(
   name: string,
   start: Effect.Effect<Url, unknown, Scope.Scope>,
@@ -200,7 +200,7 @@ const withServer = <Url, E>(
     return {}
   }))
 
-/** The driver's subject is not looked at: snapshots are this library's own. */
+/** Ignores the driver: only this library has snapshots. */
 export const snapshots = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.gen(function*() {
     return {

@@ -1,7 +1,7 @@
 /**
- * What does a store cost over a plain session? One reducer beside one plain handler that does the same; watchers whose
- * selection does not change; history, in time and in memory. Everything in one process, in turn, so that the ratios hold
- * when the machine's speed drifts.
+ * What does a store cost compared with a plain session? Measures one reducer beside a plain handler that does the same,
+ * watchers whose selection does not change, and the time and memory of a history. Everything runs in one process, in turn,
+ * so that the ratios hold when the machine's speed drifts.
  */
 import { Effect, Layer, Schema, Stream } from "effect"
 import { Reducer, Session, Sessions, Store } from "effect-sessions"
@@ -100,7 +100,7 @@ const suite = (plan: Plan) =>
         const before = yield* memory
         for (const id of ids) {
           const ref = yield* kind.start(id)
-          // As many as make a history largest.
+          // Enough actions to fill the history.
           for (let i = 0; i < 249; i++) yield* Store.dispatch(ref, "cart.raise", i % 20)
         }
         return ((yield* memory) - before) / ids.length
@@ -118,6 +118,6 @@ const suite = (plan: Plan) =>
     }
   })
 
-/** The driver's subject is not looked at: stores are this library's own. */
+/** Ignores the driver: only this library has stores. */
 export const store = (_driver: Driver, plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.scoped(Effect.provide(suite(plan), layer))

@@ -1,7 +1,7 @@
 /**
- * How does a session compare with a process in plain OTP, and with its peers? The operations and counts of a plain
- * GenServer + Registry + DynamicSupervisor benchmark (`baselines/otp.exs`): create all, ask and tell 1,000 of them that
- * are evenly spaced, look all of them up, end all.
+ * How does a session compare with a plain OTP process, and with actors of other libraries? The operations and counts are those
+ * of a plain GenServer + Registry + DynamicSupervisor benchmark (`baselines/otp.exs`): create all, call and cast to 1,000 of
+ * them, evenly spaced, look all of them up, end all.
  */
 import { Effect } from "effect"
 import { breathe, burst, clients, loop, makeIds, memory, rate, spread } from "../measure.ts"
@@ -10,7 +10,7 @@ import type { Driver, Figures, Plan } from "../Subject.ts"
 const targetCount = 1_000
 const clientCount = 100
 
-/** Lets the compiler see all the code before anything is timed. What is made here is ended again. */
+/** Warms up the compiler before anything is timed. Ends the sessions that it starts. */
 export const warmUp = (driver: Driver): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
     const ids = makeIds(2_000, "warm_")
@@ -31,7 +31,7 @@ export const warmUp = (driver: Driver): Effect.Effect<void, unknown> =>
     yield* settled(driver, 0)
   })
 
-/** Lets what goes on in the background have its turn, and checks that there are as many sessions as there should be. */
+/** Lets background work finish, and checks the number of sessions. */
 export const settled = (driver: Driver, expected: number): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* breathe
@@ -59,7 +59,7 @@ export const workload = (driver: Driver, plan: Plan): Effect.Effect<Figures, unk
       concurrent * clientCount * targets.length,
       clients(driver.call, targets, clientCount, concurrent)
     )
-    // The closing calls return once every cast before them has been handled.
+    // The final calls return when every cast before them has been handled.
     const casts = (operation: Driver["cast"]) =>
       rate(
         casting * targets.length,

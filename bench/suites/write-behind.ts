@@ -1,8 +1,8 @@
 /**
- * What does it take of the rate of messages that sessions are saved behind their changes? Sessions of three kinds that are
- * the same but for where they are kept: nowhere, in memory, in SQLite. All of them change all the time, so each is written
- * about once a second. They take turns, so that the ratios hold when the machine's speed drifts; a turn is timed when
- * saving goes on, and ends when all is written.
+ * How much does writing sessions behind their changes reduce the rate of messages? Three kinds of sessions differ only in
+ * where they are stored: nowhere, in memory, in SQLite. All sessions change all the time, so each is written about once a
+ * second. The kinds take turns, so that the ratios hold when the machine's speed drifts. A turn is timed while snapshots are
+ * being written, and ends when all are written.
  */
 import { Effect, Layer, Schema } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -31,10 +31,10 @@ const behavior = {
 
 const options = { snapshots: { save: { debounce: "1 second" } } } as const
 
-/** Counts what is written. */
+/** Counts the snapshots that are written. */
 const written = { count: 0, versions: new Map<string, number>() }
 
-/** The store that it is given, counted. Each has a Layer of its own: one that comes twice would be built once. */
+/** Wraps a store to count its writes. Each has a Layer of its own, because a Layer that is used twice is built once. */
 const counted = <E, R>(store: Layer.Layer<SnapshotStore, E, R>): Layer.Layer<SnapshotStore, E, R> =>
   Layer.effect(
     SnapshotStore,
@@ -62,15 +62,15 @@ const layer = (directory: string) =>
 
 const sessionsCount = 10_000
 
-/** Messages until others have a turn: a program has other things to do, and so have the stores. */
+/** How many messages are sent before the loop yields, as a program would, and so that the stores can work. */
 const stride = 100
 
 const rounds = 3
 
-/** Until saving is under way, in milliseconds. */
+/** The time until snapshots are being written, in milliseconds. */
 const lead = 1_200
 
-/** How long each is timed, in milliseconds: those in SQLite for several times as long as writing all of them takes. */
+/** How long each turn is timed, in milliseconds: several times as long as SQLite takes to write all sessions. */
 const effort = { plain: 1_000, memory: 2_000, sqlite: 8_000 } as const
 
 type Ref = Effect.Success<ReturnType<(typeof Plain)["Service"]["start"]>>
@@ -78,8 +78,8 @@ type Ref = Effect.Success<ReturnType<(typeof Plain)["Service"]["start"]>>
 type Refs = ReadonlyArray<Ref>
 
 /**
- * Sessions of all three, started in turn. Those that start without waiting for anything lie side by side in memory when
- * nothing else happens meanwhile, which makes messages to them a fifth faster, and is so in no program.
+ * Sessions of all three kinds, started in turn. Sessions that are started in one go would lie side by side in memory, which
+ * makes messages to them a fifth faster and does not happen in a real program.
  */
 const startAll = Effect.gen(function*() {
   const kinds = { plain: yield* Plain, memory: yield* InMemory, sqlite: yield* InSqlite }
@@ -93,8 +93,8 @@ const startAll = Effect.gen(function*() {
 })
 
 /**
- * Sends messages to all in turn for so long, and gives how many a second; now and then one whose answer is waited for, and
- * how many microseconds 99 % of these take at most.
+ * Sends messages to all sessions in turn for a time, and gives the messages per second. Some messages are calls; also gives
+ * the 99th percentile of their latency in microseconds.
  */
 const drive = Effect.fnUntraced(function*(refs: Refs, millis: number) {
   const began = performance.now()
@@ -111,7 +111,7 @@ const drive = Effect.fnUntraced(function*(refs: Refs, millis: number) {
   return { rate: count * 1_000 / (performance.now() - began), p99: 1_000 * waits[Math.floor(waits.length * 0.99)]! }
 })
 
-/** Is the newest state of all of them written? */
+/** Whether the newest state of every session is written. */
 const areWritten = (refs: Refs) =>
   Effect.map(
     Effect.forEach(refs, (ref) => ref.info),
@@ -122,12 +122,12 @@ type Place = keyof typeof effort
 
 interface Turn {
   readonly rate: number
-  /** In microseconds, with a turn for others in it. */
+  /** In microseconds, including one yield. */
   readonly p99: number
   readonly written: number
 }
 
-/** Ends when all is written. */
+/** Ends when all snapshots are written. */
 const takeTurn = Effect.fnUntraced(function*(place: Place, refs: Refs): Effect.fn.Return<Turn, unknown> {
   if (place !== "plain") yield* drive(refs, lead)
   const before = written.count
@@ -162,7 +162,7 @@ const measure = Effect.gen(function*() {
   )
 })
 
-/** The driver's subject is not looked at: snapshots are this library's own. */
+/** Ignores the driver: only this library has snapshots. */
 export const writeBehind = (_driver: Driver, _plan: Plan): Effect.Effect<Figures, unknown> =>
   Effect.scoped(Effect.gen(function*() {
     const directory = yield* Effect.acquireRelease(

@@ -1,5 +1,5 @@
 /**
- * Whom the shop knows. There are no passwords in this demo: who says to be Ada is Ada.
+ * The users that the shop knows. This demo has no passwords: a visitor is whoever they say they are.
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 
@@ -8,15 +8,15 @@ export const UserId = Schema.String.check(Schema.isPattern(/^[A-Za-z][\w-]{0,31}
 export const Account = Schema.Struct({ id: UserId, name: Schema.String })
 export type Account = typeof Account.Type
 
-/** What people call the user of this id. */
+/** The display name of the user with this id. */
 export const nameOf = (id: string): string => id.charAt(0).toUpperCase() + id.slice(1)
 
 const account = (id: string): Account => ({ id, name: nameOf(id) })
 
-/** Remembers accounts as long as the program runs; some regulars are known from the start. */
+/** Holds accounts in memory. Some users are known from the start. */
 export class Accounts extends Context.Service<Accounts, {
   readonly find: (id: string) => Effect.Effect<Option.Option<Account>>
-  /** The account of this user, a new one if need be. */
+  /** The account of this user; creates one if there is none. */
   readonly open: (id: string) => Effect.Effect<Account>
 }>()("corner-shop/Accounts") {
   static readonly layer = Layer.sync(Accounts, () => {

@@ -1,12 +1,12 @@
 /**
- * What the endpoints of the API have in common.
+ * The parts that the endpoints of the API share.
  */
 import { Schema } from "effect"
 import { SessionError } from "effect-sessions"
 import { HttpApiSchema, OpenApi } from "effect/http-api"
 import { CartUnavailable, RateExceeded } from "./ShopError.ts"
 
-/** Why a visitor who is new may not come in now. Those who have a cart never see these. */
+/** Why a new visitor may not come in now. A visitor who has a cart never gets these errors. */
 export const startErrors = [
   RateExceeded,
   SessionError.SessionLimitReached,
@@ -14,16 +14,16 @@ export const startErrors = [
   CartUnavailable
 ] as const
 
-/** What an endpoint is for, as `/openapi.json` and `/docs` tell it. */
+/** The description of an endpoint in `/openapi.json` and `/docs`. */
 export const about = (summary: string, description?: string) => OpenApi.annotations({ summary, description })
 
-/** The cookie is not required: who brings none is a new visitor, and is given one. */
+/** The cookie is optional: a request without one comes from a new visitor, and its answer sets one. */
 export const openToAll = OpenApi.annotations({
   transform: (operation) => ({ ...operation, security: [{}, ...operation["security"]] })
 })
 
-/** In JSON, an ISO 8601 text. */
+/** A time; an ISO 8601 text in JSON. */
 export const Time = Schema.DateTimeUtcFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
-/** No answer is the answer. */
+/** An answer without a body. */
 export const Done = HttpApiSchema.NoContent.annotate({ description: "Done" })

@@ -1,5 +1,5 @@
 /**
- * Keeps the list of who is in the shop: a visit is there for as long as a page of it is connected.
+ * Keeps the list of who is in the shop: a visit is listed while one of its pages is connected.
  */
 import { Effect, Stream } from "effect"
 import { type Presence, type Session } from "effect-sessions"
@@ -10,10 +10,10 @@ import { shop, Shoppers } from "./Shoppers.ts"
 import * as UserAgent from "./UserAgent.ts"
 import type { Visit } from "./Visit.ts"
 
-/** The id of a visit is for nobody to see. All pages of a browser are one visit, and one device. */
+/** Hides the id of a visit, which is a secret. All pages of a browser are one visit and one device. */
 const deviceOf = (id: string): string => createHash("sha256").update(id).digest("base64url").slice(0, 16)
 
-/** Lists the visit, under another key once somebody logs in. A visit that cannot be listed goes on all the same. */
+/** Lists the visit, under another key after a login. A visit that cannot be listed goes on. */
 export const attend = (visit: Session.Ref<typeof Visit>, userAgent?: string) =>
   Effect.gen(function*() {
     const shoppers = yield* Shoppers
@@ -32,7 +32,7 @@ export const attend = (visit: Session.Ref<typeof Visit>, userAgent?: string) =>
       const name = user === undefined ? "Guest" : nameOf(user)
       listed = yield* shoppers.track(shop, key, { name, agent }, { device })
       yield* hearing.cast("Recognise", { key, device })
-      // It is the same person: there is nobody to wait for.
+      // It is the same person, so there is no grace to wait for.
       if (before !== undefined) yield* before.leave
     })
     yield* recognise

@@ -5,10 +5,10 @@ import { Number, Schema } from "effect"
 import { type Action, Middleware, Reducer } from "effect-sessions"
 import * as Catalogue from "./Catalogue.ts"
 
-/** How many of one product a cart can hold. */
+/** The most of one product that a cart can hold. */
 const most = 999
 
-/** How many a visitor can add at once. */
+/** The most that a visitor can add at once. */
 export const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 99 }))
 
 export const Item = Schema.Struct({
@@ -17,7 +17,7 @@ export const Item = Schema.Struct({
   price: Catalogue.Money
 })
 
-/** How many things are in the cart, and what they cost together. */
+/** The number of things in the cart, and their total price. */
 export const Totals = Schema.Struct({ count: Schema.Int, total: Catalogue.Money })
 
 export const CartState = Schema.Struct({ items: Schema.Array(Item), ...Totals.fields })
@@ -26,7 +26,7 @@ export type CartState = typeof CartState.Type
 /** What is added to a cart. */
 export const Addition = Schema.Struct({ sku: Catalogue.Sku, quantity: Quantity })
 
-/** A cart with these items, added up. */
+/** A cart with these items and their totals. */
 const cartOf = (items: CartState["items"]): CartState => ({
   items,
   count: Number.sumAll(items.map((item) => item.quantity)),
@@ -49,7 +49,7 @@ export const cart = Reducer.make("cart", {
   }
 })
 
-/** What a cart does not do, whoever asks: the reason why an action is stopped. */
+/** Refuses actions that a cart cannot execute, with the reason. */
 export const rules = Middleware.validation<{ readonly cart: CartState }>((action, { cart: { items } }) => {
   const { type } = action
   if (type === "cart.add") {
@@ -64,7 +64,7 @@ export const rules = Middleware.validation<{ readonly cart: CartState }>((action
   return undefined
 })
 
-/** The schemas of the reducer have checked it, wherever the action came from. */
+/** The schemas of the reducer have checked the payload, wherever the action came from. */
 const payloadOf = <P>(action: Action.Action): P => action.payload as P
 
 export class QuantityLimit extends Schema.TaggedError<QuantityLimit>()(

@@ -1,5 +1,5 @@
 /**
- * What a visitor's open pages are told: the cart at once and after each change, and why it ended.
+ * The event stream for a visitor's pages: the cart at once and after each change, and the reason of the visit's end.
  */
 import { Schema, Stream } from "effect"
 import { EndReason, type Session, SessionError } from "effect-sessions"
@@ -27,9 +27,9 @@ export const stream = (visit: Session.Ref<typeof Visit>): Stream.Stream<CartEven
       SessionEnded: ({ reason }) => Stream.succeed<CartEvent>({ event: "end", data: { reason: reason._tag } }),
       SessionNotFound: () => gone
     }),
-    // It cannot be loaded now: the page comes again.
+    // The visit cannot be loaded now. The page connects again.
     Stream.catchIf(SessionError.isLoadError, () => Stream.empty)
   )
 
-/** All there is to tell of a visit that is over. */
+/** The only event for a visit that is over. */
 export const gone: Stream.Stream<CartEvent> = Stream.succeed({ event: "end", data: { reason: "Stopped" } })

@@ -1,5 +1,5 @@
 /**
- * What the endpoints about the visitor's own cart do: each finds the visit and dispatches an action.
+ * The handlers of the endpoints about the visitor's own cart: each finds the visit and dispatches an action.
  */
 import { DateTime, Effect, Option } from "effect"
 import { SessionError, Store } from "effect-sessions"

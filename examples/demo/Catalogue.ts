@@ -23,7 +23,7 @@ const products = {
   newspaper: { name: "Newspaper", unit: "today's", price: 310, stock: 9 }
 } as const
 
-/** The name of a product. Whatever is not in the catalogue does not get past this schema. */
+/** The name of a product. The schema refuses names that are not in the catalogue. */
 export const Sku = Schema.Literals(Struct.keys(products)).annotate({ expected: "the name of a product" })
 export type Sku = typeof Sku.Type
 
@@ -51,7 +51,7 @@ export const get = (sku: Sku): Product => products[sku]
 
 export const all: ReadonlyArray<readonly [Sku, Product]> = Record.toEntries(products)
 
-/** The products whose name or unit has this text in it; all for an empty one. */
+/** The products whose name or unit contains this text; all products for an empty text. */
 export const search = (text: string): ReadonlyArray<Sku> => {
   const wanted = text.trim().toLowerCase()
   return all.flatMap(([sku, { name, unit }]) => `${name} ${unit}`.toLowerCase().includes(wanted) ? [sku] : [])

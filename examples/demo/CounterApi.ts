@@ -1,5 +1,5 @@
 /**
- * The endpoints of the operator. There are no passwords in this demo, so anybody can stand behind the counter.
+ * The endpoints of the operator. This demo has no passwords, so every visitor can use them.
  */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"

@@ -1,5 +1,5 @@
 /**
- * What the endpoints of the operator do.
+ * The handlers of the operator's endpoints.
  */
 import { Clock, Effect, Option, Result } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
@@ -11,7 +11,7 @@ import { ShopApi } from "./ShopApi.ts"
 import { Visit } from "./Visit.ts"
 import { Warehouse } from "./Warehouse.ts"
 
-/** Few of something are worth another word than many. */
+/** Up to this stock, the notification says that only few are left. */
 const few = 5
 
 const newsOf = (sku: Catalogue.Sku, left: number): string => {
@@ -29,7 +29,7 @@ export const CounterHandlers = HttpApiBuilder.group(
     const visits = yield* Visit
     const warehouse = yield* Warehouse
 
-    /** The users who have this in the cart of a visit that is live. */
+    /** The users who have this product in the cart of a live visit. */
     const thoseWith = Effect.fnUntraced(function*(sku: Catalogue.Sku) {
       const users = new Set<string>()
       for (const visit of yield* visits.list) {

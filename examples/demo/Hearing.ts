@@ -1,15 +1,15 @@
 /**
- * What the shop says to a visit: announcements, and who it takes the visitor for.
+ * What the shop sends to a visit: announcements, and the name under which the visitor is listed.
  *
- * A session of its own beside the visit, and not a slice of it: whoever turns back the clock of a visit neither unhears
- * what was announced nor hears it again. It lives as long as pages of the visit are connected, and a minute more: who lost
- * touch for less has missed nothing. Who comes later has not heard it, as in any shop.
+ * A session of its own beside the visit, not a slice of it: time travel in a visit neither removes an announcement nor
+ * repeats it. The session lives as long as pages of the visit are connected, and one minute more, so that a page that loses
+ * its connection for less misses nothing. A visitor who comes later does not get earlier announcements.
  */
 import { Schema } from "effect"
 import { Session } from "effect-sessions"
 import * as Rpc from "effect/rpc/Rpc"
 
-/** What is said to people, by people. */
+/** A text from one person to another. */
 export const Text = Schema.Trim.check(Schema.isNonEmpty(), Schema.isMaxLength(280)).annotate({
   expected: "1 to 280 characters"
 })
@@ -17,7 +17,7 @@ export const Text = Schema.Trim.check(Schema.isNonEmpty(), Schema.isMaxLength(28
 export const Announcement = Schema.Struct({ id: Schema.String, text: Schema.String, at: Schema.Number })
 export type Announcement = typeof Announcement.Type
 
-/** Under which key a visit is among the shoppers, and which of that one's devices it is. */
+/** The key under which a visit is listed among the shoppers, and its device under that key. */
 const You = Schema.Struct({ key: Schema.String, device: Schema.String })
 
 export class Hearing extends Session.Service<Hearing>()("Hearing", {

@@ -1,5 +1,5 @@
 /**
- * What the endpoints about who the visitor is do: login, logout, devices.
+ * The handlers of the endpoints about the visitor's identity: login, logout, devices.
  */
 import { DateTime, Effect } from "effect"
 import { SessionError, Sessions, Store } from "effect-sessions"
@@ -30,14 +30,14 @@ export const IdentityHandlers = HttpApiBuilder.group(
           const before = yield* visit
           const { user: previous } = yield* before.info
           const account = yield* accounts.open(user)
-          // The cart stays; the cookie is a new one, and the old one is worth nothing.
+          // The cart stays. The cookie is replaced, and the old one is no longer valid.
           const { id: device } = yield* visitor.rotate({ user })
           yield* Store.dispatchWait(before, "user.rename", account.name)
           if (previous !== undefined && previous !== user) {
             yield* Effect.ignore(members.ref(previous).cast("Left", { device }))
           }
           yield* Effect.ignore(members.ref(user).cast("Joined", { device }))
-          // From now on others can write to this user, however long that one stays away.
+          // From now on others can write to this user, online or not.
           yield* Effect.ignore(inboxes.open(user))
           return { user, token: yield* tokens.sign({ sub: user, sid: yield* visitor.binding }) }
         },
@@ -61,7 +61,7 @@ export const IdentityHandlers = HttpApiBuilder.group(
       }),
       endDevice: Effect.fn("endDevice")(function*({ params: { id } }) {
         const { user, visit } = yield* loggedIn
-        // Whoever throws out the device at hand logs out.
+        // Ending one's own device is a logout.
         if (id === visit.id) yield* ShopError.orUnavailable((yield* Visitor).end)
         else if (!(yield* ShopError.orUnavailable(sessions(Devices.end(user, id))))) {
           return yield* new ShopError.NoSuchDevice({ message: "you have no such device" })

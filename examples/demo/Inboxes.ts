@@ -1,12 +1,12 @@
 /**
- * What waits for users, whether they are in the shop or not: words of others, and news of what is in their carts.
+ * Notifications for users, in the shop or not: messages of others, and news about the products in their carts.
  */
 import { Schema } from "effect"
 import { Inbox } from "effect-sessions"
 import { UserId } from "./Accounts.ts"
 import * as Catalogue from "./Catalogue.ts"
 
-/** From somebody; `null`: from a guest. */
+/** The user who sent it; `null` for a guest. */
 const Words = Schema.Struct({ from: Schema.NullOr(UserId), text: Schema.String })
 
 export class Inboxes extends Inbox.Service<Inboxes>()("Inboxes", {
@@ -17,7 +17,7 @@ export class Inboxes extends Inbox.Service<Inboxes>()("Inboxes", {
   }
 }) {}
 
-/** Those that people push. The others are from the shop. */
+/** The kinds of notification that people send. The shop sends the others. */
 export const Pushable = Schema.Literals(["message", "offer"])
 
 export type Notification = typeof Inboxes.Notification.Type

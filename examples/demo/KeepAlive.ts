@@ -1,6 +1,6 @@
 /**
- * Keeps event streams open: a comment now and then, so that nothing between shop and visitor takes a quiet stream
- * for a dead one.
+ * Keeps event streams open: sends a comment now and then, so that no proxy between shop and visitor takes a quiet stream for
+ * a dead one.
  */
 import { Effect, Layer, Stream } from "effect"
 import { HttpBody, HttpServerResponse } from "effect/http"
@@ -25,7 +25,7 @@ const keepAlive = (response: HttpServerResponse.HttpServerResponse): HttpServerR
       HttpServerResponse.setBody(
         HttpBody.stream(Stream.merge(body.stream, comments, { haltStrategy: "left" }), body.contentType)
       ),
-      // A stream has its connection to itself, which is over when the stream is.
+      // A stream uses its connection alone, and the connection closes with the stream.
       HttpServerResponse.setHeader("connection", "close")
     )
     : response

@@ -9,14 +9,14 @@ import { MemberLayer } from "./Member.ts"
 import { Shoppers } from "./Shoppers.ts"
 import { VisitLayer } from "./Visit.ts"
 
-/** A page that is loaded again is back within the grace, and nobody sees it leave. */
+/** A page that is reloaded is back within the grace, and others do not see it leave. */
 const ShoppersLayer = Presence.layer(Shoppers, { grace: "2 seconds" })
 
 const InboxesLayer = Inbox.layer(Inboxes, {
-  // Those that are read make room first.
+  // Read notifications are removed first.
   capacity: 50,
   expireAfter: "30 days",
-  // Only the newest number of a product counts.
+  // Only the newest notification of each product is stored.
   kinds: { stock: { onDuplicate: "replace" } },
   snapshots: { save: { debounce: "250 millis" } }
 })

@@ -1,10 +1,10 @@
 /**
- * The loudspeaker: reaches all visits that can hear, and what they make of it.
+ * The loudspeaker: a group of all hearings, and how a hearing handles announcements.
  */
 import { Groups } from "effect-sessions"
 import { Hearing } from "./Hearing.ts"
 
-/** How many announcements are kept that nobody has dismissed. */
+/** How many announcements that were not dismissed a hearing holds. */
 const most = 3
 
 export const HearingLayer = Hearing.toLayer(
@@ -22,14 +22,14 @@ export const HearingLayer = Hearing.toLayer(
     idleTimeout: "Infinity",
     reconnectWindow: "1 minute",
     limitStarts: false,
-    // Whoever is busy hears the newest.
+    // A busy hearing gets the newest announcements.
     overflow: { Announce: "dropOldest" },
-    // An operator who cannot stop is not heard any more.
+    // An operator that announces too much is ignored.
     messageRate: { limit: 50, window: "10 seconds" }
   }
 )
 
-/** Reaches all who can hear. */
+/** Sends an announcement to all hearings. */
 export class Loudspeaker extends Groups.Service<Loudspeaker>()("Loudspeaker", { members: Hearing }) {}
 
 export const LoudspeakerLayer = Groups.layer(Loudspeaker)

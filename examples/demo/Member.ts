@@ -1,5 +1,5 @@
 /**
- * A member: the one session of a user who has logged in, whatever number of devices that is from. Sockets show it.
+ * A member: the one session of a user who has logged in, on any number of devices. The members' sockets show it.
  */
 import { Effect, Option, Schema, Stream } from "effect"
 import { Session, Sessions } from "effect-sessions"
@@ -8,7 +8,7 @@ import { Account, Accounts } from "./Accounts.ts"
 import { CartState } from "./Cart.ts"
 import { Visit } from "./Visit.ts"
 
-/** The token names a user whom the shop does not know. */
+/** The token names a user who has no account. */
 export class UnknownUser extends Schema.TaggedError<UnknownUser>()("UnknownUser", { message: Schema.String }) {}
 
 const Device = Schema.Struct({ id: Schema.String, cart: CartState })
@@ -36,7 +36,7 @@ export const MemberLayer = Member.toLayer(
     const visits = yield* Visit
     const sessions = yield* Sessions
 
-    /** Follows the cart of a device until the visit is over, or somebody else's. */
+    /** Follows the cart of a device until its visit ends or belongs to another user. */
     const follow = (self: Session.Self<Session.Protocol<typeof Member>>, device: string) => {
       const visit = visits.ref(device)
       return visit.changes((state) => state.cart).pipe(

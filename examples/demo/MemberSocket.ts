@@ -1,5 +1,5 @@
 /**
- * The members' sockets: `ws://…/socket?token=…`, with a token that login gave.
+ * The members' sockets: `ws://…/socket?token=…`, with the token of a login.
  */
 import { Config, Effect, Layer, Option, Redacted } from "effect"
 import { JwtKeys, JwtSigner, JwtVerifier } from "effect-sessions/jwt"
@@ -11,7 +11,7 @@ import { Visit } from "./Visit.ts"
 const issuer = "corner-shop"
 const audience = "corner-shop/socket"
 
-/** HS256 with `JWT_SECRET`, or with a key that lasts as long as the process. */
+/** HS256 with `JWT_SECRET`, or with a random key for the life of the process. */
 const secret = Effect.map(
   Config.option(Config.Redacted("JWT_SECRET")),
   Option.match({

@@ -20,7 +20,7 @@ const fail = (error: unknown) => {
 
 const file = (name: string) => fileURLToPath(new URL(`page/${name}`, import.meta.url))
 
-/** The script with all that it imports, from the sources where there are some. */
+/** The script with all its imports, from the TypeScript sources where they exist. */
 const bundle = async (): Promise<string> => {
   const { rolldown } = await import("rolldown")
   const bundle = await rolldown({
@@ -37,7 +37,7 @@ const bundle = async (): Promise<string> => {
 
 let bundled: Promise<string> | undefined
 
-/** Once, however often a shop is opened in this process. */
+/** Bundled once per process, however often a shop is opened. */
 const script = Effect.tryPromise({ try: () => bundled ??= bundle(), catch: fail })
 
 const read = (name: string) =>
@@ -55,7 +55,7 @@ const product = ([sku, { name, price, unit }]: (typeof Catalogue.all)[number]): 
 
 const option = ([sku, { name }]: (typeof Catalogue.all)[number]): string => `<option value="${sku}">${name}</option>`
 
-/** Lets the page run its own script and style, talk to the shop, and nothing else. */
+/** Allows the page its own script and style, and connections to the shop, and nothing else. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   "connect-src 'self'",
@@ -67,7 +67,7 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'"
 ].join("; ")
 
-/** Something that browsers may keep, but ask each time whether it is still the same. */
+/** A file that browsers may cache, and must revalidate each time. */
 const asset = (path: `/${string}`, contentType: string, text: string, more: Record<string, string> = {}) => {
   const etag = `"${createHash("sha256").update(text).digest("base64url")}"`
   const headers = { ...more, etag, "cache-control": "no-cache", vary: "accept-encoding" }

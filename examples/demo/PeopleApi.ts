@@ -1,5 +1,5 @@
 /**
- * The endpoints about others in the shop: who is there, and what people say to each other.
+ * The endpoints about other people in the shop: who is there, and messages between them.
  */
 import { Context, Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
@@ -12,7 +12,7 @@ import { CartUnavailable, InboxUnavailable, NotLoggedIn, RateExceeded } from "./
 import { VisitorCookie } from "./Visitor.ts"
 
 const Shopper = Schema.Struct({
-  /** The user, or something that stands for a guest. */
+  /** The user, or a key that stands for a guest. */
   key: Schema.String,
   name: Schema.String,
   devices: Schema.Array(Schema.Struct({ agent: Schema.String, since: Time }))
@@ -21,13 +21,13 @@ const Shopper = Schema.Struct({
 const Notification = Schema.Struct({
   id: Schema.Int,
   kind: Schema.Literals(["message", "offer", "stock"]),
-  /** The user whose words these are; `null` for a guest, and for the shop. */
+  /** The user who wrote it; `null` for a guest and for the shop. */
   from: Schema.NullOr(UserId),
   text: Schema.String,
   at: Time,
   /** `null` while it is unread. */
   readAt: Schema.NullOr(Time),
-  /** What `stock` is about, and how many of it are left. */
+  /** For `stock`: the product, and how many of it are left. */
   sku: Schema.optionalKey(Catalogue.Sku),
   left: Schema.optionalKey(Schema.Int)
 })

@@ -1,5 +1,5 @@
 /**
- * What the endpoints about others in the shop do.
+ * The handlers of the endpoints about other people in the shop.
  */
 import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"

@@ -1,8 +1,8 @@
 /**
  * Every refusal as JSON: `{ "_tag": "…", "message": "…" }`.
  *
- * The errors that endpoints declare are encoded by the API. What is left comes from before an endpoint is reached
- * (no such route, a body too large) or from decoding the request.
+ * The API encodes the errors that endpoints declare. This file handles the rest: errors before an endpoint is reached (no
+ * such route, a body that is too large) and errors of decoding the request.
  */
 import { Effect, type Layer, Schema } from "effect"
 import { HttpBody, HttpEffect, HttpRouter, HttpServerError, HttpServerResponse } from "effect/http"
@@ -15,7 +15,7 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()(
   { httpApiStatus: 400 }
 ) {}
 
-/** Tells what is wrong with a request that does not fit. */
+/** Says why a request does not fit the schemas. */
 export class ReadableErrors extends HttpApiMiddleware.Service<ReadableErrors>()("corner-shop/ReadableErrors", {
   error: InvalidRequest
 }) {
@@ -50,8 +50,8 @@ const withBody = (response: HttpServerResponse.HttpServerResponse): HttpServerRe
 }
 
 /**
- * For all routes: gives bare error responses a body, tells browsers not to keep (unless the route says otherwise) or guess anything, and logs what is
- * a bug of ours rather than a request that could not be read.
+ * For all routes: gives bare error responses a body, tells browsers not to cache (unless the route says otherwise) and not
+ * to guess content types, and logs errors that are bugs of the shop, not of the request.
  */
 export const layer: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter.middleware(
   (respond) =>

@@ -1,5 +1,5 @@
 /**
- * How much one visitor may say to others, so that nobody can flood an inbox.
+ * Limits how much one visitor may send to others, so that no visitor can flood an inbox.
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import { SlidingWindow } from "effect-sessions"
@@ -8,17 +8,17 @@ import { TooManyMessages } from "./ShopError.ts"
 const limit = 20
 const windowMillis = 60_000
 
-/** Who is forgotten may begin anew: of so many, nobody is worth remembering. */
+/** The most senders to remember. A sender that is forgotten starts with a new limit. */
 const mostSenders = 10_000
 
 export class Senders extends Context.Service<Senders, {
-  /** Counts something that is said, or fails when it was too much. */
+  /** Counts a message, or fails if there were too many. */
   readonly admit: (sender: string) => Effect.Effect<void, TooManyMessages>
 }>()("corner-shop/Senders") {
   static readonly layer = Layer.effect(
     Senders,
     Effect.map(Clock.Clock, (clock) => {
-      // In the order in which they last said something, so that those who are quiet are found at the front.
+      // In the order of their last message, so that quiet senders are at the front.
       const senders = new Map<string, SlidingWindow>()
 
       const forgetQuiet = (now: number) => {

@@ -1,8 +1,8 @@
 /**
  * The HTTP server: where it listens, and how it stops.
  *
- * It stops in this order, within about a second: nothing new is accepted; the sessions end, which every open page
- * is told; answers under way are finished; what is still connected then is cut off.
+ * It stops in this order, within about a second: it accepts no new connections; the sessions end, which every open page
+ * learns; answers in progress are finished; clients that are still connected are disconnected.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Config, Console, Effect, Fiber, Layer, Result, Schema } from "effect"
@@ -12,7 +12,7 @@ import { IpNetwork } from "effect/net"
 import { createServer, type Server } from "node:http"
 import { Visit } from "./Visit.ts"
 
-/** 0 is any free one. */
+/** 0: any free port. */
 const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
 const options = Config.all({
@@ -20,21 +20,21 @@ const options = Config.all({
   port: Config.schema(Port, "PORT").pipe(Config.withDefault(3000))
 })
 
-/** How long answers under way may take once the shop closes. */
+/** How long answers in progress may take when the shop closes. */
 const patience = "1 second"
 
-/** For clients that send their request slowly, or never all of it. Answers may take as long as they like. */
+/** How long a client may take to send its request. The time for an answer is not limited. */
 const limits = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5_000 }
 
 const Network = Schema.String.pipe(
   Schema.check(Schema.makeFilter((text) => Result.isSuccess(networkOf(text)) || "an address or a network is expected"))
 )
 
-/** An address is a network of one. */
+/** A single address is a network of one address. */
 const networkOf = (text: string) =>
   IpNetwork.fromString(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`)
 
-/** Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks, such as `10.0.0.0/8,::1`. */
+/** The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted: addresses and networks, such as `10.0.0.0/8,::1`. */
 const trustedProxies = Config.Array(Network, "TRUSTED_PROXIES").pipe(
   Config.withDefault([]),
   Config.map((texts) => texts.map((text) => Result.getOrThrow(networkOf(text))))
@@ -49,7 +49,7 @@ const answering = Layer.unwrap(
   })
 )
 
-/** Serves routes that need `Sessions`. It listens once all of them are there: what came before would get no answer. */
+/** Serves routes that need `Sessions`. It listens when all of them are built: an earlier request would get no answer. */
 export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
   Layer.unwrap(Effect.gen(function*() {
     const server = createServer(limits)
@@ -57,7 +57,7 @@ export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
       Layer.provide(answering),
       Layer.provideMerge(NodeHttpServer.layerServer(() => server, {
         ...yield* options,
-        // We close it ourselves, see below.
+        // This file closes the server itself, see below.
         disablePreemptiveShutdown: true
       })),
       Layer.provide(Layer.provideMerge(routes, HttpRouter.layer)),

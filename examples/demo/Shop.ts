@@ -1,5 +1,5 @@
 /**
- * The whole shop but for the server: all routes, and the services behind them.
+ * The whole shop without its server: all routes, and the services behind them.
  */
 import { ByteSize, Layer } from "effect"
 import { Connections, CrossOrigin } from "effect-sessions/http"
@@ -30,20 +30,20 @@ const Api = HttpApiBuilder.layer(ShopApi, { openapiPath: "/openapi.json" }).pipe
   Layer.provide([Visitor.VisitorCookie.layer, KeepAlive.layer, ReadableErrors.ReadableErrors.layer])
 )
 
-/** The API to read and to try, without anything from elsewhere. */
+/** The documentation of the API, to read and to try. It loads nothing from other hosts. */
 const Docs = HttpApiScalar.layer(ShopApi, { path: "/docs", scalar: { withDefaultFonts: false } })
 
 const Health = HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
 
 const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 
-/** Larger requests are refused before they are read. */
+/** A larger request is refused before it is read. */
 const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibibytes(64))
 
-/** A page has up to four sockets, and users have it open more than once. */
+/** A page has up to four sockets, and a user may have several pages open. */
 const connections = Connections.layer({ perOwner: 60 })
 
-/** Needs the sessions of the program, which hosts the visits. */
+/** Needs `Sessions`, which hosts the visits. */
 export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.sockets, Page.layer, Health, Metrics).pipe(
   Layer.provide(Layer.merge(ReadableErrors.layer, CrossOrigin.protect)),
   Layer.provide([ShopViews.views, Senders.layer]),

@@ -1,9 +1,9 @@
 /**
  * The HTTP API of the shop: endpoints, payloads, answers and errors, as schemas.
  *
- * Nothing here says how anything is done: see the files named …Handlers.ts. The same definition gives the server its
- * validation, `/openapi.json` its contents, and a TypeScript client its types. What is about other people is in
- * PeopleApi.ts, and what is the operator's in CounterApi.ts.
+ * The handlers are in the files named …Handlers.ts. The same definition gives the server its validation, `/openapi.json` its
+ * contents, and a TypeScript client its types. PeopleApi.ts has the endpoints about other people, CounterApi.ts those of
+ * the operator.
  */
 import { Context, Schema } from "effect"
 import { StoreError } from "effect-sessions"
@@ -26,11 +26,11 @@ export const CartSession = Schema.Struct({
   kind: Schema.String,
   startedAt: Time,
   lastActiveAt: Time,
-  /** `null` when sessions do not expire. */
+  /** `null` if sessions do not expire. */
   expiresAt: Schema.NullOr(Time),
   /** How often the visit has changed. */
   version: Schema.Int,
-  /** How often it crashed, and was brought back. */
+  /** How often it crashed and resumed. */
   crashes: Schema.Int,
   state: CartState
 })
@@ -125,7 +125,7 @@ const store = HttpApiGroup.make("store")
           version: Schema.Int,
           type: Schema.String,
           at: Time,
-          /** Is this what the visit is like now? */
+          /** Whether this is the current state of the visit. */
           current: Schema.Boolean
         })
       ),
@@ -149,9 +149,9 @@ const Device = Schema.Struct({
   lastActiveAt: Time,
   address: Schema.NullOr(Schema.String),
   agent: Schema.NullOr(Schema.String),
-  /** Pages and sockets that are open. */
+  /** The number of open pages and sockets. */
   connections: Schema.Int,
-  /** Is it the one that asks? */
+  /** Whether this device sent the request. */
   current: Schema.Boolean
 })
 

@@ -1,8 +1,8 @@
 /**
  * The errors of the session library as a visitor sees them.
  *
- * The library's errors carry HTTP statuses and can stand in an API as they are (ShopApi.ts does it with some).
- * What is here adds a header, or leaves out what is not for visitors: ids of sessions, defects of handlers.
+ * The library's errors have HTTP statuses, so that an API can declare them as they are (ShopApi.ts does so with some). The
+ * errors here add a header, or leave out what visitors must not see: ids of sessions and defects of handlers.
  */
 import { Effect, Schema } from "effect"
 import { type Inbox, SessionError } from "effect-sessions"
@@ -45,14 +45,14 @@ export const RateExceeded = Schema.Union([StartRateExceeded, TooManyConnections,
   })
 )
 
-/** The cart did not answer. It may have ended just now: the next request gets a new one. */
+/** The cart did not answer. It may just have ended; the next request gets a new one. */
 export class CartUnavailable extends Schema.TaggedError<CartUnavailable>()(
   "CartUnavailable",
   { message: Schema.String },
   { httpApiStatus: 503 }
 ) {}
 
-/** What a visitor is told when the cart cannot be reached. */
+/** The error that a visitor gets if the cart cannot be reached. */
 export const fromCall = (error: SessionError.CallError): Effect.Effect<never, TooManyMessages | CartUnavailable> =>
   Effect.fail(
     error._tag === "MessageRateExceeded"
@@ -64,7 +64,7 @@ const noAnswer = () => new CartUnavailable({ message: "your cart did not answer,
 
 export const unavailable = Effect.suspend(() => Effect.fail(noAnswer()))
 
-/** What cannot be read or written now is to be tried again. */
+/** The error for what cannot be read or written now: try again. */
 export const orUnavailable = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, Exclude<E, SessionError.LoadError> | CartUnavailable, R> =>
@@ -81,7 +81,7 @@ export class InboxUnavailable extends Schema.TaggedError<InboxUnavailable>()(
   { httpApiStatus: 503 }
 ) {}
 
-/** What a visitor is told when an inbox cannot be reached. */
+/** The error that a visitor gets if an inbox cannot be reached. */
 export const fromInbox = (error: Inbox.PushError): Effect.Effect<never, TooManyMessages | InboxUnavailable> =>
   Effect.fail(
     error._tag === "MessageRateExceeded"

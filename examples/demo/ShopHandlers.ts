@@ -1,5 +1,5 @@
 /**
- * What the endpoints about the shop as a whole do.
+ * The handlers of the endpoints about the shop as a whole.
  */
 import { Effect } from "effect"
 import { Sessions } from "effect-sessions"

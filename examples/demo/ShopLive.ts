@@ -1,5 +1,5 @@
 /**
- * What pages see, and what they may do: the contract between the shop and its pages.
+ * The contract between the shop and its pages: the views that pages see, and the actions that they may send.
  */
 import { Schema } from "effect"
 import { Live } from "effect-sessions"
@@ -17,13 +17,13 @@ export class ShopLive extends Live.Service<ShopLive>()("ShopLive", {
   actions: ["cart.add", "cart.remove", "cart.clear", "catalog.search", "catalog.check", "drill.crash"]
 }) {}
 
-/** Who is in the shop: how many, and those who came first. */
+/** Who is in the shop: their number, and the people who came first. */
 export class ShoppersLive extends Live.Service<ShoppersLive>()("ShoppersLive", {
   kind: Shoppers.kind,
   views: { count: Schema.Int, shoppers: Schema.Array(Shopper) }
 }) {}
 
-/** What the shop says to this visit. */
+/** The announcements of the shop to this visit. */
 export class HearingLive extends Live.Service<HearingLive>()("HearingLive", {
   kind: Hearing,
   views: Hearing.state.fields,

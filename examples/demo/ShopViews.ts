@@ -1,6 +1,6 @@
 /**
- * How pages are shown what is live: over WebSockets that the visitor's cookie opens. A page starts the visit with
- * `GET /api/session`, which gives it the cookie.
+ * The live views of the pages, over WebSockets that the visitor's cookie opens. A page starts the visit with
+ * `GET /api/session`, which sets the cookie.
  */
 import { Effect, Layer } from "effect"
 import { Presence } from "effect-sessions"
@@ -15,7 +15,7 @@ import { HearingLive, InboxLive, ShopLive, ShoppersLive } from "./ShopLive.ts"
 import { inOrder, shop, Shoppers } from "./Shoppers.ts"
 import { Visitor } from "./Visitor.ts"
 
-/** How many shoppers a page is shown. */
+/** The most shoppers that a page lists. */
 const mostShoppers = 50
 
 export const views = Layer.mergeAll(
@@ -36,14 +36,14 @@ export const views = Layer.mergeAll(
 
 const visitor = Admission.cookie(Visitor)
 
-/** Only users have an inbox. To a page without one it is as without a visit: it need not try again. */
+/** Only users have an inbox. Without one, a page is refused as if there were no visit, so that it does not try again. */
 const inbox = Admission.through(
   visitor,
   Inboxes.kind,
   Effect.fnUntraced(function*({ session }) {
     const { user } = yield* session.info
     if (user === undefined) return yield* new HttpSession.NoSession({ message: "guests have no inbox" })
-    // The visit may have been kept longer than the account.
+    // The visit may have been stored for longer than the account.
     yield* (yield* Accounts).open(user)
     return yield* (yield* Inboxes).open(user)
   })

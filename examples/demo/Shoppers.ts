@@ -1,5 +1,5 @@
 /**
- * Who is in the shop: a user is there once, with all devices; a guest is a device of nobody's.
+ * The list of who is in the shop: a user once, with all devices, and each guest with one device.
  */
 import { Schema } from "effect"
 import { Presence } from "effect-sessions"
@@ -11,16 +11,16 @@ export class Shoppers extends Presence.Service<Shoppers>()("Shoppers", {
 /** There is one shop. */
 export const shop = "shop"
 
-/** Somebody in the shop, as others see it. Times are milliseconds since 1970. */
+/** A person in the shop, as others see it. Times are milliseconds since 1970. */
 export const Shopper = Schema.Struct({
   key: Schema.String,
   name: Schema.String,
-  /** The one that came first comes first. */
+  /** The devices, in the order in which they came. */
   devices: Schema.Array(Schema.Struct({ id: Schema.String, agent: Schema.String, since: Schema.Number }))
 })
 export type Shopper = typeof Shopper.Type
 
-/** Those who are there, in the order in which they came. */
+/** The people in the shop, in the order in which they came. */
 export const inOrder = (
   present: ReadonlyArray<Presence.Present<{ readonly name: string; readonly agent: string }>>
 ): ReadonlyArray<Shopper> =>

@@ -1,5 +1,5 @@
 /**
- * Where visits are kept: in a SQLite file in `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`
+ * Where visits are stored: in a SQLite file in `STATE_DIR`, in the PostgreSQL of `DATABASE_URL`, in the Redis of `REDIS_URL`
  * (under keys that begin with `REDIS_PREFIX`), or in memory, as long as the process.
  */
 import { NodeRedis } from "@effect/platform-node"
@@ -8,7 +8,7 @@ import { Cause, Config, Data, Effect, Layer, Option } from "effect"
 import { SnapshotStore } from "effect-sessions"
 import { MemoryStore, RedisStore, SqliteStore, SqlStore } from "effect-sessions/snapshots"
 
-/** The place where visits are to be kept cannot be used. */
+/** The configured place to store visits cannot be used. */
 export class StorageError extends Data.TaggedError("StorageError")<{ readonly message: string }> {}
 
 const settings = Config.all({

@@ -1,5 +1,5 @@
 /**
- * What the endpoints about a visit as a store do: dispatch, look, and travel in time.
+ * The handlers of the endpoints about a visit as a store: dispatch, views, and time travel.
  */
 import { DateTime, Effect, Stream } from "effect"
 import { type Live, SessionError, Store } from "effect-sessions"
@@ -15,7 +15,7 @@ import { visit, Visitor } from "./Visitor.ts"
 const noSuchPart = (parts: object) =>
   new InvalidRequest({ message: `there is no such slice, select one of ${Object.keys(parts).join(", ")}` })
 
-/** The views that are asked for, each once; by default all. */
+/** The requested views, each once. Default: all. */
 const parts = (select: string | undefined): ReadonlyArray<Live.ViewName<typeof ShopLive>> =>
   (select === undefined ? Object.keys(ShopLive.views) : Array.from(new Set(select.split(",")))) as never
 
@@ -29,7 +29,7 @@ export const StoreHandlers = HttpApiBuilder.group(
     return handlers.handleAll({
       dispatch: Effect.fn("dispatch")(
         function*({ payload, query }) {
-          // Before the visit is asked for: a bad action starts none.
+          // Checked before the visit is started, so that a bad action starts none.
           const action = yield* Store.decode(Visit, payload)
           const ref = yield* visit
           if (query.wait === undefined) {

@@ -1,8 +1,8 @@
 /**
- * What a browser says it is, in words that people use.
+ * A short name for a browser, from its `User-Agent` header.
  */
 
-/** As `Chrome on Linux`. */
+/** For example `Chrome on Linux`. */
 export const describe = (agent: string | null | undefined): string => {
   if (agent === null || agent === undefined || agent.trim() === "") return "Something unknown"
   const first = (names: ReadonlyArray<readonly [RegExp, string]>) => names.find(([sign]) => sign.test(agent))?.[1]

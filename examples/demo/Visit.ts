@@ -46,9 +46,9 @@ const catalog = Reducer.make("catalog", {
       stock: { ...state.stock, [sku]: left }
     })
   },
-  // Whoever types does not want an answer to each letter.
+  // One search after the visitor stops typing, not one for each letter.
   debounce: { search: "300ms" },
-  // The warehouse takes its time; a newer question makes the one before pointless.
+  // The warehouse is slow. A newer check replaces the one before.
   concurrency: "latest",
   async: {
     check: Effect.fnUntraced(function*({ dispatch, payload: { sku } }) {
@@ -62,7 +62,7 @@ const catalog = Reducer.make("catalog", {
   }
 })
 
-/** What goes wrong on purpose, to see the visit come back. */
+/** A crash on purpose, to show how the visit resumes. */
 const drill = Reducer.make("drill", {
   prefix: "drill",
   state: Schema.Struct({}),
@@ -79,6 +79,6 @@ export class Visit extends Store.Service<Visit>()("Visit", { reducers: [cart, us
 
 export const VisitLayer = Visit.toLayer(Store.behavior(Visit, { history: 100, middleware: [rules] }), {
   hibernateAfter: "1 minute",
-  // What a crash of the shop loses at most: a quarter of a second.
+  // A crash of the shop loses a quarter of a second of changes at most.
   snapshots: { save: { debounce: "250 millis" } }
 })

@@ -26,8 +26,8 @@ export class VisitorCookie
 }
 
 /**
- * The key for cookies: made from `COOKIE_SECRET`, or one that is kept where the visits are, and lasts as long as they do.
- * `COOKIE_SECRET=new,old` replaces a secret while cookies that were signed with the old one go on.
+ * The key for cookies: derived from `COOKIE_SECRET`, or a random one that is stored with the visits and lasts as long as
+ * they do. `COOKIE_SECRET=new,old` replaces a secret; cookies that were signed with the old one stay valid.
  */
 export const Keys = Layer.unwrap(Effect.gen(function*() {
   const secrets = Option.getOrElse(yield* Config.option(Config.Redacted("COOKIE_SECRET")), () => Redacted.make(""))
@@ -50,20 +50,20 @@ const keptKey: Effect.Effect<
   const [saved] = yield* store.save([
     { ...key, epoch, version: 0, format: 1, body, savedAt, expiresAt: null, alarmAt: null, user: null }
   ])
-  // Another shop that opens at the same time was faster: its key is ours too.
+  // Another shop that opened at the same time has stored a key: use that one.
   return saved === true ? Redacted.make(body) : yield* Effect.delay(keptKey, "100 millis")
 })
 
-/** Any text will do as a secret here, however short. */
+/** Here, a secret may be any text, however short. */
 const toKey = (secret: string): Redacted.Redacted => Redacted.make(createHash("sha256").update(secret).digest("base64"))
 
-/** The visitor's visit; a new one, and a cookie for it, if need be. */
+/** The visitor's visit. Starts one, with a cookie, if there is none. */
 export const visit = Effect.flatMap(Visitor, (visitor) => visitor.start()).pipe(
   // Nothing in a visit's init can fail or take long.
   Effect.catchTag(["StartFailed", "StartTimeout"], Effect.die)
 )
 
-/** The visit and the user whose it is. */
+/** The visit and its user. */
 export const loggedIn = Effect.gen(function*() {
   const visit = yield* (yield* Visitor).get
   const { user } = yield* visit.info

@@ -1,5 +1,5 @@
 /**
- * How much of each product there is. It begins with what the catalogue says, each time the shop opens.
+ * The stock of each product. Each time the shop opens, it starts with the numbers of the catalogue.
  */
 import { Context, Effect, Layer } from "effect"
 import * as Catalogue from "./Catalogue.ts"

@@ -2,7 +2,7 @@
  * A corner shop: each visitor has a cart, which is a session of its own.
  *
  * Run it with `npm start` and open two pages: what one of them adds, both show. In two browsers, log in under
- * two names: each sees the other, and can write. Settings come from the environment:
+ * two names: each sees the other, and can write to the other. Settings come from the environment:
  * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PREFIX`, `COOKIE_SECRET`, `TRUSTED_PROXIES`, `LOG_LEVEL`, and those of the
  * sessions, such as `SESSIONS_MAX`, `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`.
  */
@@ -23,7 +23,7 @@ const Main = Server.serve(Shop.layer).pipe(
   Layer.provide(LogLevel)
 )
 
-/** What to tell whoever started the shop, in one line. */
+/** The error as one line for the operator. */
 const explain = (error: Layer.Error<typeof Main>): string => {
   switch (error._tag) {
     case "InvalidConfig":
@@ -43,7 +43,7 @@ Layer.launch(Main).pipe(
   Effect.tapDefect((defect) => Effect.logFatal("The corner shop broke down", defect)),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    // Asked to stop, and stopped.
+    // The shop was asked to stop.
     teardown: (exit, done) => done(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
   })
 )

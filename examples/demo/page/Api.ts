@@ -1,9 +1,9 @@
 /**
- * What the page asks of the shop by HTTP: everything about the cookie, and the history.
+ * The requests that the page sends to the shop by HTTP: everything about the cookie, and the history.
  */
 import { Data, Effect, Schedule, Schema } from "effect"
 
-/** The shop says no, or nothing at all. `message` is for the visitor. */
+/** The shop refused a request or did not answer. `message` is for the visitor. */
 export class Refusal extends Data.TaggedError("Refusal")<{ readonly reason: string; readonly message: string }> {}
 
 const noAnswer = () => new Refusal({ reason: "NoAnswer", message: "The shop does not answer. Please try again." })
@@ -28,7 +28,7 @@ const request = (method: string, path: string, body?: unknown): Effect.Effect<un
         ({ _tag, message }) => Effect.fail(new Refusal({ reason: _tag, message: `Sorry: ${message}.` }))
       )
     ),
-    // Another tab has just logged in: the cookie that the browser has by now is the one to send.
+    // Another tab has just logged in: send the request again, with the new cookie of the browser.
     Effect.retry({
       while: ({ reason }) => reason === "CookieReplaced",
       schedule: Schedule.spaced("200 millis"),
@@ -62,15 +62,15 @@ export const leave = request("DELETE", "/api/session")
 const Step = Schema.Struct({ version: Schema.Int, type: Schema.String, at: Time, current: Schema.Boolean })
 export type Step = typeof Step.Type
 
-/** What was done in this visit, oldest first. Comes after all that the visit has still to do. */
+/** The actions of this visit, oldest first. The visit answers after the messages that already wait. */
 export const history = get("/api/history", Schema.Array(Step))
 
-/** Goes to the state after this step; 0 is the beginning. */
+/** Travels to the state after this step; 0 is the first state. */
 export const travel = (version: number) => request("POST", `/api/history/${version}`)
 
 export const logIn = (user: string) => request("POST", "/api/login", { user })
 
-/** Ends the visit, which is the login. */
+/** Logs out by ending the visit. */
 export const logOut = request("POST", "/api/logout")
 
 const Device = Schema.Struct({
@@ -83,7 +83,7 @@ const Device = Schema.Struct({
 })
 export type Device = typeof Device.Type
 
-/** Where this user is logged in; refused with `NotLoggedIn` without one. */
+/** The devices on which this user is logged in. Fails with `NotLoggedIn` if there is no user. */
 export const devices = get("/api/devices", Schema.Array(Device))
 
 export const endDevice = (id: string) => request("DELETE", `/api/devices/${encodeURIComponent(id)}`)
@@ -92,10 +92,10 @@ export const endDevice = (id: string) => request("DELETE", `/api/devices/${encod
 export const write = (user: string, text: string) =>
   request("POST", "/api/notifications", { user, kind: "message", text })
 
-/** Says something to all who are in the shop, and gives how many visits heard it. */
+/** Sends an announcement to all visits in the shop, and gives how many received it. */
 export const announce = (text: string) =>
   ask("POST", "/api/broadcast", Schema.Struct({ delivered: Schema.Int }), { text })
 
-/** Changes a stock, and gives how many users were told. */
+/** Changes a stock, and gives how many users were notified. */
 export const restock = (sku: string, left: number) =>
   ask("PUT", `/api/stock/${sku}`, Schema.Struct({ left: Schema.Int, notified: Schema.Int }), { left })

@@ -1,5 +1,5 @@
 /**
- * The page's connections: to the visit, with views to show and actions to send, and beside it to all that is live in the
+ * The connections of the page: to the visit, with views to show and actions to send, and to the other live sessions of the
  * shop.
  */
 import { type Context, Effect, Layer, Option, Stream, SubscriptionRef } from "effect"
@@ -7,7 +7,7 @@ import { type Live, LiveClient } from "effect-sessions/client"
 import { HearingLive, InboxLive, ShopLive, ShoppersLive } from "../ShopLive.ts"
 import { anyOf } from "./dom.ts"
 
-/** The server that the page came from. A shop can be asked for signs of life more often than the whole world can. */
+/** The server that the page came from. The heartbeat is shorter than the default, which is meant for the whole Internet. */
 const at = (path: string): LiveClient.Options => ({
   url: `${location.origin.replace(/^http/, "ws")}${path}`,
   reconnect: { max: "10 seconds" },
@@ -20,10 +20,10 @@ export class ShopClient extends LiveClient.Service<ShopClient>()("ShopClient", S
 /** Who is in the shop. */
 export class ShoppersClient extends LiveClient.Service<ShoppersClient>()("ShoppersClient", ShoppersLive) {}
 
-/** What the shop says to this visit. */
+/** The announcements of the shop to this visit. */
 export class HearingClient extends LiveClient.Service<HearingClient>()("HearingClient", HearingLive) {}
 
-/** The visitor's notifications. Refused to those who have not logged in. */
+/** The visitor's notifications. Refused before a login. */
 export class InboxClient extends LiveClient.Service<InboxClient>()("InboxClient", InboxLive) {}
 
 export const live = Layer.mergeAll(
@@ -33,7 +33,7 @@ export const live = Layer.mergeAll(
   InboxClient.layer(at("/live/inbox"))
 )
 
-/** The values of a client's views, newest first, also of the next session when one has ended. */
+/** The newest values of a client's view. Continues with the next session when one has ended. */
 const viewsOf =
   <Self, D extends Live.Any>(client: Context.Key<Self, LiveClient.LiveClient<D>>) =>
   <const N extends Live.ViewName<D>>(name: N): Stream.Stream<Live.View<D, N>, never, Self> =>
@@ -52,5 +52,5 @@ export const hearingView = viewsOf(HearingClient)
 /** Something has changed in the visit. */
 export const changes = anyOf<ShopClient>(view("cart"), view("user"), view("catalog"))
 
-/** How the page is connected. */
+/** The status of the connection. */
 export const statuses = Stream.unwrap(Effect.map(ShopClient, (client) => SubscriptionRef.changes(client.status)))

@@ -1,5 +1,5 @@
 /**
- * What the operator has announced, until somebody dismisses it in any tab. It is read aloud as it comes.
+ * The operator's announcements, until the visitor dismisses them in any tab. A screen reader reads each aloud.
  */
 import { Effect, Stream } from "effect"
 import type { Announcement } from "../Hearing.ts"

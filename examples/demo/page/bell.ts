@@ -1,6 +1,6 @@
 /**
- * The bell: how many notifications are unread, and a panel with all of them. There is none for those who have not logged
- * in.
+ * The bell: the number of unread notifications, and a panel with all notifications. Only visitors who have logged in have
+ * one.
  */
 import { Effect, Option, Stream, SubscriptionRef } from "effect"
 import { nameOf } from "../Accounts.ts"
@@ -17,7 +17,7 @@ const list = find("#notifications")
 const sender = ({ kind, payload }: Notification): string =>
   kind === "stock" ? "The shop" : payload.from === null ? "A guest" : nameOf(payload.from)
 
-/** What is worth a word in passing. */
+/** The short message about a notification. */
 const headline = (notification: Notification): string => {
   const { kind, payload: { text } } = notification
   if (kind === "stock") return `${text}.`
@@ -43,17 +43,17 @@ const showList = rows<Notification>(list, "#notification", {
       hour(new Date(at))
     ].join(" · ")
     button.ariaLabel = `Mark as read: ${text}`
-    // Who has just read one goes on with the next.
+    // When the focused notification is marked as read, the next one gets the focus.
     const isDone = readAt !== null && document.activeElement === button
     button.hidden = readAt !== null
     if (isDone) (list.querySelector<HTMLElement>("[data-unread] button") ?? bellButton).focus()
   }
 })
 
-/** The newest of which the visitor was told. */
+/** The id of the newest notification that was shown as a message. */
 let told: number | undefined
 
-/** Says what is new, unless it can be seen anyway. */
+/** Shows new notifications as messages, unless the panel is open. */
 const tell = (notifications: ReadonlyArray<Notification>) => {
   const before = told
   told = notifications.at(-1)?.id ?? told ?? 0
@@ -92,7 +92,7 @@ const hide = Effect.sync(() => {
   document.title = "Corner shop"
 })
 
-/** Shows the inbox while there is one. What somebody else has had on this page is not shown to the next. */
+/** Shows the inbox while there is one. Nothing of a user is shown to the next user of this page. */
 const follow = Effect.gen(function*() {
   const { mount, status } = yield* InboxClient
   const { state } = yield* mount("notifications")

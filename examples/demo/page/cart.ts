@@ -1,6 +1,6 @@
 /**
- * The cart, and how things get into it. What is added shows at once, made by the very reducer that the shop runs, and is
- * marked until the shop has confirmed it.
+ * The cart, and adding to it. An added item shows at once, computed by the same reducer that the shop runs, and is marked
+ * until the shop has confirmed it.
  */
 import { Effect, Stream } from "effect"
 import type { LiveClient } from "effect-sessions/client"
@@ -52,13 +52,13 @@ const mark = (sku: string, by: 1 | -1) =>
     show()
   })
 
-/** An action that was refused is taken back by the client; all there is to do is to say why. */
+/** The client undoes a refused action by itself; the page only shows the reason. */
 const orSayWhy = <R>(action: Effect.Effect<unknown, { readonly _tag: string; readonly message: string }, R>) =>
   Effect.catch(action, ({ _tag, message }) =>
-    // That the visit is over is told at the door.
+    // The dialog at the door says that the visit is over.
     _tag === "SessionGone" ? Effect.void : notice(`Not done: ${message}.`))
 
-/** What an action makes of the cart, before the shop says so. */
+/** The cart after an action, before the shop confirms it. */
 const foreseen = (action: string, payload?: unknown): LiveClient.CallOptions<typeof ShopLive> => ({
   optimistic: { cart: (cart) => reducer.on[action]!(cart, payload) }
 })

@@ -1,6 +1,6 @@
 /**
- * The connections beside the visit's. They are opened by its cookie, so that they come back when it has come back, and
- * when somebody has logged in.
+ * The other connections of the page. The visit's cookie opens them, so they reconnect after the visit has reconnected, and
+ * after a login.
  */
 import { Effect, Stream, SubscriptionRef } from "effect"
 import type { LiveClient } from "effect-sessions/client"
@@ -17,7 +17,7 @@ const allComeBack = Effect.gen(function*() {
   if (isMember()) yield* comeBack(yield* InboxClient)
 })
 
-/** A new cookie may be on its way, which the visit itself does not wait for. */
+/** A new cookie may be on its way. The connection of the visit does not wait for it. */
 const attempts = Stream.fromIterable(["200 millis", "1 second", "3 seconds"] as const).pipe(
   Stream.mapEffect((pause) => Effect.delay(allComeBack, pause))
 )

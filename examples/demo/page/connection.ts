@@ -1,5 +1,5 @@
 /**
- * How the page is connected: a light in the header, and a banner while it is not.
+ * The state of the connection: a light in the header, and a banner while there is no connection.
  */
 import { Effect, Stream, SubscriptionRef } from "effect"
 import type { Status } from "effect-sessions/client"
@@ -19,7 +19,7 @@ const says: { readonly [S in Status.Status["_tag"]]: string } = {
   Closed: "Closed"
 }
 
-/** A loss that is over at once is none to tell of. Milliseconds. */
+/** A shorter loss is not shown. In milliseconds. */
 const patience = 400
 
 const showBanner = (status: Status.Status, waiting: number) => {
@@ -46,6 +46,6 @@ export const connection = Effect.flatMap(ShopClient, (client) =>
     )),
     on(find("#try-now"), "click", () =>
       client.reconnect),
-    // The browser knows before the socket does.
+    // The browser notices the loss before the socket does.
     Stream.runForEach(anyOf(events(window, "online"), events(window, "offline")), () => client.reconnect)
   ))

@@ -1,9 +1,9 @@
 /**
- * The few things about the DOM that every part of the page needs.
+ * The DOM functions that all parts of the page share.
  */
 import { Effect, Queue, Stream } from "effect"
 
-/** The element of this selector, which is there: index.html says so. */
+/** The element of this selector. index.html contains it. */
 export const find = <E extends HTMLElement = HTMLElement>(selector: string, within: ParentNode = document): E => {
   const found = within.querySelector<E>(selector)
   if (found === null) throw new Error(`index.html has no ${selector}`)
@@ -13,8 +13,8 @@ export const find = <E extends HTMLElement = HTMLElement>(selector: string, with
 type Events = HTMLElementEventMap & WindowEventMap & DocumentEventMap
 
 /**
- * The events of an element. Forms are not sent, and dialogs not closed, by the browser. The stream comes to an event a little
- * later: what must be read before anything else happens to the element, `listen` reads.
+ * The events of an element. The browser neither submits forms nor closes dialogs. The stream gives an event a little later
+ * than it happened: use `listen` to read what must be read before the element changes again.
  */
 export const events = <const K extends keyof Events>(
   target: EventTarget,
@@ -36,7 +36,7 @@ export const events = <const K extends keyof Events>(
     )
   )
 
-/** Handles each event at once, whether those before are done or not. */
+/** Handles each event at once, also while earlier events are being handled. */
 export const on = <const K extends keyof Events, R>(
   target: EventTarget,
   type: K,
@@ -44,12 +44,12 @@ export const on = <const K extends keyof Events, R>(
 ): Effect.Effect<void, never, R> =>
   events(target, type).pipe(Stream.mapEffect(handle, { concurrency: "unbounded" }), Stream.runDrain)
 
-/** Whatever comes of any of these. */
+/** Merges streams. */
 export const anyOf = <R>(
   ...streams: ReadonlyArray<Stream.Stream<unknown, never, R>>
 ): Stream.Stream<unknown, never, R> => Stream.mergeAll(streams, { concurrency: "unbounded" })
 
-/** Runs the parts of the page side by side, for as long as it is open. */
+/** Runs the parts of the page concurrently, for as long as it is open. */
 export const together = <R>(...parts: ReadonlyArray<Effect.Effect<unknown, never, R>>): Effect.Effect<void, never, R> =>
   Effect.all(parts, { concurrency: "unbounded", discard: true })
 
@@ -57,7 +57,7 @@ export const together = <R>(...parts: ReadonlyArray<Effect.Effect<unknown, never
 export const clone = (template: string): HTMLElement =>
   find<HTMLTemplateElement>(template).content.firstElementChild!.cloneNode(true) as HTMLElement
 
-/** One row for each item. Rows stay who they are, so that they keep the focus. */
+/** Shows one row for each item. The row of an item is reused, so that it keeps the focus. */
 export const rows = <A>(list: HTMLElement, template: string, options: {
   readonly key: (item: A) => string
   readonly show: (row: HTMLElement, item: A) => void
@@ -67,7 +67,7 @@ export const rows = <A>(list: HTMLElement, template: string, options: {
     const keys = new Set(items.map(options.key))
     for (const [key, row] of known) {
       if (keys.has(key)) continue
-      // Who has just removed a row goes on with the next.
+      // When the focused row is removed, the next row gets the focus.
       if (row.contains(document.activeElement)) (row.nextElementSibling ?? list).querySelector("button")?.focus()
       row.remove()
       known.delete(key)

@@ -1,5 +1,5 @@
 /**
- * The drill: crashes the visit on purpose, to see its supervisor bring it back.
+ * The drill: crashes the visit on purpose, to show how supervision resumes it.
  */
 import { Effect } from "effect"
 import * as Api from "./Api.ts"
@@ -15,7 +15,7 @@ const crash = Effect.gen(function*() {
   const before = yield* Api.visit
   const began = performance.now()
   yield* Effect.catchTag(client.dispatch("drill.crash"), "Crashed", () => Effect.void)
-  // It answers when the visit is at work again.
+  // The answer comes when the visit has resumed.
   yield* Api.history
   const millis = Math.max(1, Math.round(performance.now() - began))
   const after = yield* Api.visit
@@ -26,7 +26,7 @@ const crash = Effect.gen(function*() {
   report.dataset["crashes"] = String(after.crashes)
   report.hidden = false
 }).pipe(
-  // That the visit is over is told at the door.
+  // The dialog at the door says that the visit is over.
   Effect.catchTag("SessionGone", () => Effect.void),
   Effect.catch(({ message }) => notice(message))
 )

@@ -34,7 +34,7 @@ const show = (devices: ReadonlyArray<Api.Device> | undefined) =>
     showDevices(devices ?? [])
   })
 
-/** Who has no name is on no device. Not so who has travelled to before the login. */
+/** Whether the visitor has logged in. Time travel to before the login changes the shown name, not this. */
 let member = false
 
 export const isMember = (): boolean => member
@@ -73,7 +73,7 @@ export const identity = together(
   Stream.runForEach(view("user"), ({ name }) => showName(name)),
   on(find("#login"), "submit", () => orNotice(logIn)),
   on(find("#devices"), "click", logOut),
-  // The name comes before the new cookie.
+  // The view shows the name before the new cookie has arrived.
   anyOf<ShopClient>(view("user"), events(window, "focus"), Stream.filter(statuses, ({ _tag }) => _tag === "Open")).pipe(
     Stream.debounce("200 millis"),
     Stream.runForEach(() => refresh)

@@ -1,5 +1,5 @@
 /**
- * A message to somebody, who finds it in the inbox.
+ * A message to another user, who finds it in the inbox.
  */
 import { Effect } from "effect"
 import * as Api from "./Api.ts"
@@ -13,7 +13,7 @@ const refusal = find("#letter-refusal")
 let to = { user: "", name: "" }
 
 export const writeTo = (user: string, name: string) => {
-  // What was not sent to this one is still there.
+  // A draft to this user is still there.
   if (to.user !== user) text.value = ""
   to = { user, name }
   find("#letter-title").textContent = `To ${name}`

@@ -1,6 +1,6 @@
 /**
- * How long the visit is kept without further activity. The server is asked now and then, which is no activity; in between
- * the page counts down by itself.
+ * The time until the visit expires without further activity. The page asks the server now and then, which does not count as
+ * activity, and counts down in between.
  */
 import { Effect, Option, Stream } from "effect"
 import * as Api from "./Api.ts"
@@ -11,10 +11,10 @@ import { remaining } from "./words.ts"
 
 const line = find("#lifetime")
 
-/** From here on it is more than small print. Milliseconds. */
+/** Below this, the time is shown prominently. In milliseconds. */
 const urgent = 120_000
 
-/** When the visit expires, in milliseconds since 1970; `undefined` when it does not, or nobody knows. */
+/** When the visit expires, in milliseconds since 1970; `undefined` if it never does, or if that is not known. */
 let expiresAt: number | undefined
 
 const show = Effect.suspend(() => {
@@ -40,7 +40,7 @@ const ask = Effect.flatMap(ShopClient, (client) => client.lifetime).pipe(
   )
 )
 
-/** Whenever it may be another one. */
+/** Emits whenever the time may have changed. */
 const occasions = anyOf<ShopClient>(
   changes,
   statuses,

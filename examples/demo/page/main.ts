@@ -1,5 +1,5 @@
 /**
- * The page of the corner shop: a visit to come in for, clients that keep their views up to date, and the parts of the
+ * The page of the corner shop: it starts a visit, opens clients that keep their views up to date, and runs the parts of the
  * page, which show the views and send actions.
  */
 import { Cause, Effect, Layer } from "effect"
@@ -41,7 +41,7 @@ const page = together(
   operator
 )
 
-/** The cookie first: the sockets are opened by it. What is wrong with it, the door tells. */
+/** Gets the cookie first, because it opens the sockets. The dialog at the door shows what goes wrong. */
 const clients = Layer.unwrap(Effect.as(Effect.ignore(Api.visit), Clients.live))
 
 page.pipe(

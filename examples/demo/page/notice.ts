@@ -1,5 +1,5 @@
 /**
- * Short messages at the edge of the page, which are read aloud and go away by themselves.
+ * Short messages at the edge of the page. A screen reader reads them aloud, and they disappear by themselves.
  */
 import { Effect } from "effect"
 import { find } from "./dom.ts"

@@ -1,5 +1,5 @@
 /**
- * What the operator does: announcements, and changes of the stock.
+ * The operator's part: announcements and changes of the stock.
  */
 import { Effect } from "effect"
 import * as Catalogue from "../Catalogue.ts"

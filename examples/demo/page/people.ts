@@ -1,5 +1,5 @@
 /**
- * Who is in the shop now, with which devices, and since when.
+ * The list of the people in the shop: with which devices, and since when.
  */
 import { Effect, Stream } from "effect"
 import type { Shopper } from "../Shoppers.ts"
@@ -15,7 +15,7 @@ let shoppers: ReadonlyArray<Shopper> = []
 /** How the visitor is listed. */
 let you: { readonly key: string; readonly device: string } | null = null
 
-/** Guests have no inbox, and nobody writes to themselves. */
+/** Guests have no inbox, and visitors do not write to themselves. */
 const canWriteTo = (key: string): boolean => key !== you?.key && !key.includes(":")
 
 const showDevices = (devices: Shopper["devices"]) =>

@@ -1,6 +1,6 @@
 /**
- * The search box. What is searched is part of the visit, so that all tabs show it; the server waits until the visitor
- * stops typing.
+ * The search box. The search text is part of the visit, so that all tabs show it. The server waits until the visitor stops
+ * typing.
  */
 import { Effect, Stream } from "effect"
 import { find, on, together } from "./dom.ts"
@@ -18,7 +18,7 @@ const ask = Effect.flatMap(ShopClient, (client) => {
   return Effect.ignore(client.cast("catalog.search", asked))
 })
 
-/** Another tab, or time travel, has changed what is searched. Nobody's typing is overwritten. */
+/** Another tab or time travel has changed the search text. It does not overwrite what the visitor is typing. */
 const follow = (query: string) => {
   asked = query
   find("#nothing-query").textContent = query

@@ -1,5 +1,5 @@
 /**
- * The shelf: products to add, and how many of them are left. The server has written the products into the page.
+ * The shelf: the products, and how many of each are left. The server has rendered the products into the page.
  */
 import { Effect, Stream } from "effect"
 import * as Catalogue from "../Catalogue.ts"
@@ -20,7 +20,7 @@ const products = Catalogue.all.map(([sku, { name }]) => {
   }
 })
 
-/** What the button says. */
+/** The text of the button. */
 const stockOf = (sku: string, { checking, stock }: Catalog): string => {
   if (checking === sku) return "Checking…"
   const left = stock[sku]
@@ -41,7 +41,7 @@ const show = (catalog: Catalog) => {
   find("#nothing").hidden = results.size > 0
 }
 
-/** The warehouse is asked, which takes a while; all tabs see how far it is. */
+/** Checks the stock in the warehouse, which takes a while. All tabs show the progress. */
 const check = (sku: Catalogue.Sku) =>
   Effect.flatMap(ShopClient, (client) => Effect.ignore(client.cast("catalog.check", { sku })))
 

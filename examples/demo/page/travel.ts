@@ -1,5 +1,5 @@
 /**
- * Travel in time: a slider over what was done in this visit. All tabs travel along.
+ * Time travel: a slider over the actions of this visit. All tabs follow.
  */
 import { Effect, Stream } from "effect"
 import * as Api from "./Api.ts"
@@ -12,7 +12,7 @@ const slider = find<HTMLInputElement>("#travel")
 const backToNow = find("#travel-now")
 const ticks = find("#travel-ticks")
 
-/** What is worth a stop, and what it is called. The steps of a stock check on its way are not. */
+/** The actions that are stops of the slider, with their labels. The progress of a stock check is not one. */
 const names: Readonly<Record<string, string>> = {
   "cart.add": "Put into the cart",
   "cart.remove": "Taken out of the cart",
@@ -28,7 +28,7 @@ const beginning: Stop = { version: 0, type: "beginning" }
 
 let stops: ReadonlyArray<Stop> = [beginning]
 
-/** Where the visitor wants to be, until the shop is there. As long as that is not so, the slider is the visitor's. */
+/** The step that the visitor has chosen, until the shop has travelled there. Until then, only the visitor moves the slider. */
 let wanted: Stop | undefined
 
 const describe = ({ at, type }: Stop): string =>
@@ -55,7 +55,7 @@ const show = (steps: ReadonlyArray<Api.Step>) => {
     return tick
   }))
   if (wanted === undefined) {
-    // Between two stops counts as at the one before.
+    // A step between two stops is shown as the stop before it.
     const current = steps.find(({ current }) => current)?.version ?? 0
     slider.value = String(stops.findLastIndex(({ version }) => version <= current))
   }
@@ -72,7 +72,7 @@ const choose = () => {
 const travel = Effect.suspend(() => {
   const target = wanted ?? beginning
   const arrived = Effect.sync(() => {
-    // The visitor may have moved on meanwhile.
+    // The visitor may have moved the slider meanwhile.
     if (wanted === target) wanted = undefined
   })
   return Effect.matchEffect(Effect.ensuring(Api.travel(target.version), arrived), {
@@ -82,12 +82,12 @@ const travel = Effect.suspend(() => {
 })
 
 export const timeTravel = together(
-  // Who was cut off could not ask.
+  // While the page was disconnected, it could not request the history.
   anyOf<ShopClient>(changes, Stream.filter(statuses, ({ _tag }) => _tag === "Open")).pipe(
     Stream.debounce("250 millis"),
     Stream.runForEach(() => refresh)
   ),
-  // One request at a time; where the visitor was in between does not matter.
+  // One request at a time. Positions between two requests are skipped.
   events(slider, "input", choose).pipe(
     Stream.buffer({ capacity: 1, strategy: "sliding" }),
     Stream.mapEffect(() => travel),

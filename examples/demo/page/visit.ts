@@ -1,5 +1,5 @@
 /**
- * The visit: how the page comes in, and what it says at the door when the visit is over.
+ * The visit: how the page starts it, and the dialog ("the door") that is shown when it is over.
  */
 import { Effect, Option, Stream } from "effect"
 import type { Status } from "effect-sessions/client"
@@ -32,15 +32,15 @@ const goodbyes: { readonly [R in Reason]: readonly [title: string, text: string]
 const goodbye = (reason: Status.Ended["reason"]) =>
   shut(...(reason === null ? ["No visit", "There is no visit any more."] as const : goodbyes[reason]))
 
-/** The shop does not know the visit any more, or has given it a new cookie: worth another try. */
+/** The shop no longer knows the visit, or has given it a new cookie: try again. */
 const passing: ReadonlySet<string> = new Set(["NoSession", "revoked"])
 
-/** Starts a visit if there is none, which gives the cookie, and connects. */
+/** Requests the visit, which starts one and sets the cookie if there is none, and connects. */
 const comeIn = Effect.flatMap(ShopClient, (client) => Effect.andThen(Api.visit, client.reconnect)).pipe(
   Effect.catch(({ message }) => shut("Not in yet", message))
 )
 
-/** Comes in by itself: once, until it was in again. */
+/** Connects again without asking the visitor: once, until the connection was open again. */
 const comeBack = Effect.fnUntraced(function*(reason: string) {
   const before = yield* Effect.flatMap(
     Stream.runHead(view("cart")),
@@ -49,7 +49,7 @@ const comeBack = Effect.fnUntraced(function*(reason: string) {
       onSome: ({ count }) => Effect.succeed(count)
     })
   )
-  // A new cookie may be on its way to another tab.
+  // Another tab may be about to receive a new cookie.
   yield* Effect.sleep("300 millis")
   yield* comeIn
   if (reason === "NoSession" && before > 0) {
@@ -77,7 +77,7 @@ const watch = (status: Status.Status): Effect.Effect<void, never, ShopClient> =>
 
 export const visit = together(
   Stream.runForEach(statuses, watch),
-  // Escape does not open a door.
+  // The Escape key does not close this dialog.
   Stream.runDrain(events(door, "cancel")),
   on(find("#come-in"), "click", () => comeIn),
   on(find("#leave"), "click", () => Effect.catch(Api.leave, ({ message }) => notice(message)))

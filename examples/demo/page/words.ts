@@ -1,5 +1,5 @@
 /**
- * Numbers and times as people say them.
+ * Formats numbers and times for people.
  */
 
 /** Cents. */
@@ -11,7 +11,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 
 const clockface = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" })
 
-/** For what is not worth a look at the seconds. */
+/** For times of which the seconds do not matter. */
 export const hour = (date: Date): string => clockface.format(date)
 
 export const timeOfDay = (date: Date): string => clock.format(date)
