@@ -24,6 +24,7 @@ const drivers: Readonly<Record<string, ReadonlyArray<string>>> = {
   "./live": [],
   "./socket": ["jose"],
   "./snapshots": [],
+  "./cluster": [],
   "./client": []
 }
 
