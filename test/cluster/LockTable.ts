@@ -65,9 +65,13 @@ export class LockTable {
           this.log.push(`unregister ${owner}`)
           this.runners.delete(nameOf(address))
         }),
-      getRunners: this.run("getRunners", owner, (now) =>
-        Array.from(this.runners.values()).filter(({ at }) => at > now - this.expiration)
-          .map(({ healthy, runner }) => [runner, healthy] as const)),
+      getRunners: this.run(
+        "getRunners",
+        owner,
+        (now) =>
+          Array.from(this.runners.values()).filter(({ at }) => at > now - this.expiration)
+            .map(({ healthy, runner }) => [runner, healthy] as const)
+      ),
       setRunnerHealth: (address, healthy) =>
         this.run("setRunnerHealth", owner, () => {
           const found = this.runners.get(nameOf(address))
