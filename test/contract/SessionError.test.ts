@@ -234,7 +234,7 @@ describe("SessionError", () => {
       }))
   })
 
-  it("tells errors that refuse a start from those of a kind", () => {
+  it("distinguishes errors that refuse a start from errors of a kind", () => {
     const names = cases.filter(({ error }) => SessionError.isStartError(error)).map(({ name }) => name)
     assert.deepStrictEqual(
       Array.from(new Set(names)).sort(),
@@ -256,7 +256,7 @@ describe("SessionError", () => {
     assert.isFalse(SessionError.isStartError(undefined))
   })
 
-  it("tells errors of any call from those of actions and of a kind", () => {
+  it("distinguishes errors of any call from errors of actions and of a kind", () => {
     const names = cases.filter(({ error }) => SessionError.isCallError(error)).map(({ name }) => name)
     assert.deepStrictEqual(
       Array.from(new Set(names)).sort(),

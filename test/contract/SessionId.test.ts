@@ -83,7 +83,7 @@ describe("SessionId", () => {
       assert.strictEqual(yield* Schema.decodeUnknownEffect(SessionId.SessionId)("user:42"), "user:42")
     }))
 
-  it.effect("tells what is wrong with an id", () =>
+  it.effect("says what is wrong with an id", () =>
     Effect.gen(function*() {
       const empty = yield* Effect.flip(SessionId.fromString(""))
       assert.strictEqual(empty._tag, "InvalidSessionId")

@@ -53,7 +53,7 @@ describe("MonotonicClock", () => {
     }
   })
 
-  it("is put off by no more than a small step, and not for long", () => {
+  it("is wrong by a small step at most, and not for long", () => {
     const { at, pass } = machine()
     const clock = new MonotonicClock(live)
     at.wall += 20

@@ -54,7 +54,7 @@ describe("Retry.whenSafe", () => {
       assert.strictEqual(times.length, 4)
     }))
 
-  it.effect("tries as often as it is told", () =>
+  it.effect("retries as often as `times` says", () =>
     Effect.gen(function*() {
       for (const times of [0, 1, 7]) {
         const script = failing(...Array.from({ length: 20 }, () => full))

@@ -71,7 +71,7 @@ describe("SlidingWindow", () => {
     })
   }, many)
 
-  it.prop("tells how long to wait: then it allows, and not a slice sooner than needed", [Script], ([script]) => {
+  it.prop("says how long to wait, exact to one slice", [Script], ([script]) => {
     run(script, ({ log, now, quantum, sliding, taken }) => {
       if (taken !== undefined) return
       const wait = sliding.wait(now)

@@ -59,7 +59,7 @@ const atOnce = <A, E>(call: Effect.Effect<A, E>) =>
     return yield* Fiber.join(fiber)
   })
 
-describe("Calls in a circle are told at once", () => {
+describe("Calls in a circle fail at once", () => {
   it.effect("a handler that calls its own session", () =>
     Effect.gen(function*() {
       const [a] = yield* three

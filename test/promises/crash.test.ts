@@ -26,7 +26,7 @@ describe("Crash", () => {
       }).pipe(Effect.provide(TestSessions.layer(layer()))))
   }
 
-  it.effect("a crash ends nobody else, and what waited behind the poison message is handled", () =>
+  it.effect("a crash ends no other session, and messages behind the poison message are handled", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const a = yield* counters.start("a")
@@ -40,7 +40,7 @@ describe("Crash", () => {
       assert.strictEqual((yield* TestSessions.deadLetters).length, 1)
     }).pipe(Effect.provide(TestSessions.layer(layer()))))
 
-  it.effect("whatever is thrown, the session goes on and the answer tells what it can", () =>
+  it.effect("whatever is thrown, the session goes on and the answer describes it", () =>
     Effect.gen(function*() {
       class Thrower extends Session.Service<Thrower>()("Thrower", {
         state: Schema.Void,
@@ -147,7 +147,7 @@ describe("Crash", () => {
       supervision: Supervision.resume({ maxCrashes: 3, within: "10 seconds", ...noPause })
     })))))
 
-  it.effect("whoever learns of a crash finds the session as it goes on", () =>
+  it.effect("a caller that learns of a crash finds the session resumed", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")
       const latch = yield* busy(ref)

@@ -92,7 +92,7 @@ describe("Lifetime", () => {
       { sweepInterval: "1 day" }
     ))))
 
-  it.effect("whoever watches or waits learns of the expiry when it comes, long before the sweep", () =>
+  it.effect("watchers and waiting callers are notified when the session expires, long before the sweep", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const watched = yield* counters.start("watched")
@@ -235,7 +235,7 @@ describe("Lifetime", () => {
       yield* counters.start("a")
     }).pipe(provide))
 
-  it.effect("info tells when the session expires", () =>
+  it.effect("info says when the session expires", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")
       yield* TestSessions.elapse("10 minutes")

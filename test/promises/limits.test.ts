@@ -19,7 +19,7 @@ describe("Limits", () => {
       yield* counters.start("c")
     }).pipe(Effect.provide(TestSessions.layer(layer(), { maxSessions: 2 }))))
 
-  it.effect("a session that has expired keeps nobody out, swept or not", () =>
+  it.effect("an expired session does not count against the limit, swept or not", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const { count } = yield* Sessions
@@ -86,7 +86,7 @@ describe("Limits", () => {
       startRatePerAddress: { limit: 1, window: "1 minute" }
     }))))
 
-  it.effect("a session that gets too many messages refuses them, others go on", () =>
+  it.effect("a session that gets too many messages refuses them, and other sessions go on", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const a = yield* counters.start("a")

@@ -109,7 +109,7 @@ describe("Once", () => {
       }).pipe(provide)
     })
 
-    it.effect("is told apart from the same number of another client and of another session", () =>
+    it.effect("is not mistaken for the same number of another client or of another session", () =>
       Effect.gen(function*() {
         const a = yield* (yield* Counter).start("a")
         const b = yield* (yield* Counter).start("b")
@@ -158,7 +158,7 @@ describe("Once", () => {
         assert.deepStrictEqual(yield* ref.call("All"), [0, 7])
       }).pipe(provide))
 
-    it.effect("is joined by one who learned from its handler that it runs", () =>
+    it.effect("is joined by a sender that learned from its handler that it runs", () =>
       Effect.gen(function*() {
         class Teller extends Session.Service<Teller>()("Teller", {
           state: Schema.Int,
@@ -254,7 +254,7 @@ describe("Once", () => {
         assert.strictEqual((yield* (yield* Sessions).stats).totals["Counter"]?.timeouts, 0)
       }).pipe(provide))
 
-    it.effect("is told in time that there is no answer yet, and finds it later", () =>
+    it.effect("gets a timeout while there is no answer yet, and the answer later", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         const latch = yield* busy(ref)
@@ -294,7 +294,7 @@ describe("Once", () => {
   })
 
   describe("the order of a client's actions", () => {
-    it.effect("has no gaps: one before its turn is told which one is expected, and nothing happens", () =>
+    it.effect("has no gaps: an action before its turn fails with the expected number, and has no effect", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         yield* ref.callOnce("Add", 1, once("c", 1))
@@ -322,7 +322,7 @@ describe("Once", () => {
         assert.deepStrictEqual(yield* Fiber.joinAll(senders), [2, 3])
       }).pipe(provide))
 
-    it.effect("is kept among all that one sender sends, however it sends it", () =>
+    it.effect("is the order in which one sender sends, however it sends", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         const latch = yield* busy(ref)
@@ -403,7 +403,7 @@ describe("Once", () => {
         assert.strictEqual((yield* ref.state).length, 81)
       }).pipe(counters({ remember: { answers: 2 } })))
 
-    it.effect("are its last clients: the one that sent nothing for longest is forgotten", () =>
+    it.effect("are its last clients: the client that has been silent for longest is forgotten", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         yield* ref.callOnce("Add", 1, once("c", 1))
@@ -426,7 +426,7 @@ describe("Once", () => {
         assert.deepStrictEqual(yield* ref.state, [1, 2, 3, 4, 5])
       }).pipe(counters({ remember: { clients: 2 } })))
 
-    it.effect("is still answered to who waits for it when it is forgotten", () =>
+    it.effect("is still answered to waiting callers when it is forgotten", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         const latch = yield* busy(ref)
@@ -495,7 +495,7 @@ describe("Once", () => {
         assert.strictEqual((yield* ref.state).length, 5)
       }).pipe(counters({ remember: { clients: 1 } })))
 
-    it.effect("and of which it is certain that it was not handled, begins anew under another name", () =>
+    it.effect("and whose action was certainly not handled, starts again under another name", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         yield* ref.callOnce("Add", 1, once("c", 1))
@@ -550,7 +550,7 @@ describe("Once", () => {
         assert.strictEqual(yield* ref.callOnce("Add", 5, once("d", 1)), 1)
       }).pipe(provide))
 
-    it.effect("one that is reset after a crash knows its answers, and who may come after them", () =>
+    it.effect("a session that is reset after a crash remembers its answers and the next numbers", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         const { epoch } = yield* ref.info
@@ -582,7 +582,7 @@ describe("Once", () => {
         assert.deepStrictEqual(yield* ref.state, [7])
       }).pipe(counters({ supervision: Supervision.reset({ backoff: () => 0 }) })))
 
-    it.effect("all who wait are told of the end, and whether their action had begun", () =>
+    it.effect("all waiting callers learn of the end, and whether their action had begun", () =>
       Effect.gen(function*() {
         const ref = yield* (yield* Counter).start("a")
         const begun = Effect.flip(ref.callOnce("Hang", undefined, once("c", 1)))
@@ -768,7 +768,7 @@ describe("Once", () => {
         }).pipe(Effect.provide(TestSessions.layer(NarcissusLayer)))
       }))
 
-    it.effect("nobody: it fails where no session is live", () =>
+    it.effect("sessions that are not live: it fails", () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip((yield* Counter).ref("a").callOnce("Add", 1, once("c", 1)))
         assert.strictEqual(error._tag, "SessionNotFound")

@@ -1,4 +1,4 @@
-/** Who was put out is out: what revokes is written before it is answered, and a copy that was taken over answers nobody. */
+/** Revocation: it is written before it is answered, and a copy of a session that was taken over answers no caller. */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
 import { EndReason, type KindOptions, Session, SessionEvents, Sessions, SnapshotStore } from "effect-sessions"
@@ -51,7 +51,7 @@ type Service = {
 
 type Failing = Effect.Effect<void, SnapshotStore.SnapshotStoreError>
 
-/** A store that fails, or hangs, when it is told to. */
+/** A store that fails or hangs on demand. */
 class Unsteady {
   readonly service: Service
   readonly memory: Service
@@ -212,7 +212,7 @@ describe("Revocation is written before it is answered", () => {
     }))
 
   for (const [how, before] of [["hangs", Effect.never], ["fails", failing("store")]] as const) {
-    it.effect(`a store that ${how}: nothing is changed, and it is told in time`, () =>
+    it.effect(`a store that ${how}: nothing is changed, and the caller gets an error in time`, () =>
       Effect.gen(function*() {
         const store = yield* makeStore
         const one = yield* process(store, ofSave("everyChange"))
@@ -238,7 +238,7 @@ describe("Revocation is written before it is answered", () => {
         yield* one.close
       }))
 
-    it.effect(`a store that ${how}: an end is told to be incomplete, is over here, and is done when it is back`, () =>
+    it.effect(`a store that ${how}: an end is reported as incomplete, takes effect here, and is completed when the store is back`, () =>
       Effect.gen(function*() {
         const store = yield* makeStore
         const one = yield* process(store, ofSave("everyChange"))
@@ -259,7 +259,7 @@ describe("Revocation is written before it is answered", () => {
       }))
   }
 
-  it.effect("one that cannot be restored, or not read, is removed all the same", () =>
+  it.effect("a session that cannot be restored or read is removed all the same", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("everyChange"))
@@ -362,7 +362,7 @@ describe("Another process", () => {
       }))
   }
 
-  it.effect("is asked by none but those who come with a credential; a store that fails lets nobody in", () =>
+  it.effect("is looked for only by visitors with a credential; a failing store admits nobody", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("atEnd"))
@@ -416,7 +416,7 @@ describe("A user", () => {
 })
 
 describe("What is at fault", () => {
-  it.effect("under one key keeps nobody else from being loaded", () =>
+  it.effect("under one key does not keep other sessions from being loaded", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("everyChange"))
@@ -434,7 +434,7 @@ describe("What is at fault", () => {
       yield* two.close
     }))
 
-  it.effect("when the store takes no notice of who gives up, keeps nobody waiting", () =>
+  it.effect("when the store ignores interruption, keeps no caller waiting", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("everyChange"))
@@ -450,7 +450,7 @@ describe("What is at fault", () => {
       yield* one.close
     }))
 
-  it.effect("under one key keeps nobody else from being written: its callers are told, and the others wait for no pause", () =>
+  it.effect("under one key does not keep other sessions from being written: its callers get an error, and the others are not delayed", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("everyChange"))
@@ -476,7 +476,7 @@ describe("What is at fault", () => {
       yield* one.close
     }))
 
-  it.effect("under one key keeps its id from nobody when it cannot be written at its end", () =>
+  it.effect("under one key does not block its id when the session cannot be written at its end", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, ofSave("atEnd"))
@@ -488,7 +488,7 @@ describe("What is at fault", () => {
     }))
 })
 
-describe("The end hook of a session that is kept", () => {
+describe("The end hook of a stored session", () => {
   for (const [when, before] of [["at once", Effect.void], ["after a turn", Effect.yieldNow]] as const) {
     it.effect(`does not wait for itself, whatever it asks of its own session, ${when}`, () =>
       Effect.gen(function*() {

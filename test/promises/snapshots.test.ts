@@ -267,7 +267,7 @@ describe("Snapshots: when a session is saved", () => {
       yield* one.close
     }))
 
-  it.effect("everyChange: who watches is told of each change when it is written, and before the answer", () =>
+  it.effect("everyChange: watchers get each change when it is written, and before the answer", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(everyChange))
@@ -387,7 +387,7 @@ describe("Snapshots: when a session is saved", () => {
 })
 
 describe("Snapshots: a restart", () => {
-  it.effect("brings back all that belongs to a session, without init, with a higher epoch", () =>
+  it.effect("restores everything that belongs to a session, without init, with a higher epoch", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const hooks = { inits: 0, restores: 0 }
@@ -414,7 +414,7 @@ describe("Snapshots: a restart", () => {
       yield* two.close
     }))
 
-  it.effect("brings back an idle timeout of its own, also one that never passes", () =>
+  it.effect("restores an idle timeout of the session, also an infinite one", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind({ snapshots: { save: "atEnd" } }))
@@ -428,7 +428,7 @@ describe("Snapshots: a restart", () => {
       yield* two.close
     }))
 
-  it.effect("fires alarms at their time, and those that are overdue once, without being asked", () =>
+  it.effect("fires alarms at their time, and overdue alarms once, without a message to the session", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(everyChange))
@@ -549,7 +549,7 @@ describe("Snapshots: a restart", () => {
       yield* two.close
     }))
 
-  it.effect("a reset goes on with the arguments of the start, and its writes are accepted", () =>
+  it.effect("a reset uses the arguments of the start, and its writes are accepted", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const options = { ...everyChange, supervision: Supervision.reset() }
@@ -568,7 +568,7 @@ describe("Snapshots: a restart", () => {
       yield* two.close
     }))
 
-  it.effect("what has expired in the store is not found, begins anew, and is swept", () =>
+  it.effect("a session that has expired in the store is not found, starts anew, and is swept", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(everyChange))
@@ -664,7 +664,7 @@ describe("Snapshots: the end of a session", () => {
       }))
   }
 
-  it.effect("ends one that is in the store only", () =>
+  it.effect("ends a session that is in the store only", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(everyChange))
@@ -707,7 +707,7 @@ describe("Snapshots: passivation", () => {
   })
   const gone = Effect.andThen(TestClock.adjust("3 minutes"), settle)
 
-  it.effect("takes a session out of memory, and the next message brings it back", () =>
+  it.effect("takes a session out of memory, and the next message loads it", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(passive("atEnd")))
@@ -726,7 +726,7 @@ describe("Snapshots: passivation", () => {
       yield* one.close
     }))
 
-  it.effect("what it remembers of clients goes on: it knows who did not come before", () =>
+  it.effect("the memory of clients survives: the session recognizes clients that are new", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind({ ...passive("atEnd"), remember: { clients: 1 } }))
@@ -820,7 +820,7 @@ describe("Snapshots: passivation", () => {
 })
 
 describe("Snapshots: between two worlds", () => {
-  it.effect("an alarm whose message was not handled when the process crashed rings again", () =>
+  it.effect("an alarm whose message was not handled when the process crashed fires again", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const { faulty, view } = viewOf(store)
@@ -868,7 +868,7 @@ describe("Snapshots: between two worlds", () => {
       yield* two.close
     }))
 
-  it.effect("an action that was begun when its session was cut short is forgotten; one that was not can come again", () =>
+  it.effect("an action that had begun when its session was killed is forgotten; an action that had not can be sent again", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind(everyChange))
@@ -1015,7 +1015,7 @@ describe("Snapshots: a store that fails", () => {
       yield* one.close
     }))
 
-  it.effect("is not asked by everyone while it keeps failing; one tries, and then all may", () =>
+  it.effect("is not called by every session while it keeps failing: one call tries, and after its success all may", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const { service } = store
@@ -1073,7 +1073,7 @@ describe("Snapshots: a store that fails", () => {
       assert.deepStrictEqual(kept, ids.map((id) => id === "s7" ? undefined : 2))
     }))
 
-  it.effect("is tried again after growing pauses; then the newest states are written, and all is told", () =>
+  it.effect("is retried after growing pauses; then the newest states are written, with events for failure and recovery", () =>
     Effect.gen(function*() {
       const store = yield* makeStore
       const one = yield* process(store, kind({ snapshots: { save: { every: 1 } } }))

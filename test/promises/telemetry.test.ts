@@ -40,7 +40,7 @@ const spansKept = () => {
 }
 
 describe("Telemetry", () => {
-  it.effect("a session's life is told by typed events in order", () =>
+  it.effect("typed events describe the life of a session in order", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const ref = yield* counters.start("a")
@@ -67,7 +67,7 @@ describe("Telemetry", () => {
       ] as never)
     }).pipe(provide))
 
-  it.effect("what is refused is told too", () =>
+  it.effect("refusals have events too", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       yield* Effect.flip(counters.start("no id"))
@@ -105,7 +105,7 @@ describe("Telemetry", () => {
       assert.deepStrictEqual((yield* of("Stop")).map(({ duration }) => duration), [1_000])
     }).pipe(provide))
 
-  it.effect("with nobody listening no event is made", () =>
+  it.effect("no event is created without a listener", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")
       yield* ref.call("Add", 1)

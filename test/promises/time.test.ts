@@ -311,7 +311,7 @@ describe("A session in the store", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.effect("goes on where it was when the date was put back while it was there", () =>
+  it.effect("keeps its deadlines when the date is set back while it is stored", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("30 days")
       const clock = yield* steppedClock
@@ -347,7 +347,7 @@ describe("A session in the store", () => {
 
 describe("A client", () => {
   for (const step of [hour, -hour]) {
-    it.effect(`waits as long as it should before it comes back, and notices a dead connection (${step} ms)`, () =>
+    it.effect(`pauses for the right time before it reconnects, and notices a dead connection (${step} ms)`, () =>
       Effect.gen(function*() {
         const clock = yield* steppedClock
         yield* clock.provide(Effect.gen(function*() {
@@ -376,7 +376,7 @@ describe("A client", () => {
 })
 
 describe("A call without time", () => {
-  it.effect("is answered at once when the session can, and else fails at once", () =>
+  it.effect("is answered at once if the session can, and otherwise fails at once", () =>
     Effect.gen(function*() {
       const ref = yield* start
       assert.strictEqual(yield* ref.call("Add", undefined, { timeout: 0 }), 1)

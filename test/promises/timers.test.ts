@@ -67,7 +67,7 @@ const rarelySwept = { idleTimeout: "Infinity", sweepInterval: "1000 days" } as c
 const start = Effect.flatMap(Bell, (bells) => bells.start("a"))
 
 describe("A timer", () => {
-  it.effect("that rings while its session is busy has one message there, however often it rings", () =>
+  it.effect("that fires while its session is busy has one message waiting, however often it fires", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "every", time: "1 second" })
@@ -80,7 +80,7 @@ describe("A timer", () => {
       assert.deepStrictEqual(yield* ref.state, ["ring", "ring"])
     }).pipe(provide()))
 
-  it.effect("that finds the mailbox full tries again after pauses that grow, and rings once", () =>
+  it.effect("that finds the mailbox full retries after growing pauses, and fires once", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "after", time: 10 })
@@ -95,7 +95,7 @@ describe("A timer", () => {
       assert.deepStrictEqual(yield* ref.state, ["ring"])
     }).pipe(provide({ mailboxCapacity: 1 })))
 
-  it.effect("that repeats and found the mailbox full for long rings within a second, and goes on in its phase", () =>
+  it.effect("that repeats and found the mailbox full for long fires within a second, and keeps its phase", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "every", time: "10 seconds" })
@@ -137,7 +137,7 @@ describe("A timer", () => {
       assert.deepStrictEqual(yield* ref.state, ["after, new", "every, new"])
     }).pipe(provide()))
 
-  it.effect("that rings once cannot be cancelled any more by its own message", () =>
+  it.effect("that fires once cannot be cancelled by its own message any more", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "after", time: "1 second", key: "k" })
@@ -148,7 +148,7 @@ describe("A timer", () => {
         text === "ring" ? Effect.asVoid(self.after(0, "Ring", "not cancelled", { key: "k" })) : Effect.void
     })))
 
-  it.effect("rings once after a standstill, and keeps its phase", () =>
+  it.effect("fires once after a standstill, and keeps its phase", () =>
     Effect.gen(function*() {
       const clock = yield* steppedClock
       yield* clock.provide(
@@ -169,7 +169,7 @@ describe("A timer", () => {
       )
     }))
 
-  it.effect("without an end never rings, and takes the place of the one that had its key", () =>
+  it.effect("with an infinite delay never fires, and replaces the timer that had its key", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "after", time: "1 second", key: "k" })
@@ -180,7 +180,7 @@ describe("A timer", () => {
       assert.isTrue(yield* ref.call("Cancel", timer))
     }).pipe(Effect.provide(TestSessions.layer(bells(), rarelySwept))))
 
-  it.effect("rings at once when its time is none, or past", () =>
+  it.effect("fires at once if its delay is zero or negative", () =>
     Effect.gen(function*() {
       const ref = yield* start
       for (const time of [0, -5, "-Infinity"]) {
@@ -191,7 +191,7 @@ describe("A timer", () => {
       assert.strictEqual((yield* Effect.flip(ref.call("Set", { how: "every", time: 0 })))._tag, "SessionCrashed")
     }).pipe(provide()))
 
-  it.effect("rings after a time that no timeout of the machine can take", () =>
+  it.effect("fires after a delay that is too long for a timeout of the platform", () =>
     Effect.gen(function*() {
       const ref = yield* start
       yield* ref.call("Set", { how: "after", time: "60 days" })
@@ -309,7 +309,7 @@ const passivated = {
 const snapshot = (store: Store, id: string) =>
   Effect.map(store.peek({ kind: "Bell", id }), (found) => Option.getOrThrow(found))
 
-describe("A timer of a kept session", () => {
+describe("A timer of a stored session", () => {
   const everyMinute = (self: Self) => self.every("1 minute", "Ring", "tick")
   const ways: Record<string, Hooks> = {
     init: { boot: everyMinute },
@@ -334,7 +334,7 @@ describe("A timer of a kept session", () => {
     }
   }
   for (const [name, hooks] of Object.entries(ways)) {
-    it.effect(`rings as often as it should, however often the session is loaded: set by ${name}`, () =>
+    it.effect(`fires as often as it should, however often the session is loaded: set by ${name}`, () =>
       Effect.gen(function*() {
         const { counts, inProcess } = yield* makeStore
         yield* inProcess(
@@ -358,7 +358,7 @@ describe("A timer of a kept session", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.effect("keeps its phase through a restart, and rings once for what was missed", () =>
+  it.effect("keeps its phase through a restart, and fires once for all missed times", () =>
     Effect.gen(function*() {
       const { inProcess } = yield* makeStore
       yield* inProcess(
@@ -383,7 +383,7 @@ describe("A timer of a kept session", () => {
       )
     }).pipe(Effect.scoped))
 
-  it.effect("that rings once and waits to be handled is kept until it was", () =>
+  it.effect("that fires once stays in the snapshot until its message is handled", () =>
     Effect.gen(function*() {
       const { inProcess, service } = yield* makeStore
       yield* inProcess(
@@ -400,7 +400,7 @@ describe("A timer of a kept session", () => {
       )
     }).pipe(Effect.scoped))
 
-  it.effect("is kept when a message sets it that the session drains at the shutdown; the end hook sets none", () =>
+  it.effect("is stored if a message that is drained at the shutdown sets it; the end hook sets none", () =>
     Effect.gen(function*() {
       const { inProcess, service } = yield* makeStore
       const hooks: Hooks = { end: (self) => self.after("1 second", "Ring", "from the end") }
@@ -434,7 +434,7 @@ describe("A timer of a kept session", () => {
     }).pipe(Effect.scoped))
 
   for (const supervision of [Supervision.stop, Supervision.resume({ maxCrashes: 0 })]) {
-    it.effect(`whose message crashes the session (${supervision.onCrash}) rings at its next time, not before`, () =>
+    it.effect(`whose message crashes the session (${supervision.onCrash}) fires at its next time, not before`, () =>
       Effect.gen(function*() {
         const { counts, inProcess } = yield* makeStore
         let crashes = 0
@@ -489,7 +489,7 @@ describe("The alarms of sessions that are in the store only", () => {
       ["hang when they are restored", () => Effect.never]
     ] as const
   ) {
-    it.effect(`ring behind any number of sessions that ${why}, which are tried less and less`, () =>
+    it.effect(`fire behind any number of sessions that ${why}, which are tried less and less`, () =>
       Effect.gen(function*() {
         const { counts, inProcess } = yield* makeStore
         yield* many(inProcess, 300)
@@ -509,7 +509,7 @@ describe("The alarms of sessions that are in the store only", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.effect("do not wake one without rest that ends before its alarm rings", () =>
+  it.effect("do not load a session again and again that ends before its alarm fires", () =>
     Effect.gen(function*() {
       const { counts, inProcess } = yield* makeStore
       yield* many(inProcess, 1)
@@ -528,7 +528,7 @@ describe("The alarms of sessions that are in the store only", () => {
       )
     }).pipe(Effect.scoped))
 
-  it.effect("ring for one that left memory after they were asked for", () =>
+  it.effect("fire for a session that left memory after the alarms were listed", () =>
     Effect.gen(function*() {
       const { counts, inProcess } = yield* makeStore
       yield* inProcess(

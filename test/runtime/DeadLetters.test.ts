@@ -19,7 +19,7 @@ const payloads = (letters: Iterable<DeadLetter>) => Array.from(letters, ({ paylo
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
 describe("DeadLetters", () => {
-  it.effect("keep the latest, oldest first, at every point of the ring", () =>
+  it.effect("hold the latest, oldest first, at every point of the ring buffer", () =>
     Effect.gen(function*() {
       const letters = yield* DeadLetters
       assert.deepStrictEqual(yield* letters.recent, [])
@@ -30,14 +30,14 @@ describe("DeadLetters", () => {
       }
     }).pipe(Effect.provide(DeadLetters.layerCapacity(5))))
 
-  it.effect("keep a single one when that is the capacity", () =>
+  it.effect("hold a single one if the capacity is 1", () =>
     Effect.gen(function*() {
       const letters = yield* DeadLetters
       for (const payload of range(1, 3)) letters.publish(letter(payload))
       assert.deepStrictEqual(payloads(yield* letters.recent), [3])
     }).pipe(Effect.provide(DeadLetters.layerCapacity(1))))
 
-  it.effect("keep 1,000 by default and count all", () =>
+  it.effect("hold 1,000 by default and count all", () =>
     Effect.gen(function*() {
       const letters = yield* DeadLetters
       for (const payload of range(1, 2_500)) letters.publish(letter(payload))

@@ -197,7 +197,7 @@ describe("Expiry", () => {
       assert.deepStrictEqual(expiry.sweep(1e12 + 1_000), [one])
     })))
 
-  it.effect("brings a deadline forward when the idle timeout gets shorter", () =>
+  it.effect("brings a deadline forward when the idle timeout becomes shorter", () =>
     tracker(Effect.map(Expiry, (expiry) => {
       const one = entry("a", 0, 3_600_000)
       expiry.add(one)
@@ -260,7 +260,7 @@ describe("Expiry", () => {
       assert.deepStrictEqual(count, { reads: 0, writes: 1 })
     })))
 
-  it.effect("looks once in an idle timeout at one that is always busy", () =>
+  it.effect("checks a session that is always busy once per idle timeout", () =>
     tracker(Effect.map(Expiry, (expiry) => {
       const count = { reads: 0, writes: 0 }
       const one = counting(entry("a", 0, 60_000), count)
@@ -279,7 +279,7 @@ class Kind extends Session.Service<Kind>()("Kind", { state: Schema.Int, protocol
 const KindLayer = Kind.toLayer(Kind.behavior({ init: () => 0, handlers: { Ping: ({ state }) => [state] } }))
 
 describe("the sweep", () => {
-  it.effect("ends what nobody misses at the next sweep after its deadline, by default once a minute", () =>
+  it.effect("ends sessions without watchers at the first sweep after their deadline, by default once a minute", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("30 seconds")
       yield* (yield* Kind).start("a", { idleTimeout: "1 minute" })

@@ -80,7 +80,7 @@ describe("the rate of messages of a kind", () => {
       assert.strictEqual(yield* ref.call("Add"), 3)
     }).pipe(Effect.provide(TestSessions.layer(kindLayer(limited)))))
 
-  it.effect("counts and tells what it refuses", () =>
+  it.effect("counts refusals and emits events for them", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Kind).start("a")
       for (let i = 0; i < 5; i++) yield* Effect.result(ref.cast("Add"))

@@ -58,7 +58,7 @@ describe("the alert about a slow call", () => {
     }).pipe(Effect.provide(alerting(told, { slowCall: "2 seconds" })))
   })
 
-  it.effect("does not come for a cast, which nobody waits for", () => {
+  it.effect("is not sent for a cast, for which no caller waits", () => {
     const told: Array<SessionAlerts.Alert> = []
     return Effect.gen(function*() {
       yield* (yield* (yield* Cart).start("ada")).cast("Nap", 5_000)
@@ -105,7 +105,7 @@ describe("the alert about the limit of sessions", () => {
 })
 
 describe("SessionAlerts", () => {
-  it.effect("logs warnings when nobody else takes them", () => {
+  it.effect("logs warnings without `onAlert`", () => {
     const lines: Array<string> = []
     const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
       lines.push(`${logLevel} ${String(message)}`)

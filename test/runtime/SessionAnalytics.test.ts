@@ -106,7 +106,7 @@ const logged = () => {
 }
 
 describe("A summary", () => {
-  it.effect("tells what the life of a session was like", () =>
+  it.effect("describes the life of a session", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 day")
       const cart = yield* (yield* Cart).start("ada", { user: "ada@example.org" })
@@ -175,7 +175,7 @@ describe("A summary", () => {
       }
     }).pipe(provide()))
 
-  it.effect("is told of the kinds that are wanted only", () =>
+  it.effect("is published for the selected kinds only", () =>
     Effect.gen(function*() {
       yield* endAll("ada")
       yield* (yield* Room).start("lobby")
@@ -289,7 +289,7 @@ describe("The pattern of activity", () => {
 })
 
 describe("A life", () => {
-  it.effect("begins when the session is first seen, where nobody listened before", () =>
+  it.effect("begins when the session is first seen, if there was no listener before", () =>
     Effect.gen(function*() {
       const cart = yield* (yield* Cart).start("ada")
       const other = yield* (yield* Cart).start("bob")
@@ -330,7 +330,7 @@ describe("A life", () => {
       assert.isUndefined((yield* Cart).findUnsafe(id))
     })
 
-  it.effect("goes on over a time in the store", () =>
+  it.effect("continues over a time in the store", () =>
     Effect.gen(function*() {
       const cart = yield* (yield* Cart).start("ada")
       yield* cart.call("Add")
@@ -349,7 +349,7 @@ describe("A life", () => {
       assert.lengthOf(yield* summaries, 1)
     }).pipe(withStore()))
 
-  it.effect("is remembered for the latest that are away", () =>
+  it.effect("is remembered for the latest sessions that left memory", () =>
     Effect.gen(function*() {
       const carts = yield* Cart
       for (const id of ["ada", "bob"]) {
@@ -365,7 +365,7 @@ describe("A life", () => {
       assert.deepInclude(bob, { id: "bob", startedAt: 600_000, observedAt: 600_000, messages: 2 })
     }).pipe(withStore({ remembered: 1 })))
 
-  it.effect("has another summary when the session comes back after its end", () =>
+  it.effect("has another summary when the session is restored after its end", () =>
     Effect.gen(function*() {
       const carts = yield* Cart
       yield* (yield* carts.start("ada")).call("Add")
@@ -403,7 +403,7 @@ describe("A life", () => {
       }).pipe(withStore({}, store))
     }))
 
-  it.effect("of the same id begins anew with a new start", () =>
+  it.effect("of the same id starts again with a new start", () =>
     Effect.gen(function*() {
       const cart = yield* lives([10, 3])
       yield* cart.end()
@@ -454,7 +454,7 @@ describe("The sink", () => {
     }).pipe(provide({ batchSize: 3 }, sink))
   })
 
-  it.effect("is tried again when it fails or dies, with pauses, and gets nothing twice that it took", () => {
+  it.effect("is retried when it fails or dies, with pauses, and gets nothing twice that it accepted", () => {
     const sink = new Sink()
     return Effect.gen(function*() {
       sink.before = Effect.fail("down")
@@ -477,7 +477,7 @@ describe("The sink", () => {
     }).pipe(provide({}, sink))
   })
 
-  it.effect("that goes on failing loses a batch, which is counted and logged, and not those after it", () => {
+  it.effect("that keeps failing loses one batch, which is counted and logged, and no later one", () => {
     const sink = new Sink()
     const log = logged()
     return Effect.gen(function*() {
@@ -496,7 +496,7 @@ describe("The sink", () => {
     }).pipe(Effect.provide(layer({}, sink).pipe(Layer.provideMerge(log.layer))))
   })
 
-  it.effect("that is slow holds up nobody; the oldest that wait for it are dropped, counted and logged", () => {
+  it.effect("that is slow delays no session; the oldest waiting summaries are dropped, counted and logged", () => {
     const sink = new Sink()
     const log = logged()
     return Effect.gen(function*() {
@@ -531,7 +531,7 @@ describe("The sink", () => {
     })
   })
 
-  it.effect("that hangs does not keep the server from its end, beyond the grace period", () => {
+  it.effect("that hangs does not delay the shutdown beyond the grace period", () => {
     const sink = new Sink()
     const log = logged()
     return Effect.gen(function*() {

@@ -38,7 +38,7 @@ describe("SessionEvents", () => {
       assert.deepStrictEqual(second, ["2", "3"])
     })))
 
-  it.effect("is active just while someone listens", () =>
+  it.effect("is active only while there is a listener", () =>
     bus(Effect.gen(function*() {
       const events = yield* SessionEvents
       assert.isFalse(events.active)
@@ -159,7 +159,7 @@ describe("SessionEvents", () => {
       assert.deepStrictEqual([read[1], read.at(-1)], [5_000 - 1_023, 5_000])
     })))
 
-  it.effect("gives a slow reader's losses to nobody else", () =>
+  it.effect("loses events for a slow reader only", () =>
     bus(Effect.gen(function*() {
       const events = yield* SessionEvents
       const heard: Array<string> = []
@@ -213,7 +213,7 @@ const withBus = (events: SessionEvents["Service"]) =>
   )
 
 describe("the events of sessions", () => {
-  it.effect("tell of a life in its order, each with kind, id and time", () =>
+  it.effect("describe a life in order, each with kind, id and time", () =>
     Effect.gen(function*() {
       const recorder = yield* TestSessions.Recorder
       yield* recorder.clear
@@ -247,7 +247,7 @@ describe("the events of sessions", () => {
       }
     }).pipe(Effect.provide(TestSessions.layer(KindLayer))))
 
-  it.effect("are not even made while nobody listens", () => {
+  it.effect("are not created without a listener", () => {
     const made: Array<SessionEvent.SessionEvent> = []
     return life.pipe(
       Effect.provide(withBus({

@@ -129,7 +129,7 @@ describe("SessionMetrics", () => {
       assert.strictEqual(casts, 6)
     }).pipe(Effect.provide(test())))
 
-  it.effect("are there, at zero, before anything happened", () =>
+  it.effect("exist, at zero, before anything has happened", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* gauge(SessionMetrics.live, cart), 0)
       assert.strictEqual(yield* counter(SessionMetrics.started, cart), 0)
@@ -269,7 +269,7 @@ describe("SessionMetrics.layerDurations", () => {
       assert.deepStrictEqual([handled.count, handled.sum], [1, 2])
     }).pipe(Effect.provide(measured)))
 
-  it.effect("is needed for it: without it nothing is measured", () =>
+  it.effect("is necessary: without it nothing is measured", () =>
     Effect.gen(function*() {
       yield* (yield* (yield* Cart).start("ada")).call("Add")
       assert.isFalse((yield* Metric.snapshot).some(({ id }) => id === "effect_sessions_message_duration_ms"))

@@ -102,7 +102,7 @@ describe("Sessions.start", () => {
       assert.strictEqual((yield* (yield* Sessions).start("lobby")).kind, "Room")
     }).pipe(Effect.provide(TestSessions.layer(kinds, { defaultKind: "Room" }))))
 
-  it.effect("fails with UnknownKind and names those that are known", () =>
+  it.effect("fails with UnknownKind, which names the known kinds", () =>
     test(Effect.gen(function*() {
       for (const kind of ["Card", "cart", "", "constructor", "__proto__"]) {
         const error = yield* Effect.flip((yield* Sessions).start("ada", { kind }))
@@ -314,7 +314,7 @@ describe("Sessions.broadcast", () => {
       for (const id of ["ada", "lobby.1"]) assert.strictEqual(yield* (yield* (yield* Room).get(id)).state, 2)
     })))
 
-  it.effect("reaches none when nobody knows the message or the payload fits nowhere", () =>
+  it.effect("reaches no session if no kind has the message or accepts the payload", () =>
     test(Effect.gen(function*() {
       const sessions = yield* some
       assert.strictEqual(yield* sessions.broadcast("Nothing"), 0)
@@ -387,7 +387,7 @@ describe("Sessions.count, stats and health", () => {
     ))
   })
 
-  it.effect("have no estimate where the platform does not tell", () =>
+  it.effect("have no estimate if the platform does not report the heap", () =>
     Effect.gen(function*() {
       const { averageBytes, heapBytes } = yield* (yield* some).stats
       assert.isUndefined(heapBytes)
@@ -401,7 +401,7 @@ describe("Sessions.count, stats and health", () => {
       assert.isAbove((yield* (yield* Sessions).stats).heapBytes ?? 0, 1_000_000)
     })))
 
-  it.effect("tell sessions that pause after a crash from healthy ones", () =>
+  it.effect("distinguish sessions that pause after a crash from healthy ones", () =>
     test(Effect.gen(function*() {
       const sessions = yield* some
       assert.deepStrictEqual(yield* sessions.health, { total: 4, healthy: 4, crashed: 0 })
@@ -414,7 +414,7 @@ describe("Sessions.count, stats and health", () => {
 })
 
 describe("Sessions.sweep", () => {
-  it.effect("ends those that have expired, now, and gives their number", () =>
+  it.effect("ends the expired sessions at once, and gives their number", () =>
     test(Effect.gen(function*() {
       const sessions = yield* Sessions
       yield* TestClock.adjust("30 seconds")

@@ -120,7 +120,7 @@ describe("StartLimiter", () => {
       assert.strictEqual(yield* (yield* StartLimiter).addresses, 0)
     })))
 
-  it.effect("does not use up the limit of all starts by those that an address may not do", () =>
+  it.effect("does not count a start that its address may not make against the limit of all starts", () =>
     limiter({ startRate: perMinute(10), startRatePerAddress: perMinute(1) })(Effect.gen(function*() {
       assert.strictEqual(yield* starts(100, "10.0.0.1"), 1)
       assert.strictEqual((yield* (yield* StartLimiter).status).current, 1)
@@ -153,7 +153,7 @@ describe("StartLimiter", () => {
       assert.strictEqual(yield* limiter.addresses, 0)
     })))
 
-  it.effect("remembers no more addresses than a window saw, though nobody ever asks for their number", () =>
+  it.effect("remembers no more addresses than one window saw, also if their number is never read", () =>
     limiter({ startRatePerAddress: { limit: 5, window: "1 second" } })(Effect.gen(function*() {
       for (let i = 0; i < 2_000; i++) {
         yield* starts(1, `address ${i}`)
@@ -173,7 +173,7 @@ describe("StartLimiter", () => {
   class Kind extends Session.Service<Kind>()("Kind", { state: Schema.Int, protocol: [Rpc.make("Ping")] }) {}
   const KindLayer = Kind.toLayer(Kind.behavior({ init: () => 0, handlers: { Ping: ({ state }) => [state] } }))
 
-  it.effect("is asked only when a session would really start", () =>
+  it.effect("is asked only if a session is really to be started", () =>
     Effect.gen(function*() {
       const kinds = yield* Kind
       const limiter = yield* StartLimiter
@@ -195,7 +195,7 @@ describe("StartLimiter", () => {
       ])
     }).pipe(Effect.provide(TestSessions.layer(KindLayer, { startRate: perMinute(2) }))))
 
-  it.effect("is not asked about an id that cannot be, nor when all places are taken", () =>
+  it.effect("is not asked about an invalid id, nor if the session limit is reached", () =>
     Effect.gen(function*() {
       const kinds = yield* Kind
       yield* kinds.start("a")
@@ -209,7 +209,7 @@ describe("StartLimiter", () => {
     limitStarts: false
   })
 
-  it.effect("is not asked about kinds whose starts are not limited, which take nothing from the others", () =>
+  it.effect("is not asked about kinds without a limit, whose starts do not count for the others", () =>
     Effect.gen(function*() {
       const kinds = yield* Kind
       const topics = yield* Topic

@@ -46,7 +46,7 @@ describe("attach", () => {
       assert.deepStrictEqual(stop?.reason, EndReason.disconnected)
     }).pipe(provide))
 
-  it.effect("one that comes back in time keeps it, as often as it likes", () =>
+  it.effect("a client that reconnects in time keeps the session, any number of times", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       for (let i = 0; i < 5; i++) {
@@ -58,14 +58,14 @@ describe("attach", () => {
       assert.isFalse(yield* ref.isLive)
     }).pipe(provide))
 
-  it.effect("one that nobody was ever connected to is not ended for that", () =>
+  it.effect("a session to which no client ever connected does not end for that", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       yield* TestClock.adjust("10 minutes")
       assert.isTrue(yield* ref.isLive)
     }).pipe(provide))
 
-  it.effect("without a window nobody's going ends a session", () =>
+  it.effect("without a window, no disconnect ends a session", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       yield* yield* connect(ref)
@@ -99,7 +99,7 @@ describe("attach", () => {
       assert.isTrue(yield* again.isLive)
     }).pipe(provide))
 
-  it.effect("what a session did is told at its end, and counted", () =>
+  it.effect("what a session did is part of its `Stop` event and counted", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       const leave = yield* connect(ref)
@@ -131,7 +131,7 @@ describe("attach", () => {
 })
 
 describe("watch", () => {
-  it.effect("tells each change, with its version, and the end", () =>
+  it.effect("gives each change, with its version, and the end", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       yield* ref.call("Add")
@@ -159,7 +159,7 @@ describe("watch", () => {
       assert.strictEqual((yield* ref.info).watchers, 0)
     }).pipe(provide))
 
-  it.effect("one that throws disturbs nobody", () =>
+  it.effect("a watcher that throws disturbs no other", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Room).start("a")
       const seen: Array<number> = []

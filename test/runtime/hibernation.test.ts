@@ -77,7 +77,7 @@ describe("Hibernation", () => {
       assert.strictEqual((yield* recorder.of("Wake")).length, 2)
     }).pipe(counters()))
 
-  it.effect("is not for those whose kind does not say so", () =>
+  it.effect("needs the kind's `hibernateAfter`", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")
       yield* TestClock.adjust("9 hours")
@@ -103,7 +103,7 @@ describe("Hibernation", () => {
       assert.strictEqual(yield* ref.state, 5)
     }).pipe(counters()))
 
-  it.effect("is not seen by those who watch", () =>
+  it.effect("is invisible to watchers", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Counter).start("a")
       const seen = yield* Ref.make<ReadonlyArray<number>>([])
@@ -171,7 +171,7 @@ describe("Hibernation", () => {
       assert.isFalse(yield* ref.isLive)
     }).pipe(counters({ supervision: Supervision.resume({ maxCrashes: 1, within: "1 hour" }) })))
 
-  it.effect("of many: all fall asleep, wake in any order, and none is lost", () =>
+  it.effect("of many: all hibernate, wake in any order, and none is lost", () =>
     Effect.gen(function*() {
       const counters = yield* Counter
       const ids = Array.from({ length: 1_000 }, (_, i) => `s${i}`)
@@ -187,7 +187,7 @@ describe("Hibernation", () => {
       assert.strictEqual((yield* gauge).value, 0)
     }).pipe(counters()))
 
-  it.effect("keeps the history of a store", () => {
+  it.effect("preserves the history of a store", () => {
     const counter = Reducer.make("counter", {
       prefix: "counter",
       state: Schema.Int,

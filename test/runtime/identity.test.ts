@@ -54,7 +54,7 @@ describe("compareAndSet", () => {
       assert.isFalse(yield* ref.compareAndSet({ other: undefined }, {}))
     })))
 
-  it.effect("of many that expect the same, one finds it", () =>
+  it.effect("of many callers that expect the same value, one succeeds", () =>
     test(Effect.gen(function*() {
       const { info, ref } = yield* started
       const done = yield* Effect.forEach(
@@ -75,8 +75,8 @@ describe("compareAndSet", () => {
     })))
 })
 
-describe("who watches", () => {
-  it.effect("is told of each change of user and metadata, from outside and inside, and of no other", () =>
+describe("a watcher", () => {
+  it.effect("gets each change of user and metadata, from outside and inside, and no other", () =>
     test(
       Effect.gen(function*() {
         const { ref } = yield* started
@@ -98,7 +98,7 @@ describe("who watches", () => {
       }).pipe(Effect.scoped)
     ))
 
-  it.effect("and throws, harms nobody", () =>
+  it.effect("that throws harms no other", () =>
     test(
       Effect.gen(function*() {
         const { info, ref } = yield* started

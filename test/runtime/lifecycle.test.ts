@@ -44,7 +44,7 @@ class Lazy extends Session.Service<Lazy>()("Lazy", {
 }
 
 describe("init", () => {
-  it.effect("a start waits for an init that loads, and so does everyone who starts it meanwhile", () =>
+  it.effect("a start waits for an init that loads, and so does every other start of the session meanwhile", () =>
     Effect.gen(function*() {
       const eager = yield* Eager
       const first = yield* Effect.forkChild(eager.start("ada"))
@@ -120,7 +120,7 @@ describe("init", () => {
 })
 
 describe("afterStart", () => {
-  it.effect("goes on after the start returned, and before the first message", () =>
+  it.effect("runs after the start has returned, and before the first message", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Lazy).start("ada")
       assert.strictEqual(yield* ref.state, "loading")
@@ -220,7 +220,7 @@ describe("self", () => {
       assert.deepStrictEqual(yield* ref.state, ["kept"])
     }).pipe(provideWorker))
 
-  it.effect("a timer with a key replaces the one that had it", () =>
+  it.effect("a timer with a key replaces the timer that had the key", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Worker).start("a")
       yield* ref.call("Keyed", "first")
@@ -232,7 +232,7 @@ describe("self", () => {
       assert.deepStrictEqual(yield* ref.state, ["second"])
     }).pipe(provideWorker))
 
-  it.effect("a repeating timer goes on until it is cancelled, and does not keep the session alive", () =>
+  it.effect("a repeating timer fires until it is cancelled, and does not keep the session alive", () =>
     Effect.gen(function*() {
       const workers = yield* Worker
       const ref = yield* workers.start("a")
@@ -262,7 +262,7 @@ describe("self", () => {
       assert.deepStrictEqual((yield* of("WorkerTerminate")).map(({ outcome }) => outcome), ["interrupted"])
     }).pipe(provideWorker))
 
-  it.effect("forked work that fails is told, and the session goes on", () =>
+  it.effect("a failure of forked work is reported, and the session goes on", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Worker).start("a")
       yield* ref.call("Fail")
@@ -354,7 +354,7 @@ describe("scope", () => {
       }).pipe(Effect.provide(TestSessions.layer(HolderLayer)))
     }))
 
-  it.effect("an end hook that dies is told and hurts nobody", () =>
+  it.effect("a defect of an end hook is reported, and affects no other session", () =>
     Effect.gen(function*() {
       class Sour extends Session.Service<Sour>()("Sour", { state: Schema.Void, protocol: [] }) {}
       const SourLayer = Sour.toLayer(Sour.behavior({

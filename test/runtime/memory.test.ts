@@ -40,7 +40,7 @@ const test = (options: Parameters<typeof Holder.toLayer>[1] = {}) => {
   return { HolderLayer, left }
 }
 
-describe("A ref that is kept", () => {
+describe("A ref that the program holds", () => {
   it.effect("does not keep the state of a session that has ended", () => {
     const { HolderLayer, left } = test()
     return Effect.gen(function*() {

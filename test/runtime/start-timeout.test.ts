@@ -36,7 +36,7 @@ const test = () => {
 }
 
 describe("A start that takes too long", () => {
-  it.effect("is interrupted after the startTimeout: its starters are told, and its place is free", () => {
+  it.effect("is interrupted after the startTimeout: its callers get an error, and its place is free", () => {
     const { SlowLayer, hangs, held } = test()
     return Effect.gen(function*() {
       const slows = yield* Slow
@@ -59,7 +59,7 @@ describe("A start that takes too long", () => {
     }).pipe(Effect.provide(TestSessions.layer(SlowLayer({ startTimeout: "10 seconds" }))))
   })
 
-  it.effect("is bounded by 30 seconds unless something else is said, for what goes on after the start too", () => {
+  it.effect("is bounded by 30 seconds by default, and so is `afterStart`", () => {
     const { SlowLayer, hangs } = test()
     return Effect.gen(function*() {
       hangs.add("afterStart")

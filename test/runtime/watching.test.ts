@@ -58,7 +58,7 @@ describe("changes", () => {
       assert.isAtMost(seen.length, 4)
     }).pipe(provide))
 
-  it.effect("a reader that missed a change and its opposite is not told", () =>
+  it.effect("a reader that missed a change and its opposite gets nothing", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
       const counts = yield* TestSessions.collect(ref.changes((state) => state.n))
@@ -126,7 +126,7 @@ describe("changes", () => {
 })
 
 describe("subscriptionRef", () => {
-  it.effect("is the state, the same one for all who ask, and follows every change", () =>
+  it.effect("is the state, the same ref for all callers, and follows every change", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Board).start("a")
       yield* ref.call("Count")
@@ -154,7 +154,7 @@ describe("subscriptionRef", () => {
 })
 
 describe("awaitEnd", () => {
-  it.effect("gives the reason to everyone who waits", () =>
+  it.effect("gives the reason to every waiting caller", () =>
     Effect.gen(function*() {
       const boards = yield* Board
       const ref = yield* boards.start("a")

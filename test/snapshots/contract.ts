@@ -129,7 +129,7 @@ export const describeStore = <E>(
         assert.strictEqual((yield* store.claim(removed, 1)).epoch, first.epoch + 901)
       }))
 
-    it.effect("keeps whole numbers exact, however large", () =>
+    it.effect("stores whole numbers exactly, however large", () =>
       Effect.gen(function*() {
         const { kept, key, save, store } = yield* testing
         const most = Number.MAX_SAFE_INTEGER
@@ -150,7 +150,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(yield* store.remove([{ ...key, epoch: large }]), [true])
       }))
 
-    it.effect("refuses what a former owner writes or removes, and keeps what the owner wrote", () =>
+    it.effect("refuses the writes and removes of a former owner", () =>
       Effect.gen(function*() {
         const { kept, key, remove, save, store } = yield* testing
         const old = (yield* store.claim(key, 1)).epoch
@@ -243,7 +243,7 @@ export const describeStore = <E>(
         assert.isTrue(yield* save(snapshotOf(key, 51)))
       }))
 
-    it.effect("tells kinds and ids apart, whatever they are made of", () =>
+    it.effect("does not confuse kinds and ids, whatever they are made of", () =>
       Effect.gen(function*() {
         const { kept, kind, store } = yield* testing
         const ids = [
@@ -281,7 +281,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(due.map(({ id }) => id), ids)
       }))
 
-    it.effect("keeps any text: a megabyte, all of Unicode, and what is not Unicode", () =>
+    it.effect("stores any text: a megabyte, all of Unicode, and invalid Unicode", () =>
       Effect.gen(function*() {
         const { kept, kind, quarantined, store } = yield* testing
         const bodies = [
@@ -358,7 +358,7 @@ export const describeStore = <E>(
         yield* Effect.all([write, read, read], { concurrency: "unbounded" })
       }))
 
-    it.effect("keeps what was quarantined out of the way, all of it, with reason and date", () =>
+    it.effect("holds quarantined snapshots apart, completely, with reason and date", () =>
       Effect.gen(function*() {
         const { kept, key, kind, quarantined: mine, save, store } = yield* testing
         const before = yield* Clock.currentTimeMillis
@@ -485,7 +485,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(now, [...found.slice(1, 4), "0-new"].toSorted().slice(0, 2))
       }))
 
-    it.effect("tells what is known of a key without its body, and who owns it", () =>
+    it.effect("says what is known of a key, and who owns it, without the body", () =>
       Effect.gen(function*() {
         const { key, remove, save, store } = yield* testing
         const stat = Effect.map(store.stat(key), Option.getOrUndefined)
@@ -627,7 +627,7 @@ export const describeStore = <E>(
         assert.isFalse(yield* save(snapshotOf({ kind, id: "b" }, claimed.epoch)))
       }))
 
-    it.effect("does not forget epochs of what is kept", () =>
+    it.effect("does not forget the epochs of stored snapshots", () =>
       Effect.gen(function*() {
         const { key, save, store } = yield* testing
         const { epoch } = yield* store.claim(key, 1)

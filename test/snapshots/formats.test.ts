@@ -42,7 +42,7 @@ describe("Snapshots: formats", () => {
 
   for (const release of releases) {
     for (const version of [1, 2, 3] as const) {
-      it.effect(`what version ${version} kept with ${release} is read, with all that belongs to it`, () =>
+      it.effect(`what version ${version} stored with ${release} is read, with everything that belongs to it`, () =>
         Effect.gen(function*() {
           const snapshot = keptBy(release, version)
           yield* goOn(
@@ -109,7 +109,7 @@ describe("Snapshots: formats", () => {
   }
 
   for (const [what, change] of Object.entries(partly)) {
-    it.effect(`${what} is told and kept for a program that can read it, and all else is there`, () =>
+    it.effect(`${what} is reported and stored for a program that can read it, and all else is restored`, () =>
       goOn(
         change(keptBy("0.1", 3)),
         Effect.gen(function*() {
@@ -135,7 +135,7 @@ describe("Snapshots: formats", () => {
       ))
   }
 
-  it.effect("a timer in quarantine rings once a program can read it", () => {
+  it.effect("a timer in quarantine fires when a program can read it", () => {
     const waiting = changed(keptBy("0.1", 3), ({ timers: [timer], ...body }) => ({
       ...body,
       timers: [],
@@ -154,7 +154,7 @@ describe("Snapshots: formats", () => {
   })
 
   for (const [what, damage] of Object.entries(unreadable)) {
-    it.effect(`${what} is quarantined as it is and told; the next start begins anew, and leaves that alone`, () =>
+    it.effect(`${what} is quarantined unchanged and reported; the next start starts a new session, and leaves it alone`, () =>
       Effect.gen(function*() {
         const bad = damage(keptBy("0.1", 3))
         yield* goOn(

@@ -6,7 +6,7 @@ import { describeStore, snapshotOf } from "./contract.ts"
 describeStore("MemoryStore", MemoryStore.layer, { runs: 300 })
 
 describe("MemoryStore", () => {
-  it.effect("remembers epochs for as long as it is told", () =>
+  it.effect("remembers epochs for as long as configured", () =>
     Effect.gen(function*() {
       const store = yield* SnapshotStore
       const key = { kind: "cart", id: "a" }

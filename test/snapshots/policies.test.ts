@@ -97,7 +97,7 @@ layer(Stores.layer, { excludeTestServices: true, concurrent: true })(
       const isShared = name.startsWith("everyChange") || name.startsWith("debounce:")
       for (const place of isShared ? places : ["sqlite"] as const) {
         it.effect(
-          `loses under ${name}; one that is asked to end, nothing (${place})`,
+          `loses under ${name}; a session that is ended loses nothing (${place})`,
           Effect.fnUntraced(function*() {
             const tally = yield* newTally(name.split(":")[0]!.replaceAll(" ", "-"), place, save)
             let left = 0

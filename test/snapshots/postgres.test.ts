@@ -49,7 +49,7 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices:
         assert.lengthOf(yield* sql`SELECT id FROM app.sessions`, 1)
       }))
 
-    it.effect("tells what one key has too much of, or what is refused there, from what is wrong with the database", () =>
+    it.effect("distinguishes errors of one key, such as a row that is too large, from errors of the database", () =>
       Effect.gen(function*() {
         const sql = yield* PgClient.PgClient
         const small = yield* build({ table: "sizes", maxBodySize: 1_000 })

@@ -85,7 +85,7 @@ describe("SqliteStore", () => {
       )
     }))
 
-  it.live("is readable for its owner only, and so is the directory that it makes", () =>
+  it.live("is readable by its owner only, and so is the directory that it creates", () =>
     Effect.gen(function*() {
       const directory = join(yield* temporary, "deep", "down")
       const file = join(directory, "sessions.sqlite")
@@ -115,7 +115,7 @@ describe("SqliteStore", () => {
       }))
   }
 
-  it.live("does not begin anew where the file is gone and its journal is not", () =>
+  it.live("does not create a new database if the file is gone and its journal is not", () =>
     Effect.gen(function*() {
       const file = yield* temporaryFile
       yield* Effect.scoped(Effect.gen(function*() {
@@ -179,7 +179,7 @@ describe("SqliteStore", () => {
       assert.deepStrictEqual(yield* store.save([snapshotOf(key, 1)]), [true])
     }))
 
-  it.live("is made once by many that start at the same time", () =>
+  it.live("is created once by many processes that start at the same time", () =>
     Effect.gen(function*() {
       const file = yield* temporaryFile
       const stores = yield* Effect.forEach(Array.from({ length: 8 }), () => open(file), { concurrency: "unbounded" })
@@ -194,7 +194,7 @@ describe("SqliteStore", () => {
       ])
     }))
 
-  it.live("is opened when another process makes it right after it was found missing", () =>
+  it.live("is opened if another process creates it just after it was found missing", () =>
     Effect.gen(function*() {
       const file = yield* temporaryFile
       yield* Effect.acquireUseRelease(
@@ -221,7 +221,7 @@ describe("SqliteStore", () => {
     }))
 
   it.live(
-    "goes on when there is room again on a disk that was full",
+    "writes again when a full disk has room again",
     (context) =>
       Effect.gen(function*() {
         const child = yield* Child.start("fullDisk.ts", yield* temporary)

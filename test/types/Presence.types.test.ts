@@ -41,7 +41,7 @@ describe("the types of presence", () => {
     void (() => Presence.layer(Shoppers, { overflow: { Track: "reject" }, grace: "1 second" }))
   })
 
-  it("keep the topics of two presences apart", () => {
+  it("distinguish the topics of two presences", () => {
     expectTypeOf<Presence.Topics<Shoppers>>().not.toEqualTypeOf<Presence.Topics<Others>>()
     // @ts-expect-error the topics of one are not those of the other
     const other: Layer.Layer<Presence.Topics<Others>, SessionError.InvalidConfig, SessionHost> = Presence.layer(
@@ -83,7 +83,7 @@ describe("the types of presence", () => {
     })
   })
 
-  it("tell events apart, and fold them", () => {
+  it("distinguish events, and fold them", () => {
     const since = (event: Presence.Event<Meta>) => event._tag === "List" ? event.present.length : event.since
     expectTypeOf(since).returns.toEqualTypeOf<number>()
     const first = (event: Presence.Join<Meta>) => event.first

@@ -94,7 +94,7 @@ describe("a definition", () => {
   })
 })
 
-describe("a behaviour", () => {
+describe("a behavior", () => {
   it("infers payload, state and arguments for its functions", () => {
     compiled(() =>
       Cart.behavior({
@@ -149,7 +149,7 @@ describe("a behaviour", () => {
     })
   })
 
-  it("needs the services of its init, handlers and hooks, and not those that every session has", () => {
+  it("needs the services of its init, handlers and hooks, and not the services that every session has", () => {
     compiled(() => {
       const layer = Cart.toLayer(Cart.behavior({
         init: ({ id }) =>
