@@ -93,8 +93,8 @@ describe("JSON that is nested too deep", () => {
       })))
 })
 
-describe("a state that cannot be told", () => {
-  it.effect("closes the sockets that wait for it with 1011, says whose it was, and concerns nobody else", () => {
+describe("a state that cannot be sent", () => {
+  it.effect("closes the sockets that wait for it with 1011, logs its session, and affects no other", () => {
     const { layer, lines } = logs()
     return Socket.room({
       socket: {
@@ -214,7 +214,7 @@ describe("a close that cannot be sent", () => {
         yield* until(Effect.map(Socket.counts, ({ connections }) => connections === 0))
       })))
 
-  it.effect("a connection that throws when it is disconnected keeps no other from being disconnected", () =>
+  it.effect("a connection that throws when it is disconnected does not keep others connected", () =>
     Effect.gen(function*() {
       const connections = yield* Connections
       const scope = yield* Scope.make()
@@ -238,10 +238,10 @@ describe("a close that cannot be sent", () => {
     }).pipe(Effect.provide(Layer.merge(Connections.layer(), Logger.layer([])))))
 })
 
-describe("who sends what nobody needs", () => {
+describe("a client that sends useless frames", () => {
   const tooMany = { code: 1008, reason: "too many messages" }
 
-  it.effect("is closed by a SessionSocket: blank lines, empty frames, pongs that nobody asked for", () =>
+  it.effect("is closed by a SessionSocket: blank lines, empty frames, unsolicited pongs", () =>
     Socket.room({}, (room) =>
       Effect.gen(function*() {
         for (
@@ -326,7 +326,7 @@ describe("a slow link", () => {
   const size = 24 * 1024 * 1024
 
   it.effect(
-    "that takes bytes is a sign of life, whatever waits behind them; one that takes none is not",
+    "that accepts bytes is a sign of life, whatever waits behind them; a link that accepts none is not",
     () =>
       Socket.room({ socket: { heartbeat: "30 seconds" } }, (room) =>
         Effect.gen(function*() {
@@ -464,7 +464,7 @@ describe("the body of an action", () => {
       })
     )
 
-  it.effect("is not read before it is known who sends it", () =>
+  it.effect("is not read before its sender is known", () =>
     Live.room({}, (room) =>
       Effect.gen(function*() {
         assert.strictEqual((yield* post(room.port, {}, 10)).status, 401)

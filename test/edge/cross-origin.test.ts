@@ -185,7 +185,7 @@ describe("CrossOrigin.isAllowed", () => {
       assert.isFalse(CrossOrigin.isAllowed(request({ host, origin }), none))
     })
 
-    it("takes the scheme into account where a trusted proxy tells it", () => {
+    it("takes the scheme into account if a trusted proxy forwards it", () => {
       const host = "shop.example"
       assert.isTrue(CrossOrigin.isAllowed(over("https", { host, origin: "https://shop.example" }), none))
       assert.isTrue(CrossOrigin.isAllowed(over("https", { host, origin: "https://shop.example:443" }), none))
@@ -498,7 +498,7 @@ describe("CrossOrigin.protect", () => {
         assert.strictEqual(yield* post(forwarded("https", "https://shop.example")), 403)
       }).pipe(Effect.provide(direct)))
 
-    it.effect("goes by the host and scheme that a trusted proxy tells", () =>
+    it.effect("uses the host and scheme that a trusted proxy forwards", () =>
       Effect.gen(function*() {
         const host = yield* Effect.flatMap(HttpClient.get("/host"), (response) => response.text)
         assert.strictEqual(yield* post(forwarded("https", "https://shop.example")), 204)

@@ -93,7 +93,7 @@ describe("a request whose cookie another one replaces meanwhile", () => {
       assert.strictEqual((yield* (yield* Sessions).count).count, 1)
     }).pipe(Effect.scoped, setup()))
 
-  it.effect("is told so by whatever it asks for, and starts nothing", () =>
+  it.effect("gets CookieReplaced from every operation, and starts nothing", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* browser.start()
@@ -124,7 +124,7 @@ describe("a request whose cookie another one replaces meanwhile", () => {
       assert.deepStrictEqual([later.status, later.setCookies.length], [204, 1])
     }).pipe(Effect.scoped, setup()))
 
-  it.effect("is told so also when it took longer than that to be received", () =>
+  it.effect("gets CookieReplaced also if it took longer than that to be received", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* browser.start()
@@ -248,7 +248,7 @@ describe("a logout", () => {
 })
 
 describe("rotate", () => {
-  it.effect("disconnects all when nobody becomes somebody, or somebody somebody else", () =>
+  it.effect("disconnects all when the user of the session changes", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* browser.start()
@@ -306,7 +306,7 @@ describe("an answer", () => {
 
   const saying = (headers: Record<string, string>) => HttpServerResponse.text("ok", { headers })
 
-  it.effect("that gives or takes the cookie is kept by no cache", () =>
+  it.effect("that sets or deletes the cookie is not cached", () =>
     Effect.gen(function*() {
       const said = "cache-control"
       const server = yield* serve
@@ -349,7 +349,7 @@ describe("an answer", () => {
 })
 
 describe("Secure", () => {
-  it.effect("is believed of a proxy that is trusted, and of nobody else", () =>
+  it.effect("is believed from a trusted proxy only", () =>
     Effect.gen(function*() {
       const server = yield* serve
       const isSecure = (address: string, proto: string) =>

@@ -414,7 +414,7 @@ describe("keys", () => {
     return { layer, use }
   })
 
-  it.effect("that are put in front keep the old cookies, those that are taken away do not", () =>
+  it.effect("that are added in front leave old cookies valid, removed keys do not", () =>
     Effect.gen(function*() {
       const { layer, use } = yield* turning
       // Each server is a new process to the cookie: none remembers what another one has verified.
@@ -433,7 +433,7 @@ describe("keys", () => {
 })
 
 describe("lifetimes", () => {
-  it.effect("the session says how long it lives: activity elsewhere keeps the cookie good", () =>
+  it.effect("the session says how long it lives: activity elsewhere keeps the cookie valid", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       const { value: id } = yield* browser.start()
@@ -447,7 +447,7 @@ describe("lifetimes", () => {
       yield* refuses(browser, [browser.cookie])
     }).pipe(Effect.scoped, setup()))
 
-  it.effect("the browser keeps the cookie until the absolute timeout, or for as long as can be", () =>
+  it.effect("the browser stores the cookie until the absolute timeout, or for as long as possible", () =>
     Effect.gen(function*() {
       const browser = new Browser(yield* serve)
       yield* elapse("10 minutes")

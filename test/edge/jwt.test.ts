@@ -117,7 +117,7 @@ describe("JwtVerifier", () => {
       }))
     }))
 
-  it.effect("tells from when on a token is not accepted any more", () =>
+  it.effect("says when a token expires", () =>
     Effect.gen(function*() {
       const expiresAt = (claims: Claims) => Effect.map(TokenVerifier, (verifier) => verifier.expiresAt(claims))
       assert.strictEqual(yield* withSecret()(expiresAt({ sub: "ada", exp: 60 })), 65_000)
@@ -284,7 +284,7 @@ describe("JwtVerifier", () => {
       }
     })))
 
-  it.effect("keeps claims with reserved names what they are: data", () =>
+  it.effect("treats claims with reserved names as data", () =>
     withSecret()(Effect.gen(function*() {
       const claims = yield* verify(
         yield* Effect.promise(() =>
@@ -729,7 +729,7 @@ describe("JwtKeys.layerJwksUrl", () => {
       yield* Fiber.interrupt(waiting)
     })))
 
-  it.effect("goes on with a fetch whose first verification is interrupted", () =>
+  it.effect("continues a fetch whose first verification is interrupted", () =>
     withProvider()(Effect.gen(function*() {
       const provider = yield* Provider
       const gate = yield* Deferred.make<void>()
@@ -764,7 +764,7 @@ describe("JwtKeys.layerJwksUrl", () => {
       assert.strictEqual(provider.asked, 2)
     })))
 
-  it.effect("goes on with the keys it has while they cannot be fetched, until they are too old", () =>
+  it.effect("uses the keys it has while they cannot be fetched, until they are too old", () =>
     withProvider()(Effect.gen(function*() {
       const provider = yield* Provider
       const { answer } = provider

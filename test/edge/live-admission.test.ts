@@ -195,7 +195,7 @@ describe("Admission.through", () => {
       })
     ))
 
-  it.effect("closes with 3000 when the cookie is rotated, and lets in who has the new one", () =>
+  it.effect("closes with 3000 when the cookie is rotated, and admits a client with the new one", () =>
     room((room) =>
       Effect.gen(function*() {
         const { cookie } = yield* browser(room, "ada")

@@ -139,7 +139,7 @@ describe("an event stream", () => {
         assert.deepStrictEqual(yield* events.next, { event: "closed" })
       })))
 
-  it.effect("never has in it what no view selects, and tells nothing of it", () =>
+  it.effect("never contains what no view selects, and sends nothing about its changes", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const events = yield* listen(room)
@@ -151,7 +151,7 @@ describe("an event stream", () => {
         assert.notInclude(JSON.stringify(told), "swordfish")
       })))
 
-  it.effect("goes on from `Last-Event-ID` with a patch, empty if nothing was missed", () =>
+  it.effect("continues from `Last-Event-ID` with a patch, empty if nothing was missed", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const before = yield* listen(room, "?view=items")
@@ -217,7 +217,7 @@ describe("an event stream", () => {
         assert.deepStrictEqual(views, ["items", "total", "text"])
       })))
 
-  it.effect("that is cut between two events of several views goes on without a gap, and nothing twice", () =>
+  it.effect("that breaks between two events of several views continues without a gap or a repetition", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const have: Record<string, any> = {}
@@ -252,7 +252,7 @@ describe("an event stream", () => {
         assert.deepStrictEqual(have, { items, total: items.length, text })
       })))
 
-  it.effect("that was cut in an incarnation before goes on with snapshots of the new one", () =>
+  it.effect("that broke in an earlier incarnation continues with snapshots of the new one", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const before = yield* listen(room, "?view=items,text")
@@ -296,7 +296,7 @@ describe("an event stream", () => {
         assert.deepInclude(yield* decode({ ...rest, data: JSON.stringify(data) }), { event: "end" })
       })))
 
-  it.effect("tells that it is there when it has nothing to tell", () =>
+  it.effect("sends a comment when it has nothing else to send", () =>
     room({ http: { heartbeat: "15 seconds" } }, (room) =>
       Effect.gen(function*() {
         const events = yield* listen(room, "?view=text")
@@ -356,7 +356,7 @@ describe("an event stream", () => {
         }))
   )
 
-  it.effect("is not begun again by a browser that comes back after the end, and no session is", () =>
+  it.effect("is not started again by a browser that reconnects after the end, and neither is the session", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const events = yield* listen(room, "?view=text")

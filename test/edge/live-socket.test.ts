@@ -62,7 +62,7 @@ describe("Effect's own RpcClient", () => {
       return yield* RpcClient.make(Live.rpcs(CartLive)).pipe(Effect.provideContext(yield* Layer.build(protocol)))
     })
 
-  it.effect("calls, is told declared errors and others, and follows views", () =>
+  it.effect("calls, gets declared errors and others, and follows views", () =>
     room({ kind: { remember: { answers: 7 } } }, (room) =>
       Effect.scoped(Effect.gen(function*() {
         const client = yield* connect(room)
@@ -104,7 +104,7 @@ describe("Effect's own RpcClient", () => {
         assert.strictEqual((yield* info()).watchers, 1)
       }))))
 
-  it.effect("is told of what there is not, and of the end", () =>
+  it.effect("gets errors for unknown names, and the end of the session", () =>
     room({}, (room) =>
       Effect.scoped(Effect.gen(function*() {
         const client = yield* connect(room)
@@ -119,7 +119,7 @@ describe("Effect's own RpcClient", () => {
         assert.deepInclude(yield* Fiber.join(following), { _tag: "SessionGone", reason: "Stopped" })
       }))))
 
-  it.effect("goes on from a position", () =>
+  it.effect("continues from a position", () =>
     room({}, (room) =>
       Effect.scoped(Effect.gen(function*() {
         const client = yield* connect(room)
@@ -185,7 +185,7 @@ describe("actions", () => {
       }))
   })
 
-  it.effect("with headers that make no sense are refused, and done by nobody", () =>
+  it.effect("with invalid headers are refused, and have no effect", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -223,7 +223,7 @@ describe("actions", () => {
         assert.strictEqual((yield* info()).state.secret, "swordfish")
       })))
 
-  it.effect("of a store are dispatched, those that are exposed", () =>
+  it.effect("of a store are dispatched if they are exposed", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect({}, "/shelf")
@@ -239,7 +239,7 @@ describe("actions", () => {
         assert.deepInclude(yield* peer.act("counter.add", "x"), { _tag: "InvalidPayload" })
       })))
 
-  it.effect("that fail fail with their error, those that die with Crashed and nothing more", () =>
+  it.effect("that fail, fail with their error; those that die, with Crashed and nothing more", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -250,7 +250,7 @@ describe("actions", () => {
         assert.notInclude(JSON.stringify(crash), "swordfish")
       })))
 
-  it.effect("that take too long are unanswered, those that are too many Busy", () =>
+  it.effect("that take too long are Unanswered, too many are Busy", () =>
     room(
       { gate: Deferred.makeUnsafe<void>(), kind: { mailboxCapacity: 1, overflow: "reject" } },
       (room) =>
@@ -266,7 +266,7 @@ describe("actions", () => {
         })
     ))
 
-  it.effect("are told their answer after what they did, though the client has acknowledged nothing", () =>
+  it.effect("are answered after their changes are sent, although the client has acknowledged nothing", () =>
     room({ socket: { window: 1 } }, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -281,7 +281,7 @@ describe("actions", () => {
         }
       })))
 
-  it.effect("are told their answer in one frame with what they did, to a client that takes it apart", () =>
+  it.effect("are answered in one frame with their changes, for a client that supports it", () =>
     room({ socket: { window: 1 } }, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -298,7 +298,7 @@ describe("actions", () => {
         }
       })))
 
-  it.effect("that are interrupted are told so, once", () =>
+  it.effect("that are interrupted are answered so, once", () =>
     room({ gate: Deferred.makeUnsafe<void>() }, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -320,7 +320,7 @@ describe("actions", () => {
 })
 
 describe("views", () => {
-  it.effect("of one connection are told side by side, each under its own id", () =>
+  it.effect("of one connection are sent side by side, each under its own id", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -420,7 +420,7 @@ describe("views", () => {
         yield* peer.sync
       })))
 
-  it.effect("which waited behind a large answer are told when it has gone", () =>
+  it.effect("that waited behind a large answer are sent when it has gone", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -439,7 +439,7 @@ describe("views", () => {
         assert.deepInclude(yield* peer.event, { version: 1, patch: [{ op: "replace", path: "", value: "news" }] })
       })))
 
-  it.effect("that are interrupted tell nothing more, and their id is free", () =>
+  it.effect("that are interrupted send nothing more, and their id is free", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -477,7 +477,7 @@ describe("views", () => {
         })
     ))
 
-  it.effect("whose selector throws end with ViewFailed without its words, and others go on", () =>
+  it.effect("whose selector throws end with ViewFailed without the message of the defect, and others go on", () =>
     room({
       views: {
         select: {
@@ -642,7 +642,7 @@ describe("the end", () => {
     EndReason.shutdown
   ] as ReadonlyArray<EndReason.EndReason>
   it.effect.each(reasons.map((reason) => ({ tag: reason._tag, reason })))(
-    "of the session is told to each view and action, and by the close code: $tag",
+    "of the session is sent to each view and action, and as the close code: $tag",
     ({ reason, tag }) =>
       room({ gate: Deferred.makeUnsafe<void>() }, (room) =>
         Effect.gen(function*() {
@@ -673,7 +673,7 @@ describe("the end", () => {
         assert.strictEqual((yield* peer.end).code, 1000)
       })))
 
-  it.effect("of the last change is told before it", () =>
+  it.effect("comes after the last change", () =>
     room({ socket: { window: 1 } }, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -726,8 +726,8 @@ describe("the end", () => {
     }))
 })
 
-describe("is not let in", () => {
-  it.effect("who has no session: closed with 1008 and the reason", () =>
+describe("is not admitted", () => {
+  it.effect("a client without a session: closed with 1008 and the reason", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const nobody = room.dial("/live")
@@ -754,7 +754,7 @@ describe("is not let in", () => {
         yield* own.sync
       })))
 
-  it.effect("who has as many connections as are allowed: 429", () =>
+  it.effect("a client with as many connections as are allowed: 429", () =>
     room({ perOwner: 2 }, (room) =>
       Effect.gen(function*() {
         const one = yield* room.connect()
@@ -855,7 +855,7 @@ describe("a client that misbehaves", () => {
         assert.deepStrictEqual(Object.keys((yield* info()).state.items[0]!), ["id", "name"])
       })))
 
-  it.effect("by sending too much is told Busy, and let go of when it goes on", () =>
+  it.effect("by sending too much gets Busy, and is disconnected when it goes on", () =>
     room({ socket: { messageRate: { limit: 10, window: "10 seconds" } } }, (room) =>
       Effect.gen(function*() {
         const peer = yield* room.connect()
@@ -864,7 +864,7 @@ describe("a client that misbehaves", () => {
         assert.strictEqual(busy._tag, "Busy")
         assert.isAbove(busy.retryAfter, 0)
         assert.strictEqual((yield* peer.act("Nope"))._tag, "Busy")
-        // Who waits as he is told may go on.
+        // A client that waits as long as Busy says may go on.
         yield* TestClock.adjust(busy.retryAfter)
         assert.deepStrictEqual(yield* peer.act("Add", item(11)), { success: 11 })
         for (let n = 0; n < 1_100; n++) yield* peer.ask("Add", item(12))

@@ -129,7 +129,7 @@ const goneWith = (reason: EndReason.EndReason["_tag"] | null) => (error: unknown
   assert.deepInclude(error as object, { _tag: "SessionGone", reason })
 
 describe("a view", () => {
-  it.effect("is told as a snapshot, then as patches, each from the one before", () =>
+  it.effect("is sent as a snapshot, then as patches, each from the one before", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const { epoch } = yield* ref.info
@@ -160,7 +160,7 @@ describe("a view", () => {
       assert.isUndefined(next())
     }).pipe(provide()))
 
-  it.effect("tells nothing of a change of the rest, and asks nobody to look", () =>
+  it.effect("sends nothing about a change of the rest, and wakes no viewer", () =>
     Effect.gen(function*() {
       yield* board
       const { log, mounted, next } = yield* look("n")
@@ -175,7 +175,7 @@ describe("a view", () => {
       assert.strictEqual(seen.length, 1)
     }).pipe(provide()))
 
-  it.effect("tells nothing when what is selected is another value that equals the one before", () =>
+  it.effect("sends nothing if the selection is another value that equals the one before", () =>
     Effect.gen(function*() {
       yield* board
       yield* set({ items: list(1, 2) })
@@ -189,7 +189,7 @@ describe("a view", () => {
       assert.deepInclude(next(), { _tag: "patch", patch: [{ op: "remove", path: "/1" }] })
     }).pipe(provide()))
 
-  it.effect("keeps what it does not select to itself, whatever is told", () =>
+  it.effect("never sends what it does not select", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const told: Array<unknown> = []
@@ -209,7 +209,7 @@ describe("a view", () => {
       assert.notInclude(JSON.stringify(told), "swordfish")
     }).pipe(provide()))
 
-  it.effect("which came back to what it was while the viewer waited gives it nothing to do", () =>
+  it.effect("that changed back while the viewer waited gives it nothing to do", () =>
     Effect.gen(function*() {
       yield* board
       const { next } = yield* look("items")
@@ -221,7 +221,7 @@ describe("a view", () => {
       assert.deepInclude(next(), { from: 2, version: 3, patch: [{ op: "add", path: "/0", value: item(2) }] })
     }).pipe(provide()))
 
-  it.effect("is told in full to the fast, and at once up to the newest to the slow", () =>
+  it.effect("is sent change by change to a fast viewer, and in one patch up to the newest to a slow one", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const fast = yield* follow("n")
@@ -265,7 +265,7 @@ describe("a view", () => {
     }).pipe(provide()))
 })
 
-describe("someone who comes back", () => {
+describe("a viewer that comes back", () => {
   for (
     const [how, identify, patch] of [
       ["by default by id", undefined, [{ op: "move", from: "/0", path: "/1" }]],
@@ -287,7 +287,7 @@ describe("someone who comes back", () => {
       }).pipe(provide({ live: { identify } })))
   }
 
-  it.effect("goes on with a patch from the version that it has, empty if it missed nothing", () =>
+  it.effect("continues with a patch from its version, empty if it missed nothing", () =>
     Effect.gen(function*() {
       yield* board
       const before = yield* look("items")
@@ -309,7 +309,7 @@ describe("someone who comes back", () => {
       assert.isUndefined(back.next())
     }).pipe(provide()))
 
-  it.effect("gets a snapshot when its version is older than what is kept", () =>
+  it.effect("gets a snapshot if its version is older than the history", () =>
     Effect.gen(function*() {
       yield* board
       const { epoch } = yield* (yield* Board).ref("a").info
@@ -404,7 +404,7 @@ describe("someone who comes back", () => {
     }).pipe(provide()))
 
   // A known bug of the runtime: the position names two states, the last one before the reset and the first one after.
-  it.effect("while a reset is under way is told where it ends", () => {
+  it.effect("during a reset gets the state after it", () => {
     let starts = 0
     return Effect.gen(function*() {
       const ref = yield* board
@@ -481,7 +481,7 @@ describe("viewers of one view", () => {
       assert.strictEqual(yield* watchers, 0)
     }).pipe(provide()))
 
-  it.effect("who has gone is not called any more, nor is a stream that was interrupted", () =>
+  it.effect("that have gone are not called any more, nor is a stream that was interrupted", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const { leave, log } = yield* look("n")
@@ -494,7 +494,7 @@ describe("viewers of one view", () => {
       assert.strictEqual(seen.length, 1)
     }).pipe(provide()))
 
-  it.effect("nothing is selected while nobody looks", () => {
+  it.effect("nothing is selected without a viewer", () => {
     let selections = 0
     const counting = (state: State) => {
       selections++
@@ -536,7 +536,7 @@ describe("the end of a session", () => {
     ["Shutdown", Effect.flatMap(Sessions, (sessions) => sessions.endAll({ reason: EndReason.shutdown }))]
   ]
   it.effect.each(reasons.map(([tag, end]) => ({ tag, end })))(
-    "is told with its reason: $tag",
+    "is sent with its reason: $tag",
     ({ end, tag }) =>
       Effect.gen(function*() {
         yield* board
@@ -553,14 +553,14 @@ describe("the end of a session", () => {
       }).pipe(provide())
   )
 
-  it.effect("is all there is to tell of a session that never was", () =>
+  it.effect("is all that a viewer of a session that does not exist gets", () =>
     Effect.gen(function*() {
       goneWith(null)(yield* Effect.flip(look("n", undefined, "nobody")))
       const stream = (yield* BoardLive).stream((yield* Board).ref("nobody"), "n")
       goneWith(null)(yield* Effect.flip(Stream.runDrain(stream)))
     }).pipe(provide()))
 
-  it.effect("which comes as the view is mounted is told, and not kept for the session after it", () =>
+  it.effect("that comes while the view is mounted is sent, and not applied to the next session", () =>
     Effect.gen(function*() {
       const ref = yield* board
       const views = yield* BoardLive
@@ -649,7 +649,7 @@ describe("what there is not", () => {
 })
 
 describe("values", () => {
-  it.effect("whose schema is JSON already are told as they are, by reference", () =>
+  it.effect("whose schema is already JSON are sent as they are, by reference", () =>
     Effect.gen(function*() {
       const ref = yield* board
       yield* set({ items: list(1) })

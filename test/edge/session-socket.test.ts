@@ -66,7 +66,7 @@ const issuedElsewhere = async (claims: ReadonlyArray<Jose.JWTPayload>): Promise<
 }
 
 describe("a client that is let in", () => {
-  it.effect("brings its token in the query, in a header or as subprotocol, which is not told back", () =>
+  it.effect("brings its token in the query, in a header or as subprotocol, which is not echoed", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const [good = ""] = yield* Effect.promise(() =>
@@ -84,7 +84,7 @@ describe("a client that is let in", () => {
         assert.strictEqual((yield* info()).user, "ada")
       })))
 
-  it.effect("is told the state at once and after each change, as its view has it", () =>
+  it.effect("gets the state at once and after each change, as its view encodes it", () =>
     room({ socket: { view: ({ count }) => ({ twice: count * 2 }) } }, (room) =>
       Effect.gen(function*() {
         const client = yield* room.connect()
@@ -133,7 +133,7 @@ describe("a client that is let in", () => {
         yield* client.sync
       })))
 
-  it.effect("a type that is no text harms nobody", () =>
+  it.effect("a type that is not a string does no harm", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const client = yield* room.connect()
@@ -210,7 +210,7 @@ describe("receive", () => {
       }))
   })
 
-  it.effect("one that dies is told of, without its defect, and the next is handled", () =>
+  it.effect("a receive that dies is reported, without its defect, and the next message is handled", () =>
     room({
       socket: {
         receive: ({ type }, { close }) =>
@@ -232,7 +232,7 @@ describe("receive", () => {
         yield* allGone
       })))
 
-  it.effect("one that throws, or takes long, is no reason to let a good client go", () => {
+  it.effect("a receive that throws, or takes long, does not disconnect a good client", () => {
     const gate = Deferred.makeUnsafe<void>()
     return room({
       socket: {
@@ -271,7 +271,7 @@ const isRefused = (refusal: Refusal, status: number, tag: string) => {
 describe("refused before the upgrade", () => {
   const good = { sub: "ada", iss: issuer, aud: audience, exp: 60 }
 
-  it.effect("401: no token, or one that is not good", () =>
+  it.effect("401: no token, or an invalid token", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         yield* TestClock.setTime(1_000_000)
@@ -355,7 +355,7 @@ describe("refused before the upgrade", () => {
         assert.deepStrictEqual(yield* counts, nothing)
       })))
 
-  it.effect("403: the page of another origin; one that is allowed passes", () =>
+  it.effect("403: the page of another origin; an allowed origin passes", () =>
     room({ allow: ["https://app.example"] }, (room) =>
       Effect.gen(function*() {
         const query = `?token=${yield* Effect.promise(() => token())}`
@@ -448,7 +448,7 @@ describe("refused before the upgrade", () => {
         assert.deepStrictEqual(yield* counts, { sessions: 1, connections: 1 })
       })))
 
-  it.effect("503: a session that does not start, whose defect or error is not told", () =>
+  it.effect("503: a session that does not start, whose defect or error is not sent", () =>
     Effect.forEach([
       Effect.die(new Error("the password is swordfish")),
       Effect.fail(new UnknownUser({ message: "the password is swordfish" }))
@@ -487,7 +487,7 @@ describe("refused before the upgrade", () => {
 })
 
 describe("a session per user", () => {
-  it.effect("its devices share it, and each is told each state", () =>
+  it.effect("its devices share it, and each gets each state", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const phone = yield* room.connect()
@@ -532,7 +532,7 @@ describe("a session per user", () => {
         assert.deepStrictEqual(stop?.reason, EndReason.disconnected)
       })))
 
-  it.effect("an idle one ends, and its clients are told", () =>
+  it.effect("an idle session ends, and its clients are notified", () =>
     room({ kind: { idleTimeout: "30 minutes" } }, (room) =>
       Effect.gen(function*() {
         const clients = [yield* room.connect(), yield* room.connect()]
@@ -571,7 +571,7 @@ describe("a session per user", () => {
         })
     ))
 
-  it.effect("a user who turns out to be unknown is told so", () =>
+  it.effect("an unknown user gets the error", () =>
     room({
       afterStart: (id) => id === "ada" ? Effect.void : Effect.fail(new UnknownUser({ message: `who is ${id}?` }))
     }, (room) =>
@@ -591,7 +591,7 @@ describe("a session per user", () => {
         assert.deepStrictEqual(yield* counts, { sessions: 1, connections: 1 })
       })))
 
-  it.effect("a view that throws lets nobody hang: 1011, and nothing is left", () => {
+  it.effect("a view that throws leaves no client hanging: 1011, and nothing is left", () => {
     let broken = true
     return room({
       socket: {
@@ -740,7 +740,7 @@ describe("the time of a token", () => {
         })
     ))
 
-  it.effect("does not go on with one that is over, another's, or none at all", () =>
+  it.effect("is not extended by a token that has expired, that belongs to another user, or that is none", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const { text: sid } = yield* visit(room)
@@ -816,7 +816,7 @@ describe("a client that does too much", () => {
   /** Far more than what the kernel takes. */
   const large = "x".repeat(1024 * 1024)
 
-  it.effect("one that does not read is told the newest state only, and costs no more than that", () =>
+  it.effect("a client that does not read gets the newest state only, and costs no more than that", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const client = yield* room.connect()
@@ -842,7 +842,7 @@ describe("a client that does too much", () => {
         yield* client.sync
       })))
 
-  it.effect("1013: one that does not read the answers it asks for", () =>
+  it.effect("1013: a client that does not read its answers", () =>
     room({
       socket: { messageRate: false, receive: (_, { send }) => send({ type: "answer", large }) }
     }, (room) =>
@@ -903,7 +903,7 @@ describe("heartbeat", () => {
 })
 
 describe("the server", () => {
-  it.live("closes: 1001 for each, and nobody is waited for", () =>
+  it.live("closes: 1001 for each, without waiting for any", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const services = yield* Scope.provide(Layer.build(layer()), scope)
@@ -943,7 +943,7 @@ describe("the server", () => {
         assert.deepStrictEqual(yield* counts, { sessions: 50, connections: 0 })
       })))
 
-  it.effect("half-open handshakes do not keep a good client out", () =>
+  it.effect("half-open handshakes do not shut out a good client", () =>
     room({}, (room) =>
       Effect.gen(function*() {
         const head = handshake(yield* Effect.promise(() => token()))

@@ -97,7 +97,7 @@ describe("Agent", () => {
       assert.strictEqual((Cause.squash(reason.cause) as Error).message, "a bad function")
     })))
 
-  it.effect("crashes on a function that answers no pair, and keeps its state", () =>
+  it.effect("crashes if a function returns no pair, and keeps its state", () =>
     test(Effect.gen(function*() {
       const counter = yield* (yield* Counter).start("a")
       const error = yield* Effect.flip(Agent.modify(counter, (() => 5) as never))
@@ -105,7 +105,7 @@ describe("Agent", () => {
       assert.strictEqual(yield* counter.state, 0)
     })))
 
-  it.effect("does not run the function of a caller who has gone before it began", () =>
+  it.effect("does not run the function of a caller that has gone before it began", () =>
     test(Effect.gen(function*() {
       const todo = yield* (yield* Todo).start("ada")
       const dies = Agent.update(todo, () => {

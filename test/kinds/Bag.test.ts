@@ -230,7 +230,7 @@ describe("what is put into a bag", () => {
       }).pipe(Effect.provide(TestSessions.layer(Layer.provide(kept, MemoryStore.layer)))))
   }
 
-  it.effect("comes back from a store as it was before", () => {
+  it.effect("is restored from a store as it was before", () => {
     const values = {
       text: "a\u0000b\uFEFF\ud800",
       number: -1.5e300,

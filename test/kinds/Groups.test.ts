@@ -124,7 +124,7 @@ const events = <T extends SessionEvent.SessionEvent["_tag"]>(tag: T) =>
 const sent = (delivered: number, waiting = 0, missed = 0) => ({ delivered, waiting, missed })
 
 describe("Membership", () => {
-  it.effect("who has joined is a member until it leaves", () =>
+  it.effect("a session that has joined is a member until it leaves", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       yield* enter("lobby", "ada", "bob")
@@ -138,7 +138,7 @@ describe("Membership", () => {
       assert.deepStrictEqual(yield* members("lobby"), ["bob"])
     }).pipe(provide()))
 
-  it.effect("a group that nobody has joined has no members, and does not exist", () =>
+  it.effect("a group that no session has joined has no members, and does not exist", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       assert.deepStrictEqual(yield* members("lobby"), [])
@@ -187,7 +187,7 @@ describe("Membership", () => {
       assert.deepStrictEqual(yield* members("lobby"), [])
     }).pipe(provide()))
 
-  it.effect("who has joined besides stays when the Scope closes, whichever came first", () =>
+  it.effect("a session that has also joined stays when the Scope closes, whichever came first", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       yield* start("ada", "bob")
@@ -369,7 +369,7 @@ describe("Broadcasts", () => {
       for (const id of ids) assert.deepStrictEqual(yield* got(id), ["hello", "again"])
     }).pipe(provide()))
 
-  it.effect("belong to the trace of who sends them", () =>
+  it.effect("belong to the trace of their sender", () =>
     Effect.gen(function*() {
       const spans: Array<Tracer.Span> = []
       const tracer = Tracer.make({
@@ -391,7 +391,7 @@ describe("Broadcasts", () => {
 })
 
 describe("Members that are busy", () => {
-  it.effect("get what waits in the order in which it was sent, and hold up nobody", () =>
+  it.effect("get the waiting messages in the order in which they were sent, and delay no other", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       yield* enter("lobby", "slow", "fast")
@@ -628,7 +628,7 @@ describe("The life of a group", () => {
       assert.isFalse(yield* kind.has("lobby"))
     }).pipe(provide()))
 
-  it.effect("is one that loses nobody who joins while it ends", () =>
+  it.effect("loses no member that joins while it ends", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       const ids = Array.from({ length: 600 }, (_, i) => `v${i}`)
@@ -647,7 +647,7 @@ describe("The life of a group", () => {
       assert.isAbove((yield* lobby.info).epoch, epoch)
     }).pipe(provide({ config: { maxSessions: 100_000 } })))
 
-  it.effect("begins anew after a crash when that is its policy, with those whom Scopes hold", () =>
+  it.effect("starts again after a crash if that is its policy, with the members that Scopes hold", () =>
     Effect.gen(function*() {
       const rooms = yield* Rooms
       yield* enter("lobby", "ada", "bob")
@@ -752,7 +752,7 @@ describe("Groups and the store", () => {
       assert.deepStrictEqual(yield* got("cyd"), ["hello"])
     }).pipe(Effect.provide(stored({ rooms: { checkEvery: "Infinity" } }))))
 
-  it.effect("a group that left memory is checked, too, and ends when nobody is left", () =>
+  it.effect("a group that left memory is checked too, and ends when it has no members left", () =>
     Effect.gen(function*() {
       const kind = yield* Rooms.kind
       yield* enter("lobby", "ada")
@@ -763,7 +763,7 @@ describe("Groups and the store", () => {
       assert.isFalse(yield* kind.has("lobby"))
     }).pipe(Effect.provide(stored())))
 
-  it.effect("a restart keeps who has joined, not whom a Scope held", () =>
+  it.effect("a restart keeps members that have joined, not those that a Scope held", () =>
     Effect.gen(function*() {
       const context = yield* Layer.build(MemoryStore.layer)
       const store = Layer.succeedContext(context)
@@ -919,6 +919,6 @@ describe("Any interleaving of joins, leaves, ends and broadcasts to slow members
       { arbitrary: { runs: 150 } }
     )
 
-  property("keeps the order of each sender, counts every member, and reaches nobody who has left", false)
+  property("keeps the order of each sender, counts every member, and reaches no member that has left", false)
   property("keeps the order of each sender when they send at the same time", true)
 })

@@ -219,7 +219,7 @@ describe("a push", () => {
       assert.instanceOf(error, InboxError.InvalidNotification)
     }).pipe(provide()))
 
-  it.effect("creates no inbox where only those who open one have it", () =>
+  it.effect("creates no inbox with `create: "onOpen"`", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const results = yield* inboxes.pushAll(["ada", "no user"], "ping")
@@ -308,7 +308,7 @@ describe("a push", () => {
       assert.isTrue(Array.from(results.values()).every(Result.isSuccess))
     }).pipe(provide({}, { startRate: { limit: 1, window: "1 hour" } })))
 
-  it.effect("is told as an event while someone listens", () =>
+  it.effect("is published as an event while there is a listener", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const recorder = yield* TestSessions.Recorder
@@ -691,7 +691,7 @@ describe("expiry", () => {
       )
     }).pipe(provide()))
 
-  it.effect("goes on when what the alarm was for is gone", () =>
+  it.effect("goes on if the notification of the alarm is gone", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const { id } = yield* push("a", "1 second")

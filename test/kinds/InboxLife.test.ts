@@ -65,7 +65,7 @@ const faulty = () => {
 }
 
 describe("a subscription", () => {
-  it.effect("gives those that are unread, oldest first, then each new one", () =>
+  it.effect("gives the unread notifications, oldest first, then each new one", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const [a] = yield* push("a", "b", "c")
@@ -87,7 +87,7 @@ describe("a subscription", () => {
       assert.deepStrictEqual(seen, ["a"])
     }).pipe(provide()))
 
-  it.effect("goes on after an id, with what came since, read or not", () =>
+  it.effect("continues after an id, with what came since, read or not", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const [, b] = yield* push("a", "b", "c", "d")
@@ -115,7 +115,7 @@ describe("a subscription", () => {
       assert.deepStrictEqual(pings.seen, ["ping"])
     }).pipe(provide()))
 
-  it.effect("gives a replacement as a new one, and what was kept not again", () =>
+  it.effect("gives a replacement as a new notification, and does not repeat the others", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const { seen } = yield* follow()
@@ -166,7 +166,7 @@ describe("a subscription", () => {
       assert.strictEqual((yield* ref.info).watchers, 0)
     }).pipe(provide()))
 
-  it.effect("goes on when the inbox ends, is evicted, or is reset, as often as that happens", () =>
+  it.effect("continues when the inbox ends, is evicted, or is reset, any number of times", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const sessions = yield* Inboxes.kind
@@ -185,7 +185,7 @@ describe("a subscription", () => {
       assert.deepStrictEqual(counts.seen.slice(0, 5), [0, 1, 0, 1, 0])
     }).pipe(provide({ supervision: Supervision.reset({ maxCrashes: Infinity, backoff: () => 0 }) })))
 
-  it.effect("goes on over hibernation, and keeps the inbox in memory", () =>
+  it.effect("continues over hibernation, and keeps the inbox in memory", () =>
     Effect.gen(function*() {
       const recorder = yield* TestSessions.Recorder
       const { seen } = yield* follow()
@@ -245,8 +245,8 @@ describe("a subscription", () => {
     }))
 })
 
-describe("the number of unread ones", () => {
-  it.effect("is told at once, and when it has changed", () =>
+describe("the number of unread notifications", () => {
+  it.effect("is given at once, and when it has changed", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       yield* push("a")
@@ -292,8 +292,8 @@ describe("an inbox without a store", () => {
     }).pipe(provide({ idleTimeout: "1 minute", hibernateAfter: undefined })))
 })
 
-describe("an inbox that is kept", () => {
-  it.effect("leaves memory, and comes back for a push, a question, or a subscriber", () =>
+describe("a stored inbox", () => {
+  it.effect("leaves memory, and is loaded for a push, a query, or a subscriber", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const sessions = yield* Inboxes.kind
@@ -343,7 +343,7 @@ describe("an inbox that is kept", () => {
       }
     }).pipe(Effect.provide(MemoryStore.layer)))
 
-  it.effect("outlives the process: ids go on, and so do what is unread, keys and times", () =>
+  it.effect("outlives the process: ids continue, and unread marks, keys and times are restored", () =>
     Effect.gen(function*() {
       const kept = { snapshots: {} }
       const [a, before] = yield* Effect.gen(function*() {
@@ -394,7 +394,7 @@ describe("an inbox that is kept", () => {
       }).pipe(provide(kept))
     }).pipe(Effect.provide(MemoryStore.layer)))
 
-  it.effect("is cut down to a capacity that has become smaller, by its policy", () =>
+  it.effect("is reduced to a capacity that has become smaller, by its policy", () =>
     Effect.gen(function*() {
       const kept = { snapshots: {} }
       yield* Effect.gen(function*() {

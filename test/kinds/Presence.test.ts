@@ -26,7 +26,7 @@ const track = (key: string, meta: Meta, device?: string, topic = "shop") =>
     return { tracked, close: Scope.close(scope, Exit.void) }
   })
 
-/** What a reader of a topic was told so far. */
+/** The events that a reader of a topic has got so far. */
 const follow = (topic = "shop", options?: Presence.ChangesOptions) =>
   Effect.gen(function*() {
     const shoppers = yield* Shoppers
@@ -60,7 +60,7 @@ const now = Effect.map(
   (present) => present.toSorted((a, b) => (a.key < b.key ? -1 : 1))
 )
 
-/** Who is present for one who was told these events. */
+/** Who is present according to these events. */
 const replay = (events: ReadonlyArray<Event>) =>
   Array.from(HashMap.values(events.reduce(Presence.apply<Meta>, HashMap.empty<string, Presence.Present<Meta>>())))
     .sort((a, b) => (a.key < b.key ? -1 : 1))
@@ -90,7 +90,7 @@ const otherOf = Effect.fnUntraced(function*(name: string) {
 
 const other = otherOf("shop")
 
-/** Its topics crash when somebody who is named Boom is compared. */
+/** Its topics crash when metadata with the name Boom is compared. */
 class Brittle extends Presence.Service<Brittle>()("Brittle", {
   meta: Schema.Struct({ name: Schema.String }).pipe(Schema.overrideToEquivalence(() => (a, b) => {
     if (b.name === "Boom") throw new Error("boom")
@@ -144,7 +144,7 @@ describe("Presence", () => {
       assert.strictEqual(yield* listed(), "ada/desk ada/phone bob/phone")
     })))
 
-  it.effect("tells first a list, then each change in order", () =>
+  it.effect("gives a list first, then each change in order", () =>
     test()(Effect.gen(function*() {
       yield* track("eve", ada, "tv")
       const { events } = yield* follow()
@@ -178,7 +178,7 @@ describe("Presence", () => {
       assert.deepStrictEqual(events.map(line), ["List ", "Join ada/phone first", "Leave ada/phone last"])
     })))
 
-  it.effect("does not tell of a reload within the grace", () =>
+  it.effect("emits nothing for a reload within the grace", () =>
     test()(Effect.gen(function*() {
       const shoppers = yield* Shoppers
       const { events } = yield* follow()
@@ -281,7 +281,7 @@ describe("Presence", () => {
       assert.strictEqual(yield* listed(), "")
     })))
 
-  it.effect("does not tell of an update that changes nothing", () =>
+  it.effect("emits nothing for an update that changes nothing", () =>
     test()(Effect.gen(function*() {
       const { events } = yield* follow()
       const { tracked } = yield* track("ada", ada, "phone")
@@ -348,7 +348,7 @@ describe("Presence", () => {
       }))
   }
 
-  it.effect("finds nobody where nothing is live, and starts nothing by that", () =>
+  it.effect("finds nobody in a topic that is not live, and does not start it", () =>
     test()(Effect.gen(function*() {
       const shoppers = yield* Shoppers
       assert.deepStrictEqual(yield* shoppers.list("shop"), [])
@@ -396,7 +396,7 @@ describe("Presence", () => {
     }).pipe(Effect.provide(TestSessions.layer(Presence.layer(Shoppers), { maxSessions: 1 }))))
 
   describe("lifetime of topics", () => {
-    it.effect("lives as long as somebody is present, and expires after", () =>
+    it.effect("lives as long as a key is present, and expires after", () =>
       test()(Effect.gen(function*() {
         const { has } = yield* topics
         const { close } = yield* track("ada", ada, "phone")
@@ -410,7 +410,7 @@ describe("Presence", () => {
         assert.isFalse(yield* has)
       })))
 
-    it.effect("lives as long as somebody follows it, and expires after", () =>
+    it.effect("lives as long as it has a reader, and expires after", () =>
       test()(Effect.gen(function*() {
         const { has } = yield* topics
         const { events, stop } = yield* follow()
@@ -609,7 +609,7 @@ describe("Presence", () => {
         })))
     }
 
-    it.effect("tells all again to a topic that was reset, and its readers a list with them", () =>
+    it.effect("tracks all keys again in a topic that was reset, and its readers get a list with them", () =>
       fragile(Effect.gen(function*() {
         const brittle = yield* Brittle
         const events: Array<Event> = []
@@ -628,7 +628,7 @@ describe("Presence", () => {
         assert.strictEqual(line(events[3]!), "Join bob/tv first")
       })))
 
-    it.effect("tells readers of a reset topic a list when nobody is present", () =>
+    it.effect("gives readers of a reset topic an empty list if nobody is present", () =>
       fragile(Effect.gen(function*() {
         const brittle = yield* Brittle
         const { tracked } = yield* crashed
@@ -664,7 +664,7 @@ describe("Presence", () => {
         { mailboxCapacity: 1, supervision: Supervision.resume({ backoff: () => "6 seconds" }) }
       ))
 
-    it.effect("is told when the topic takes no more, and tracks nothing then", () =>
+    it.effect("fails if the topic is full, and then tracks nothing", () =>
       fragile(
         Effect.gen(function*() {
           const brittle = yield* Brittle
@@ -687,7 +687,7 @@ describe("Presence", () => {
         }
       ))
 
-    it.effect("tracks in the one that comes after a topic that ended meanwhile", () =>
+    it.effect("tracks in the next topic if a topic ended meanwhile", () =>
       fragile(Effect.gen(function*() {
         const brittle = yield* Brittle
         yield* crashed
@@ -753,7 +753,7 @@ describe("Presence", () => {
         assert.deepStrictEqual((yield* now)[0]!.devices[0]!.meta, bob)
       })))
 
-    it.effect("knows since when those are there whom it tells again", () =>
+    it.effect("remembers since when the keys are present that it tracks again", () =>
       test()(Effect.gen(function*() {
         yield* (yield* track("ada", ada, "phone")).close
         yield* TestSessions.elapse("2 seconds")
@@ -776,7 +776,7 @@ describe("Presence", () => {
         assert.deepStrictEqual((yield* now)[0]!.devices[0]!.meta, { name: "one again" })
       })))
 
-    it.effect("does not begin again and again without a pause when the topic keeps ending", () =>
+    it.effect("pauses between attempts if the topic keeps ending", () =>
       test()(Effect.gen(function*() {
         yield* track("ada", ada, "phone")
         const kind = yield* Shoppers.kind
@@ -837,7 +837,7 @@ describe("Presence", () => {
         assert.deepStrictEqual(events.slice(4).map(line), ["Join last/phone first", "Leave last/phone last"])
       })))
 
-    it.effect("one who is slow does not hold up the others", () =>
+    it.effect("a slow reader does not delay the others", () =>
       test()(Effect.gen(function*() {
         const shoppers = yield* Shoppers
         yield* Effect.forkChild(Stream.runForEach(shoppers.changes("shop", { bufferSize: 1 }), () => Effect.never))
@@ -915,7 +915,7 @@ describe("Presence", () => {
         })).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops)))
     }
 
-    it.effect("gets a list of those who came before it, and misses none who come while it starts", () =>
+    it.effect("gets a list of earlier keys, and misses none that come while it starts", () =>
       test()(Effect.gen(function*() {
         const shoppers = yield* Shoppers
         const events: Array<Event> = []
@@ -984,7 +984,7 @@ describe("Presence", () => {
       return { leaves, enter, list: Effect.map(shoppers.list("shop"), keys), stop: Scope.close(scope, Exit.void) }
     })
 
-    it.effect("two processes have a topic each, and nobody leaves who is there", () =>
+    it.effect("two processes have a topic each, and no present key leaves", () =>
       Effect.gen(function*() {
         const [a, b] = [yield* process, yield* process]
         for (const key of ["ada", "bob", "eve"]) {
@@ -1010,7 +1010,7 @@ describe("Presence", () => {
         yield* c.stop
       }).pipe(Effect.provide(MemoryStore.layer)))
 
-    it.effect("topics are not kept in it, and who asks for that is told", () =>
+    it.effect("topics are not stored, and the option is refused", () =>
       Effect.gen(function*() {
         const options = { snapshots: { save: "everyChange" } } as Presence.Options
         const error = yield* Effect.flip(Layer.build(TestSessions.layer(Presence.layer(Shoppers, options))))

@@ -56,7 +56,7 @@ class Follower {
 
 const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
 
-/** What should be so: who holds each device, and until when those stay whom nobody holds. */
+/** The model: the holders of each device, and until when a device without holders stays. */
 class Model {
   private readonly seats = new Map<string, { holders: Set<Handle>; leavesAt: number; meta: number | undefined }>()
   private stamp = 0
@@ -281,7 +281,7 @@ const Readers = Schema.Struct({
 
 describe("Presence, whatever happens", () => {
   it.effect.prop(
-    "lists those whom somebody tracks or did within the grace, and tells the same to all who follow",
+    "lists all keys that are tracked or were within the grace, and sends the same to all readers",
     [Steps, Readers],
     ([steps, readers]) =>
       run(steps, readers).pipe(

@@ -81,7 +81,7 @@ describe("dispatch", () => {
       assert.strictEqual(after.user, before.user)
     }).pipe(provide))
 
-  it.effect("an action that changes nothing is no change: no version, nobody told", () =>
+  it.effect("an action that changes nothing is no change: no version, no notification", () =>
     Effect.gen(function*() {
       const ref = yield* shop
       yield* Store.dispatch(ref, "counter.set", 0)
@@ -344,7 +344,7 @@ describe("history", () => {
       assert.strictEqual((yield* ref.state).counter.count, 0)
     }).pipe(provide))
 
-  it.effect("reset begins anew and cancels work", () =>
+  it.effect("reset starts again and cancels work", () =>
     Effect.gen(function*() {
       cancelled.length = 0
       const ref = yield* shop
@@ -413,7 +413,7 @@ describe("selectors", () => {
   })
 })
 
-describe("what nobody knows", () => {
+describe("unknown actions and reducers", () => {
   class Strict extends Store.Service<Strict>()("Strict", { reducers: [counter] }) {}
   const logged = (unmatched: "log" | "warn" | "silent") =>
     Effect.gen(function*() {
@@ -459,7 +459,7 @@ describe("what nobody knows", () => {
 })
 
 describe("telemetry", () => {
-  it.effect("tells of each action and whether it changed the state", () =>
+  it.effect("has an event for each action that says whether the state changed", () =>
     Effect.gen(function*() {
       const ref = yield* shop
       yield* Store.dispatch(ref, "counter.set", 0)
@@ -484,7 +484,7 @@ describe("telemetry", () => {
 })
 
 describe("broadcasts", () => {
-  it.effect("tell of every action with the state after it", () =>
+  it.effect("contain every action with the state after it", () =>
     Effect.gen(function*() {
       const { stream } = yield* StoreBroadcasts
       const told = yield* Effect.forkChild(Stream.runCollect(Stream.take(stream, 2)))

@@ -89,7 +89,7 @@ describe("an action that cannot be handled to its end leaves state, history, thr
       }).pipe(provide()))
   }
 
-  it.effect("a reducer that gives no state; one whose state may be undefined gives it", () =>
+  it.effect("a reducer that returns undefined, unless its state may be undefined", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Faulty).start("a")
       const before = yield* ref.state
@@ -123,7 +123,7 @@ describe("an action that cannot be handled to its end leaves state, history, thr
         )]
     })))
 
-  it.effect("a transport of broadcasts that throws harms nobody", () =>
+  it.effect("a transport of broadcasts that throws harms no session", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Faulty).start("a")
       yield* Store.dispatchWait(ref, "inc")
@@ -150,7 +150,7 @@ describe("middleware", () => {
     test: Effect.Effect<A, E, Counts | Sessions>
   ) => Effect.provide(test, TestSessions.layer(Counts.toLayer(Store.behavior(Counts, { history: 10, middleware }))))
 
-  it.effect("one that tries again does not handle twice what failed further in", () => {
+  it.effect("a middleware that retries does not handle twice what failed further in", () => {
     let failures = 2
     return run(
       [
@@ -169,7 +169,7 @@ describe("middleware", () => {
     )
   })
 
-  it.effect("one that recovers from what failed further in has the state from before", () =>
+  it.effect("a middleware that recovers from what failed further in has the state from before", () =>
     run(
       [
         (passing, next) => Effect.catch(next(passing.action), () => Effect.succeed(passing.state)),
@@ -183,7 +183,7 @@ describe("middleware", () => {
       })
     ))
 
-  it.effect("one that calls next twice handles it twice, and the history knows both", () =>
+  it.effect("a middleware that calls next twice handles the action twice, and the history has both", () =>
     run(
       [({ action }, next) => Effect.andThen(next(action), next(action))],
       Effect.gen(function*() {
@@ -194,7 +194,7 @@ describe("middleware", () => {
       })
     ))
 
-  it.effect("one that calls next when it is over is told so", () => {
+  it.effect("a middleware that calls next after its end gets an error", () => {
     let late: Fiber.Fiber<unknown, unknown> | undefined
     return run(
       [({ action, state }, next) =>
@@ -213,7 +213,7 @@ describe("middleware", () => {
     )
   })
 
-  it.effect("one that throws is a crash of its action only", () => {
+  it.effect("a middleware that throws crashes its action only", () => {
     let isBroken = true
     return run(
       [({ action }, next) => {
@@ -230,7 +230,7 @@ describe("middleware", () => {
     )
   })
 
-  it.effect("one that dispatches has its action handled after this one", () =>
+  it.effect("an action that a middleware dispatches is handled after the current one", () =>
     run(
       [({ action, self, state }, next) =>
         state.count.n === 0 && action.type === "inc"
@@ -244,7 +244,7 @@ describe("middleware", () => {
       })
     ))
 
-  it.effect("one that says the payload in other words reaches nobody more than before", () => {
+  it.effect("a middleware that rewrites the payload reaches no more reducers than before", () => {
     const put = (name: string, debounce: {}) =>
       Reducer.make(name, {
         state: Schema.String,
@@ -375,7 +375,7 @@ describe("work that is under way", () => {
       assert.deepStrictEqual((yield* ref.state).load, ["bob's"])
     }).pipe(provide))
 
-  it.effect("a restored state is as safe from it as one that was reset", () =>
+  it.effect("a restored state is as safe from it as a state after a reset", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Loads).start("a")
       yield* Store.dispatchWait(ref, "load", "old")
@@ -390,7 +390,7 @@ describe("work that is under way", () => {
       assert.deepStrictEqual(yield* ref.state, { load: ["kept"], count: { n: 3 } })
     }).pipe(provide))
 
-  it.effect("goes on when the state travels, and builds on where it went", () =>
+  it.effect("continues over time travel, and builds on the new state", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Loads).start("a")
       yield* Store.dispatchWait(ref, "quick", "first")
@@ -449,7 +449,7 @@ describe("with a store", () => {
 
   for (const save of ["atEnd", "everyChange"] as const) {
     for (const [name, [, payload]] of Object.entries(payloads)) {
-      it.effect(`${save}: a pending debounced action with ${name} as its payload is kept, and so is the session`, () =>
+      it.effect(`${save}: a pending debounced action with ${name} as its payload is stored, and so is the session`, () =>
         Effect.gen(function*() {
           got.length = 0
           yield* process(
@@ -476,7 +476,7 @@ describe("with a store", () => {
     }
   }
 
-  it.effect("a newer action takes the place of one that came back, and a reset cancels it", () =>
+  it.effect("a newer action replaces a restored one, and a reset cancels it", () =>
     Effect.gen(function*() {
       got.length = 0
       const put = (value: number) =>
@@ -496,7 +496,7 @@ describe("with a store", () => {
       assert.deepStrictEqual(got, [])
     }).pipe(Effect.provide(MemoryStore.layer)))
 
-  it.effect("a reset after a restart goes back to the first state, not to the one that came back", () =>
+  it.effect("a reset after a restart goes back to the first state, not to the restored one", () =>
     Effect.gen(function*() {
       const options = { init: () => ({ count: { n: 10 } }) }
       yield* process("atEnd", Effect.flatMap(start, (ref) => Store.dispatchWait(ref, "inc")), options)
@@ -512,7 +512,7 @@ describe("with a store", () => {
       )
     }).pipe(Effect.provide(MemoryStore.layer)))
 
-  it.effect("what was kept has only what the schemas say", () =>
+  it.effect("the snapshot contains only what the schemas allow", () =>
     Effect.gen(function*() {
       yield* process(
         "everyChange",
@@ -593,7 +593,7 @@ describe("a debounced action that is pending when its session is over", () => {
       assert.deepStrictEqual(yield* ref.state, { text: "" })
     }).pipe(Effect.provide(TestSessions.layer(Puts.toLayer(behavior, { supervision: Supervision.reset() })))))
 
-  it.effect("is none when it comes back with its session, and one when the session does not", () =>
+  it.effect("is no dead letter if it is restored with its session, and is one if the session is not restored", () =>
     Effect.gen(function*() {
       const process = <A, E>(use: Effect.Effect<A, E, Puts | DeadLetters>) =>
         Effect.gen(function*() {

@@ -61,7 +61,7 @@ describe("a long history", () => {
     { arbitrary: { runs: 60 } }
   )
 
-  it.effect("holds as many steps as asked for, however long it goes on", () =>
+  it.effect("holds as many steps as configured, however long it grows", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Deep).start("a")
       const counts: Array<number> = [0]

@@ -71,7 +71,7 @@ const told = Effect.gen(function*() {
 })
 
 describe("a selector", () => {
-  it.effect("tells whether it had what it selects from a session, wherever it selects", () =>
+  it.effect("has an event for each hit and miss of its cache, wherever it selects", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Shelf).start("a")
       const select = double("double")
@@ -91,7 +91,7 @@ describe("a selector", () => {
       ])
     }).pipe(provide))
 
-  it.effect("tells of live views, too", () =>
+  it.effect("has events for live views too", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Shelf).start("a")
       const views = yield* ShelfLive
@@ -107,7 +107,7 @@ describe("a selector", () => {
       provide
     ))
 
-  it.effect("has no name unless it is given one; other functions tell nothing", () =>
+  it.effect("has no name unless it is given one; other functions have no events", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Shelf).start("a")
       yield* Store.select(ref, double())
@@ -115,7 +115,7 @@ describe("a selector", () => {
       assert.deepStrictEqual(yield* told, ["SelectorCacheMiss Shelf/a "])
     }).pipe(provide))
 
-  it.effect("one that throws is a defect of who asked: the store does not crash", () =>
+  it.effect("a selector that throws is a defect of its caller: the store does not crash", () =>
     Effect.gen(function*() {
       const ref = yield* (yield* Shelf).start("a")
       const bad = Selector.make([(state: State) => state.counter], () => {
@@ -131,7 +131,7 @@ describe("a selector", () => {
 })
 
 describe("a broadcast", () => {
-  it.effect("is told of each session that takes it, when it does", () =>
+  it.effect("has an event for each session that accepts it, at that time", () =>
     Effect.gen(function*() {
       const visits = yield* Visit
       const rooms = yield* Rooms
@@ -155,7 +155,7 @@ describe("a broadcast", () => {
     }).pipe(provide))
 })
 
-describe("with nobody listening", () => {
+describe("without a listener", () => {
   it.effect("no event is made", () => {
     const silent = Layer.succeed(SessionEvents, {
       active: false,
