@@ -55,7 +55,7 @@ const clears = (...list: ReadonlyArray<number | readonly [number, boolean]>) =>
   )
 
 describe("actions", () => {
-  it.effect("are not sent on a socket that is closing, but over the next one", () =>
+  it.effect("are not sent on a socket that is closing, but over the next socket", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       server.socket.readyState = 2
@@ -105,7 +105,7 @@ describe("actions", () => {
       assert.deepStrictEqual(server.socket.actions(), clears(1))
     }))
 
-  it.effect("fail with what the server says of them", () =>
+  it.effect("fail with the error of the server", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       for (const error of [errors.crashed, errors.forbidden, errors.gone("Expired")]) {
@@ -143,7 +143,7 @@ describe("actions", () => {
       assert.strictEqual(pendingOf(client), 2)
     }))
 
-  it.effect("go at most as many at a time as the server remembers, counted from the first without an answer", () =>
+  it.effect("are sent no further ahead of the first unanswered one than the server remembers", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({}, 3)
       yield* castAll(client, 6)
@@ -156,7 +156,7 @@ describe("actions", () => {
       assert.deepStrictEqual(server.socket.actions(), clears([3, true], [4, true]))
     }))
 
-  it.effect("are not taken beyond the limit", () =>
+  it.effect("are refused beyond the limit", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({ queueLimit: 2 })
       yield* castAll(client, 2)
@@ -188,7 +188,7 @@ describe("actions", () => {
       assert.deepStrictEqual(server.socket.actions(), [["Add", 2, false]])
     }))
 
-  it.effect("stay when their callers have waited long enough", () =>
+  it.effect("stay when their callers time out", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const rejected = yield* Effect.forkChild(Stream.runHead(client.rejections))
@@ -206,7 +206,7 @@ describe("actions", () => {
       assert.strictEqual(rejection.value.error._tag, "OutOfStock")
     }))
 
-  it.effect("in time are not timed out", () =>
+  it.effect("that are answered in time do not time out", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const waiting = yield* Effect.forkChild(client.call("Clear", undefined, { timeout: "1 second" }))
@@ -216,7 +216,7 @@ describe("actions", () => {
       assert.strictEqual(yield* Fiber.join(waiting), undefined)
     }))
 
-  it.effect("that nobody waits for tell of their failures", () =>
+  it.effect("without a waiting caller report their failures", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const rejected = yield* Effect.forkChild(Stream.runCollect(Stream.take(client.rejections, 2)))
@@ -238,7 +238,7 @@ describe("actions", () => {
 })
 
 describe("exactly once", () => {
-  it.effect("what had no answer goes again in order, under the same number and incarnation", () =>
+  it.effect("unanswered actions are sent again in order, under the same number and incarnation", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({}, 3)
       yield* castAll(client, 4)
@@ -266,7 +266,7 @@ describe("exactly once", () => {
       assert.strictEqual(names.size, 20)
     }))
 
-  it.effect("Busy: all pause that long, then go again from that number on", () =>
+  it.effect("Busy: all pause that long, then are sent again from that number on", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const fibers = yield* calls(client, 3)
@@ -285,7 +285,7 @@ describe("exactly once", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
     }))
 
-  it.effect("Busy for what was sent before: it may have been handled, so that stays said", () =>
+  it.effect("Busy for an action that was sent before: it may have been handled, and is still marked so", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* castAll(client, 1)
@@ -312,7 +312,7 @@ describe("exactly once", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
     }))
 
-  it.effect("ActionOutOfOrder: they go again from the expected one on", () =>
+  it.effect("ActionOutOfOrder: they are sent again from the expected number on", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const fibers = yield* calls(client, 3)
@@ -344,7 +344,7 @@ describe("exactly once", () => {
       assert.deepStrictEqual(server.socket.actions(), clears(4))
     }))
 
-  it.effect("ActionOutOfOrder again and again is not answered without a pause", () =>
+  it.effect("ActionOutOfOrder again and again: pauses grow", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* castAll(client, 1)
@@ -360,7 +360,7 @@ describe("exactly once", () => {
       assert.strictEqual(server.socket.actions().length, 1)
     }))
 
-  it.effect("Unanswered: it is sent again and joins", () =>
+  it.effect("Unanswered: it is sent again and waits for the same answer", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const [first] = yield* calls(client, 1)
@@ -373,7 +373,7 @@ describe("exactly once", () => {
       assert.strictEqual((yield* Fiber.join(first!))._tag, "Success")
     }))
 
-  it.effect("an action that the server was interrupted over goes again", () =>
+  it.effect("an action that the server interrupted is sent again", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* castAll(client, 1)
@@ -385,7 +385,7 @@ describe("exactly once", () => {
       assert.deepStrictEqual(server.socket.actions(), clears([1, true]))
     }))
 
-  it.effect("ActionForgotten for what was sent before is told to the caller", () =>
+  it.effect("ActionForgotten for an action that was sent before is the error of the call", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const fibers = yield* calls(client, 2)
@@ -399,7 +399,7 @@ describe("exactly once", () => {
       assert.strictEqual(server.socket.requests("Clear").length, 2)
     }))
 
-  it.effect("ActionForgotten for what was sent first: a new name, and numbers from 1", () =>
+  it.effect("ActionForgotten for an action that was sent for the first time: a new name, and numbers from 1", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({}, 2)
       yield* castAll(client, 1)
@@ -420,7 +420,7 @@ describe("exactly once", () => {
       assert.strictEqual(clientOf(server.socket.last("Clear")), renamed)
     }))
 
-  it.effect("after a loss, what is certain goes on under a new name and what is not is asked for under the old", () =>
+  it.effect("after a loss, actions that were certainly not handled get a new name, the others keep the old one", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const fibers = yield* calls(client, 2)
@@ -442,7 +442,7 @@ describe("exactly once", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Failure")
     }))
 
-  it.effect("a session that is shut down or has moved: they are kept, and go again", () =>
+  it.effect("a session that is shut down or has moved: actions stay, and are sent again", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const fibers = yield* calls(client, 2)
@@ -458,7 +458,7 @@ describe("exactly once", () => {
       for (const fiber of fibers) assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
     }))
 
-  it.effect("one that is larger than the server takes fails before it is sent, and by itself", () =>
+  it.effect("an action that is larger than the server accepts fails alone, before it is sent", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({}, 8, { maxFrameSize: 1_000 })
       const fits = (sku: string) => Effect.forkChild(Effect.result(client.call("Add", { sku, count: 1 })))
@@ -484,7 +484,7 @@ describe("exactly once", () => {
       assert.strictEqual(pendingOf(client), 0)
     }))
 
-  it.effect("one that waits for a connection fails by itself when the server says that it is too large", () =>
+  it.effect("an action that waits for a connection fails alone if it is larger than the server then accepts", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
       const large = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "x".repeat(1_000), count: 1 })))
@@ -495,7 +495,7 @@ describe("exactly once", () => {
       assert.deepStrictEqual(server.socket.actions(), clears(1))
     }))
 
-  it.effect("one that was sent before and is now too large may have been handled, or not", () =>
+  it.effect("an action that was sent before and is now too large may have been handled or not", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const large = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "x".repeat(1_000), count: 1 })))
@@ -506,7 +506,7 @@ describe("exactly once", () => {
       assert.strictEqual((yield* Fiber.join(large))._tag, "ActionForgotten")
     }))
 
-  it.effect("a frame that is too large for the server: actions go one at a time, until the one is found", () =>
+  it.effect("a frame that is too large for the server: actions are sent one at a time, until the cause is found", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const wide = yield* Effect.forkChild(Effect.flip(client.call("Add", { sku: "漢".repeat(30_000), count: 1 })))
@@ -536,7 +536,7 @@ describe("exactly once", () => {
       assert.strictEqual(server.socket.requests("Clear").length, 4, "from here on together again")
     }))
 
-  it.effect("one over which the server closes the connection again and again is given up, and the others go on", () =>
+  it.effect("an action for which the server closes the connection again and again is given up, and the others go on", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const [poison, other] = yield* calls(client, 2)
@@ -552,7 +552,7 @@ describe("exactly once", () => {
       assert.strictEqual((yield* Fiber.join(other!))._tag, "Success")
     }))
 
-  it.effect("one that cannot be written as JSON fails at once, and by itself", () =>
+  it.effect("an action that cannot be written as JSON fails alone, at once", () =>
     Effect.gen(function*() {
       const server = new FakeServer()
       const client = yield* LiveClient.make(NotesLive, { url: "ws://notes" }).pipe(Effect.provide(server.layer))
@@ -578,7 +578,7 @@ describe("exactly once", () => {
       assert.strictEqual(SubscriptionRef.getUnsafe(client.pending), 1)
     }))
 
-  it.effect("messages go in frames of moderate size", () =>
+  it.effect("messages are sent in frames of moderate size", () =>
     Effect.gen(function*() {
       for (const sku of ["x".repeat(6_000), "é".repeat(3_000), "漢".repeat(2_000), "😀".repeat(1_500)]) {
         const { client, server } = yield* connect()

@@ -51,7 +51,7 @@ describe("atoms", () => {
       yield* settle
     }))
 
-  it.effect("that send actions, each of which stays when the next comes", () =>
+  it.effect("that send actions, none of which is withdrawn by the next", () =>
     Effect.gen(function*() {
       const { client, registry, server } = make()
       const total = LiveAtom.view(client, "total")

@@ -198,7 +198,7 @@ const attempt = <A>(f: () => A) =>
   Result.try({ try: f, catch: (error) => error instanceof Error ? error.message : String(error) })
 
 describe("Decoder", () => {
-  it.prop("gives for any schema, and whatever changes, what decoding all of it gives", [Tape], ([tape]) => {
+  it.prop("equals a complete decoding, for any schema and any change", [Tape], ([tape]) => {
     const { kind, next, spoil } = reader(tape)
     const { edit, make, schema } = kind(3)
     const codec = json(schema)
@@ -243,7 +243,7 @@ describe("Decoder", () => {
     assert.strictEqual(after[1].tags, before[1].tags)
   })
 
-  it("keeps the rows around those that were put in, taken out or moved", () => {
+  it("keeps the rows around inserted, removed and moved rows", () => {
     const rows = [1, 2, 3, 4, 5].map((id) => row(id))
     const [before, after] = patched(
       Schema.Array(Row),
@@ -257,7 +257,7 @@ describe("Decoder", () => {
     for (const [now, then] of [[0, 4], [1, 0], [3, 2]] as const) assert.strictEqual(after[now], before[then])
   })
 
-  it("keeps all when the same comes again as other JSON", () => {
+  it("keeps everything if equal JSON comes as another object", () => {
     const schema = Schema.Struct({
       rows: Schema.Array(Row),
       by: Schema.Record(Schema.String, Point),
@@ -272,7 +272,7 @@ describe("Decoder", () => {
     assert.strictEqual(other.rows[1], (first as any).rows[1])
   })
 
-  it("decodes of ten thousand rows the one that changed", () => {
+  it("decodes only the changed row of ten thousand", () => {
     let decoded = 0
     const Counted = Schema.String.check(Schema.makeFilter(() => {
       decoded++
@@ -286,7 +286,7 @@ describe("Decoder", () => {
     assert.strictEqual(decoded, 10_001)
   })
 
-  it("looks at all of a list that is checked as one", () => {
+  it("decodes a list as a whole if it has a check", () => {
     const ascending = Schema.Array(Schema.Int).check(
       Schema.makeFilter((list) => list.every((n, i) => i === 0 || list[i - 1]! < n))
     )

@@ -25,7 +25,7 @@ describe("connecting", () => {
       assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 7 })
     }))
 
-  it.effect("asks for the address anew for each connection, and tries again when there is none", () =>
+  it.effect("runs the effect for the address for each connection, and retries if it fails", () =>
     Effect.gen(function*() {
       let asked = 0
       const url = Effect.suspend(() => ++asked === 2 ? Effect.fail("no token") : Effect.succeed(`ws://cart/${asked}`))
@@ -41,7 +41,7 @@ describe("connecting", () => {
       assert.strictEqual(server.socket.url, "ws://cart/3")
     }).pipe(always(1)))
 
-  it.effect("asks for the subprotocols anew for each connection", () =>
+  it.effect("runs the effect for the subprotocols for each connection", () =>
     Effect.gen(function*() {
       let token = 0
       const { server } = yield* connect({ protocols: Effect.sync(() => ["bearer", `t${++token}`]) })
@@ -52,7 +52,7 @@ describe("connecting", () => {
     }))
 
   for (const why of ["expired", "replaced"]) {
-    it.effect(`comes back with new credentials when the server has closed the connection with 3000 ${why}`, () =>
+    it.effect(`reconnects with new credentials when the server has closed the connection with 3000 ${why}`, () =>
       Effect.gen(function*() {
         let asked = 0
         const { client, server } = yield* connect({
@@ -78,7 +78,7 @@ describe("connecting", () => {
       }).pipe(always(1)))
   }
 
-  it.effect("gives up an address that does not come, and asks again", () =>
+  it.effect("gives up an address that does not come, and retries", () =>
     Effect.gen(function*() {
       let asked = 0
       let late: (url: Effect.Effect<string>) => void = () => {}
@@ -100,7 +100,7 @@ describe("connecting", () => {
       assert.deepStrictEqual([asked, server.sockets.length, statusOf(client)._tag], [2, 1, "Open"])
     }))
 
-  it.effect("gives up an address that cannot be interrupted, too, and takes no notice of it when it comes", () =>
+  it.effect("gives up an address that cannot be interrupted too, and ignores its late result", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<string>()
       let asked = 0
@@ -148,7 +148,7 @@ describe("connecting", () => {
       }))
   }
 
-  it.effect("tries again when there is no such address, if the next one may be another", () =>
+  it.effect("retries an address that cannot be opened, if the next one may differ", () =>
     Effect.gen(function*() {
       let asked = 0
       const url = Effect.sync(() => `ws://cart/${++asked}`)
@@ -163,7 +163,7 @@ describe("connecting", () => {
       assert.strictEqual(statusOf(client)._tag, "Open")
     }))
 
-  it.effect("gives up a server that lets it in and does not greet it", () =>
+  it.effect("gives up a server that accepts the connection and does not answer hello", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
       server.socket.open()
@@ -175,7 +175,7 @@ describe("connecting", () => {
       assert.strictEqual(statusOf(client)._tag, "Reconnecting")
     }))
 
-  it.effect("is refused when there is no such address", () =>
+  it.effect("is refused if a fixed address cannot be opened", () =>
     Effect.gen(function*() {
       const server = new FakeServer()
       server.onSocket = () => {
@@ -195,7 +195,7 @@ describe("connecting", () => {
     }))
 })
 
-describe("coming back", () => {
+describe("reconnecting", () => {
   it.effect("pauses longer each time, a random part of 250 ms to 30 s", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
@@ -231,7 +231,7 @@ describe("coming back", () => {
       assert.isTrue(pauses.every((pause) => pause >= 0 && pause <= 250))
     }).pipe(Random.withSeed("pauses")))
 
-  it.effect("takes other bounds", () =>
+  it.effect("accepts other bounds", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect({ reconnect: { base: "1 second", max: "3 seconds" } })
       for (const expected of [1000, 2000, 3000, 3000]) {
@@ -242,7 +242,7 @@ describe("coming back", () => {
       }
     }).pipe(always(1)))
 
-  it.effect("begins with the shortest pause after a connection that has lasted, and only then", () =>
+  it.effect("starts with the shortest pause after a stable connection, and only then", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const pause = () => {
@@ -280,7 +280,7 @@ describe("coming back", () => {
       assert.strictEqual(statusOf(client).since, now)
     }).pipe(always(1)))
 
-  it.effect("tries at once when asked to", () =>
+  it.effect("connects at once on reconnect", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       server.socket.drop()
@@ -301,7 +301,7 @@ describe("coming back", () => {
       ""
     ]]
   ) {
-    it.effect(`comes back by itself after ${code} ${text}`, () =>
+    it.effect(`reconnects by itself after ${code} ${text}`, () =>
       Effect.gen(function*() {
         const { client, server } = yield* connected()
         server.socket.drop(code as number, text as string)
@@ -312,7 +312,7 @@ describe("coming back", () => {
       }))
   }
 
-  it.effect("comes back at once to a session that has moved, unless it only just came", () =>
+  it.effect("reconnects at once to a session that has moved, unless the connection was short", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* TestClock.adjust("1 second")
@@ -327,7 +327,7 @@ describe("coming back", () => {
       assert.strictEqual(statusOf(client).at, 2500)
     }).pipe(always(1)))
 
-  it.effect("comes back after a defect of the server's protocol, and after what cannot be read", () =>
+  it.effect("reconnects after a defect of the server's protocol, and after an unreadable message", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       for (const frame of ["{\"_tag\":\"Defect\",\"defect\":\"boom\"}", "{"]) {
@@ -340,7 +340,7 @@ describe("coming back", () => {
     }))
 })
 
-describe("staying away", () => {
+describe("not reconnecting", () => {
   for (
     const [code, text, reason] of [
       [1000, "expired", "Expired"],
@@ -395,7 +395,7 @@ describe("staying away", () => {
       assert.strictEqual(server.socket.closedWith, 1000)
     }))
 
-  it.effect("comes back to a session that the server said to have moved or to be shut down", () =>
+  it.effect("reconnects to a session that has moved or is shut down", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* client.mount("items")
@@ -404,7 +404,7 @@ describe("staying away", () => {
       assert.strictEqual(statusOf(client)._tag, "Reconnecting")
     }))
 
-  it.effect("is refused with 1008, keeps its actions, and comes back only when asked to", () =>
+  it.effect("is refused with 1008, keeps its actions, and reconnects only on request", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       yield* client.cast("Add", pen)
@@ -418,7 +418,7 @@ describe("staying away", () => {
       assert.deepStrictEqual(server.socket.actions(), [["Add", 1, true], ["Clear", 2, false]])
     }))
 
-  it.effect("comes back when the session cannot be loaded now", () =>
+  it.effect("reconnects if the session cannot be loaded now", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
       server.socket.open().say(fail(server.socket.last("live.hello"), errors.busy(1_000)))
@@ -436,8 +436,8 @@ describe("staying away", () => {
     }))
 })
 
-describe("signs of life", () => {
-  it.effect("asks for one when nothing came for 20 s, and gives up 20 s later", () =>
+describe("heartbeat", () => {
+  it.effect("pings when nothing came for 20 s, and gives up 20 s later", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const { socket } = server
@@ -452,7 +452,7 @@ describe("signs of life", () => {
       assert.deepStrictEqual([socket.closedWith, socket.listening], [4000, 0])
     }))
 
-  it.effect("is each part of a long message, which is handled when it is complete", () =>
+  it.effect("counts each part of a long message, which is handled when it is complete", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
       const { socket } = server
@@ -475,7 +475,7 @@ describe("signs of life", () => {
       assert.strictEqual(server.sockets.length, 1)
     }))
 
-  it.effect("is what goes out: the question waits behind it", () =>
+  it.effect("counts bytes that are sent: the ping waits behind them", () =>
     Effect.gen(function*() {
       const { server } = yield* connect()
       const socket = server.socket as typeof server.socket & { bufferedAmount: number }
@@ -492,7 +492,7 @@ describe("signs of life", () => {
       assert.strictEqual(socket.closedWith, 4000)
     }))
 
-  it.effect("goes on when there is one, and does not ask while there are others", () =>
+  it.effect("goes on after a pong, and does not ping while other messages come", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected({ heartbeat: "10 seconds" })
       const { socket } = server
@@ -513,7 +513,7 @@ describe("signs of life", () => {
 })
 
 describe("the lifetime of the session", () => {
-  it.effect("is asked for with hello", () =>
+  it.effect("is set with hello", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const asking = yield* Effect.forkChild(client.lifetime)
@@ -536,7 +536,7 @@ describe("the lifetime of the session", () => {
 })
 
 describe("closing", () => {
-  it.effect("closes the socket with 1000, and whoever waits is told", () =>
+  it.effect("closes the socket with 1000, and waiting callers get an error", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { client, server } = yield* Scope.provide(connected({}, 1), scope)
@@ -590,7 +590,7 @@ describe("closing", () => {
       assert.deepStrictEqual([server.socket.closedWith, server.socket.listening], [1000, 0])
     }))
 
-  it.effect("stops an attempt to come back", () =>
+  it.effect("stops an attempt to reconnect", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { server } = yield* Scope.provide(connected(), scope)
@@ -634,7 +634,7 @@ describe("in a page", () => {
       })
   )
 
-  it.effect("comes back at once when the network is back or the page is seen, but not after Refused", () =>
+  it.effect("reconnects at once when the network is back or the page is visible, but not after Refused", () =>
     Effect.gen(function*() {
       const page = yield* Page
       const scope = yield* Scope.make()

@@ -55,7 +55,7 @@ const Server = HttpRouter.serve(
 )
 
 describe("the React hook of the examples", () => {
-  it.live("renders what changes, in all tabs, and the status", () =>
+  it.live("renders changes in all tabs, and the status", () =>
     Effect.gen(function*() {
       const { address } = yield* HttpServer.HttpServer
       const token = yield* (yield* JwtSigner).sign({ sub: "ada" })

@@ -36,7 +36,7 @@ describe("A client with a token", () => {
       assert.strictEqual(server.sockets.length, 1)
     }).pipe(longest))
 
-  it.effect("tries again while there is time, whether there is no token or the server does not take it", () =>
+  it.effect("retries while there is time, whether there is no token or the server refuses it", () =>
     Effect.gen(function*() {
       const { asked, server } = yield* withTokens(2)
       server.accept(1, 8, expiresIn(600_000))
@@ -51,7 +51,7 @@ describe("A client with a token", () => {
       assert.deepStrictEqual(server.socket.last("live.token").payload, { token: "t5" })
     }).pipe(longest, Effect.provide(Logger.layer([]))))
 
-  it.effect("connects again with another one when it has expired all the same, and begins anew there", () =>
+  it.effect("reconnects with another token when it has expired all the same, and starts again there", () =>
     Effect.gen(function*() {
       const { asked, server } = yield* withTokens()
       server.accept(1, 8, expiresIn(600_000))
@@ -67,7 +67,7 @@ describe("A client with a token", () => {
       assert.deepStrictEqual(server.socket.last("live.token").payload, { token: "t3" })
     }).pipe(longest))
 
-  it.effect("keeps it when the server does not say when it expires", () =>
+  it.effect("keeps the token if the server does not say when it expires", () =>
     Effect.gen(function*() {
       const { asked, server } = yield* withTokens()
       server.accept()

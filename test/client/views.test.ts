@@ -80,7 +80,7 @@ describe("views", () => {
       assert.strictEqual(acks(), 1)
     }))
 
-  it.effect("tell the value that there is, then each other one; a slow reader gets the newest", () =>
+  it.effect("give the current value, then each change; a slow reader gets the newest", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const { values } = yield* collect(client, "total")
@@ -140,7 +140,7 @@ describe("views", () => {
 })
 
 describe("a view after a loss", () => {
-  it.effect("keeps its last value, and goes on from where it was", () =>
+  it.effect("keeps its last value, and continues from its position", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const items = yield* client.mount("items")
@@ -214,7 +214,7 @@ describe("a patch that does not fit", () => {
       }))
   }
 
-  it.effect("and again: after a pause, so that a server that gives no other is not asked without end", () =>
+  it.effect("is mounted again after a pause if it happens again", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -239,7 +239,7 @@ describe("a patch that does not fit", () => {
       assert.strictEqual(socket.requests("live.view").length, 9, "one that fitted makes up for them")
     }))
 
-  it.effect("a patch before the first snapshot is one too", () =>
+  it.effect("is also a patch before the first snapshot", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -250,7 +250,7 @@ describe("a patch that does not fit", () => {
 })
 
 describe("a view that fails", () => {
-  it.effect("tells those who follow it, and is tried again with the next connection", () =>
+  it.effect("is an error for its readers, and is mounted again with the next connection", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const { fiber } = yield* collect(client, "items")
@@ -267,7 +267,7 @@ describe("a view that fails", () => {
       assert.deepStrictEqual(yield* Stream.runHead(client.changes("items")), Option.some([pen]))
     }))
 
-  it.effect("because its session cannot be loaded now is mounted again, and nobody is told", () =>
+  it.effect("because its session cannot be loaded now is mounted again, and its readers get no error", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const { fiber, values } = yield* collect(client, "total")
@@ -282,7 +282,7 @@ describe("a view that fails", () => {
       assert.isUndefined(fiber.pollUnsafe())
     }))
 
-  it.effect("comes back with the client after the session has ended, for who follows how it is", () =>
+  it.effect("is mounted again with the client after the session has ended, for readers of its exits", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connected()
       const seen: Array<unknown> = []
@@ -328,7 +328,7 @@ describe("a view that fails", () => {
       assert.deepStrictEqual(socket.take(), [{ _tag: "Interrupt", requestId: id }])
     }))
 
-  it.effect("is asked for again when the server ends it without a reason", () =>
+  it.effect("is mounted again if the server ends it without a reason", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -385,7 +385,7 @@ describe("what no server should send", () => {
       }))
   }
 
-  it.effect("an answer that comes twice is heard once", () =>
+  it.effect("an answer that comes twice counts once", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const calling = yield* Effect.forkChild(client.call("Add", pen))
@@ -421,7 +421,7 @@ describe("rows", () => {
 describe("optimistic changes", () => {
   const plus = (by: number) => ({ optimistic: { total: (n: number) => n + by } })
 
-  it.effect("are shown at once, and give way to what the server made of the action", () =>
+  it.effect("are shown at once, and replaced by the result of the server", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -442,7 +442,7 @@ describe("optimistic changes", () => {
       assert.deepStrictEqual(values, [10, 11])
     }))
 
-  it.effect("do not keep back for long what others change", () =>
+  it.effect("do not hide the changes of others for long", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -459,7 +459,7 @@ describe("optimistic changes", () => {
       assert.strictEqual(shown(view), 50)
     }))
 
-  it.effect("are taken back when the action fails", () =>
+  it.effect("are undone when the action fails", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")
@@ -546,7 +546,7 @@ describe("optimistic changes", () => {
       assert.deepStrictEqual([shown(view), values], [11, [10, 11]])
     }))
 
-  it.effect("that give what cannot be compared do no harm", () =>
+  it.effect("that return values that cannot be compared do no harm", () =>
     Effect.gen(function*() {
       const { client, server: { socket } } = yield* connected()
       const view = yield* client.mount("total")

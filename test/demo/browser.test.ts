@@ -33,7 +33,7 @@ const forever = 10_000
 layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
   "the page of the shop, in Chromium,",
   (it) => {
-    it.effect("shows what is done in one tab in all tabs of the visitor, and in nobody else's", () =>
+    it.effect("shows the actions of one tab in all tabs of the visitor, and in no other visitor's", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [ada, eve] = [yield* visitor(), yield* visitor()]
@@ -58,7 +58,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         assert.strictEqual(yield* Effect.promise(() => other.page.inputValue("#search")), "")
       }))
 
-    it.effect("shows in all tabs how far the check of a stock is", () =>
+    it.effect("shows the progress of a stock check in all tabs", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const ada = yield* visitor()
@@ -76,7 +76,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* Effect.forEach([left, right], (tab) => tab.sees("[data-sku=tea] [data-do=check]", "120 left"))
       }))
 
-    it.effect("keeps what was added while the network was cut, and misses nothing", () =>
+    it.effect("keeps what was added while the network was down, and misses nothing", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const wire = yield* Wire.to(url)
@@ -105,7 +105,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* cut.seesNo("#banner")
       }))
 
-    it.effect("does not repeat what the shop had done when its answer was lost", () =>
+    it.effect("does not repeat an action whose answer was lost", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const wire = yield* Wire.to(url)
@@ -144,7 +144,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
 
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       it.effect(
-        `comes back by itself to a shop that ${signal} ended and that is open again`,
+        `reconnects by itself to a shop that ${signal} ended and that is open again`,
         () =>
           Effect.gen(function*() {
             const shop = yield* start({})
@@ -188,7 +188,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* slow.seesCart("tea 2", "jam 1")
       }))
 
-    it.effect("brings back a visit that crashed, cart and all, and says how", () =>
+    it.effect("shows how a crashed visit resumes, with its cart", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const ada = yield* visitor()
@@ -234,7 +234,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* right.seesCart()
       }))
 
-    it.effect("lists the devices of a member, who can throw one out", () =>
+    it.effect("lists the devices of a member, who can log one out", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const grace = visitor({ expects: strange, replaced: 6 })
@@ -282,7 +282,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         }
       }))
 
-    it.effect("says at the door that the visit has expired, and lets in again", () =>
+    it.effect("says that the visit has expired, and starts another", () =>
       Effect.gen(function*() {
         const url = yield* StillShop.open({ SESSIONS_TTL: "9 seconds" })
         const ada = yield* visitor()
@@ -300,7 +300,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* tab.seesCart("jam 1")
       }).pipe(Effect.provide(TestClock.layer())))
 
-    it.effect("brings the same fonts to every machine, and bears any text in any field", () =>
+    it.effect("uses the same fonts on every machine, and accepts any text in any field", () =>
       Effect.gen(function*() {
         const { context } = yield* visitor()
         const page = yield* Effect.promise(() => context.newPage())
@@ -324,7 +324,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         assert.deepStrictEqual(widths, [375, 381, 360, 381])
       }))
 
-    it.effect("has a name for everything that can be used, and goes through it in order", () =>
+    it.effect("gives every control an accessible name, and a sensible tab order", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const ada = yield* visitor()
@@ -350,7 +350,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         }
       }))
 
-    it.effect("cuts nothing off, however narrow the window and however high the price", () =>
+    it.effect("shows everything, however narrow the window and however high the price", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const ada = yield* visitor()
@@ -365,7 +365,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         }
       }))
 
-    it.effect("has texts that stand out, by day and by night", () =>
+    it.effect("has texts with enough contrast, in light and dark mode", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const wire = yield* Wire.to(url)

@@ -46,7 +46,7 @@ describe("the cart", () => {
       })
     }))
 
-  it.effect("raises the quantity of what is in it, up to 999", () =>
+  it.effect("increases the quantity of an item, up to 999", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       for (let i = 0; i < 10; i++) yield* ada.add("tea", 99)
@@ -69,7 +69,7 @@ describe("the cart", () => {
       assert.strictEqual((yield* ada.session).state.count, 50)
     }))
 
-  it.effect("gives back what is taken out, and says so when there is nothing to take", () =>
+  it.effect("removes an item, and says so if there is none", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -87,7 +87,7 @@ describe("the cart", () => {
       assert.isUndefined(stranger.cookie)
     }))
 
-  it.effect("ends when the visitor leaves, and the next one is new", () =>
+  it.effect("ends with the visit, and the next one is new", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       yield* ada.add("tea", 2)

@@ -57,7 +57,7 @@ describe("an announcement", () => {
       assert.deepStrictEqual((yield* announce(shop, "Good night.")).json, { delivered: 2 })
     }))
 
-  it.effect("is neither taken away nor brought back by travel in time, nor by login", () =>
+  it.effect("is neither removed nor repeated by time travel or login", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -77,7 +77,7 @@ describe("an announcement", () => {
       assert.deepStrictEqual(yield* heard(shop, ada), [])
     }))
 
-  it.effect("is one of three at most, and one of few in ten seconds", () =>
+  it.effect("is one of three at most, and limited in ten seconds", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -102,7 +102,7 @@ describe("an announcement", () => {
 })
 
 describe("a change of the stock", () => {
-  it.effect("is told to the users who have the product in a cart, the newest number only", () =>
+  it.effect("notifies the users who have the product in a cart, with the newest number only", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const [desk, phone, bob, guest] = [shop.visitor(), shop.visitor(), shop.visitor(), shop.visitor()]
@@ -135,7 +135,7 @@ describe("a change of the stock", () => {
       assert.strictEqual((yield* restock(shop, "honey", 9)).json.notified, 0)
     }))
 
-  it.effect("is what the warehouse answers from then on", () =>
+  it.effect("is the stock from then on", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -145,7 +145,7 @@ describe("a change of the stock", () => {
       assert.deepStrictEqual((yield* ada.send("GET", "/api/state?select=catalog")).json.stock, { honey: 4 })
     }))
 
-  it.effect("is refused when there is no such product, or cannot be so many", () =>
+  it.effect("is refused for an unknown product or an impossible number", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       for (

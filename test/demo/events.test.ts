@@ -11,7 +11,7 @@ const tea = (quantity: number) =>
 const ended = (reason: string) => ShopRoom.event("end", { reason })
 
 describe("events", () => {
-  it.effect("tell every open page the cart at once, and after each change", () =>
+  it.effect("send the cart to every open page at once, and after each change", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -35,7 +35,7 @@ describe("events", () => {
       assert.strictEqual(yield* second.next, empty)
     }))
 
-  it.effect("are over when the visitor leaves", () =>
+  it.effect("end with the visit", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       const events = yield* ada.events
@@ -45,7 +45,7 @@ describe("events", () => {
       assert.isUndefined(yield* events.next)
     }))
 
-  it.effect("are over when the session expires: to look at it is not activity", () =>
+  it.effect("end when the session expires: watching is not activity", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open({ idleTimeout: "10 seconds" })
       const events = yield* shop.visitor().events
@@ -55,7 +55,7 @@ describe("events", () => {
       assert.isUndefined(yield* events.next)
     }))
 
-  it.effect("come with a comment every 15 seconds, so that nothing takes the stream for dead", () =>
+  it.effect("come with a comment every 15 seconds, so that no proxy takes the stream for dead", () =>
     Effect.gen(function*() {
       const events = yield* (yield* ShopRoom.open()).visitor().events
       yield* events.next

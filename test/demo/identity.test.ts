@@ -17,7 +17,7 @@ const end = (visitor: ShopRoom.Visitor, id: string) => visitor.send("DELETE", `/
 const idOf = ({ cookie }: ShopRoom.Visitor): string => cookie!.split(".")[1]!
 
 describe("login", () => {
-  it.effect("keeps the cart and gives a new cookie; the old one reaches nothing", () =>
+  it.effect("keeps the cart and sets a new cookie; the old one is no longer valid", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -59,7 +59,7 @@ describe("login", () => {
       assert.strictEqual(seen.size, 4)
     }))
 
-  it.effect("as somebody, or as somebody else, cuts what is open", () =>
+  it.effect("as a first or another user disconnects open streams", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       const events = yield* ada.events
@@ -76,7 +76,7 @@ describe("login", () => {
       assert.strictEqual((yield* ada.session).state.count, 1)
     }))
 
-  it.effect("with a name that is none is refused, and starts nothing", () =>
+  it.effect("with an invalid name is refused, and starts nothing", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       for (
@@ -166,7 +166,7 @@ describe("devices", () => {
       assert.strictEqual((yield* end(desk, lost)).status, 404)
     }))
 
-  it.effect("are only for those who have logged in, and only their own", () =>
+  it.effect("are only for users who have logged in, and only their own", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const [ada, grace, stranger] = [shop.visitor(), shop.visitor(), shop.visitor()]
@@ -188,7 +188,7 @@ describe("devices", () => {
       }
     }))
 
-  it.effect("at hand are logged out", () =>
+  it.effect("in use are logged out when ended", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const [desk, phone] = [shop.visitor(), shop.visitor()]
@@ -233,7 +233,7 @@ describe("logout", () => {
 })
 
 describe("a member", () => {
-  it.effect("sees the carts of all devices, as long as they are the user's", () =>
+  it.effect("sees the carts of all devices of the user", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const [desk, phone] = [shop.visitor(), shop.visitor()]

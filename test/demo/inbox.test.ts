@@ -28,7 +28,7 @@ const opened = Effect.gen(function*() {
 })
 
 describe("the inbox", () => {
-  it.effect("has what others say, newest first, whether its user was there or not", () =>
+  it.effect("has the messages of others, newest first, whether its user was online or not", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const [bob, guest] = [shop.visitor(), shop.visitor()]
@@ -66,7 +66,7 @@ describe("the inbox", () => {
       assert.deepStrictEqual(yield* inbox(bob), { unread: 0, notifications: [] })
     }))
 
-  it.effect("marks as read what is named, once", () =>
+  it.effect("marks named notifications as read, once", () =>
     Effect.gen(function*() {
       const { ada, bob, shop } = yield* opened
       const [first, second] = [(yield* push(bob, "ada", "one")).json.id, (yield* push(bob, "ada", "two")).json.id]
@@ -84,7 +84,7 @@ describe("the inbox", () => {
       }
     }))
 
-  it.effect("is only for those who have logged in", () =>
+  it.effect("is only for users who have logged in", () =>
     Effect.gen(function*() {
       const guest = (yield* ShopRoom.open()).visitor()
       for (const visited of [false, true]) {
@@ -95,7 +95,7 @@ describe("the inbox", () => {
       }
     }))
 
-  it.effect("takes nothing that does not fit", () =>
+  it.effect("refuses what does not fit", () =>
     Effect.gen(function*() {
       const { ada, shop } = yield* opened
       const bad: ReadonlyArray<readonly [user: unknown, text: unknown, kind: unknown, status: number]> = [
@@ -120,7 +120,7 @@ describe("the inbox", () => {
       assert.deepStrictEqual(yield* texts(ada), ["x".repeat(280)])
     }))
 
-  it.effect("cannot be flooded: each may say 20 things a minute, whatever the device", () =>
+  it.effect("cannot be flooded: each visitor may send 20 messages a minute, on any number of devices", () =>
     Effect.gen(function*() {
       const { ada, bob, shop } = yield* opened
       const phone = shop.visitor()
@@ -136,7 +136,7 @@ describe("the inbox", () => {
       assert.strictEqual((yield* push(bob, "ada", "again")).status, 201)
     }))
 
-  it.effect("keeps 50, of which those that are read make room first", () =>
+  it.effect("stores 50 notifications, and removes read ones first", () =>
     Effect.gen(function*() {
       const { ada, shop } = yield* opened
       const inboxes = yield* shop.run(Inboxes)

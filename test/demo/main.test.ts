@@ -24,7 +24,7 @@ const json = (url: string, init?: RequestInit): Effect.Effect<any> =>
   Effect.promise(async () => (await fetch(url, init)).json())
 
 describe("npm start", () => {
-  it.live("opens with one line, on this machine only, and serves", () =>
+  it.live("starts with one line of log, listens on this machine only, and serves", () =>
     Effect.gen(function*() {
       const shop = yield* start({})
       const url = yield* shop.url
@@ -40,7 +40,7 @@ describe("npm start", () => {
       assert.strictEqual(stdout, `The corner shop is open: ${url}\nThe corner shop is closed, 0 visits ended.\n`)
     }))
 
-  it.live("is open when it can answer, and not before", () =>
+  it.live("listens when it can answer, and not before", () =>
     Effect.gen(function*() {
       const first = yield* start({})
       const url = yield* first.url
@@ -89,7 +89,7 @@ describe("npm start", () => {
       assert.match(stderr, new RegExp(`^The corner shop cannot open: .*EADDRINUSE.*${port}\n$`))
     }))
 
-  it.live("ends at once on SIGTERM: open pages are told, and what hangs is cut off", () =>
+  it.live("ends at once on SIGTERM: open pages are notified, and hanging connections closed", () =>
     Effect.gen(function*() {
       const shop = yield* start({})
       const url = yield* shop.url

@@ -47,7 +47,7 @@ describe("/openapi.json", () => {
       assert.strictEqual(validator.version, "3.1")
     }))
 
-  it.effect("says what it is about", () =>
+  it.effect("describes the API", () =>
     Effect.gen(function*() {
       const { info, servers, tags } = yield* document
       assert.deepInclude(info, { title: "Corner shop", version: "0.1.0", license: { name: "MIT", identifier: "MIT" } })
@@ -84,7 +84,7 @@ describe("/openapi.json", () => {
       assert.strictEqual(new Set(listed.map(([, { summary }]) => summary)).size, listed.length)
     }))
 
-  it.effect("requires the cookie only of those who must have logged in", () =>
+  it.effect("requires the cookie only where a login is necessary", () =>
     Effect.gen(function*() {
       const required = operations(yield* document).filter(([, { security }]) =>
         security.length > 0 && security.every((scheme: object) => Object.keys(scheme).length > 0)
@@ -99,7 +99,7 @@ describe("/openapi.json", () => {
 })
 
 describe("/docs", () => {
-  it.effect("show the API, with nothing from another host", () =>
+  it.effect("show the API, and load nothing from another host", () =>
     Effect.gen(function*() {
       const { headers, json: html, status } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/docs")
       assert.strictEqual(status, 200)

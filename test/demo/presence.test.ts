@@ -33,7 +33,7 @@ const present = (shop: Room) =>
   })
 
 describe("who is in the shop", () => {
-  it.effect("is nobody at first, and never a visitor without a page", () =>
+  it.effect("is empty at first, and never lists a visitor without a page", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       yield* shop.visitor().session
@@ -70,7 +70,7 @@ describe("who is in the shop", () => {
       }
     }))
 
-  it.effect("stays for two seconds after the last page has closed, so that nobody sees a reload", () =>
+  it.effect("lists a visitor for two seconds after the last page has closed, so that others do not see a reload", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -89,7 +89,7 @@ describe("who is in the shop", () => {
       assert.deepStrictEqual(yield* present(shop), [])
     }))
 
-  it.effect("is somebody else as soon as somebody has logged in, and never both", () =>
+  it.effect("lists the user as soon as a guest has logged in, and never both", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const ada = shop.visitor()
@@ -112,7 +112,7 @@ describe("who is in the shop", () => {
       assert.deepStrictEqual(yield* present(shop), ["Ada 1"])
     }))
 
-  it.effect("does not keep anybody out: a shop that is full lists no more, and serves", () =>
+  it.effect("does not limit visitors: a full list takes no more, and the shop still serves", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open({ maxSessions: 1 })
       const ada = shop.visitor()

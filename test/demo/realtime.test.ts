@@ -128,7 +128,7 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
 layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
   "the page of the shop, with others in it,",
   (it) => {
-    it.effect("shows who is there, with all devices, as they come and go, and nobody who only reloads", () =>
+    it.effect("shows who is there, with all devices, as they come and go, and no reload", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [ada, adaToo, bob, stranger] = yield* together(
@@ -161,7 +161,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* bob.tab.sees("#here", "1 person")
       }))
 
-    it.effect("rings the bell in all tabs of whom somebody writes to, and is silent in all once it is read in one", () =>
+    it.effect("shows a new message in the bell of all tabs of a user, until it is read in one of them", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [grace, other, bob, stranger] = yield* together(
@@ -208,7 +208,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         assert.strictEqual(yield* refused, 1008)
       }))
 
-    it.effect("has what was written to whoever was away, and shows it to nobody else", () =>
+    it.effect("shows messages to a user who was away, and to no other", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [alan, bob] = yield* together(member(url, "alan"), member(url, "bob"))
@@ -235,7 +235,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         assert.strictEqual(yield* Effect.promise(() => back.page.title()), "Corner shop")
       }))
 
-    it.effect("shows what the operator announces on every page, also on one that was cut off, until it is dismissed", () =>
+    it.effect("shows announcements on every page, also after a lost connection, until they are dismissed", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const wire = yield* Wire.to(url)
@@ -287,7 +287,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* announced(bob.tab, "Fresh bread at the back.", "We close at nine.")
       }))
 
-    it.effect("tells who has something in the cart how much of it is left, the newest number only", () =>
+    it.effect("notifies users about the stock of products in their carts, with the newest number only", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [ada, bob] = yield* together(member(url, "lin"), member(url, "bob"))
@@ -306,7 +306,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* ada.tab.sees("[data-sku=honey] [data-do=check]", "0 left")
       }))
 
-    it.effect("keeps inboxes when the shop is restarted, with what is read, and everybody can be written to", () =>
+    it.effect("restores inboxes when the shop is restarted, with read marks, and all users can be written to", () =>
       Effect.gen(function*() {
         const env = { STATE_DIR: yield* directory }
         const shop = yield* start(env)
@@ -340,7 +340,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* unread(ada.tab, 2)
       }))
 
-    it.effect("is fit to be used by all: names, order, width and contrast, with everything open", () =>
+    it.effect("is accessible: names, order, width and contrast, with everything open", () =>
       Effect.gen(function*() {
         const url = yield* Shop
         const [ada, bob] = yield* together(

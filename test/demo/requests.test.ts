@@ -62,7 +62,7 @@ describe("requests", () => {
       assert.deepStrictEqual(json, { count: 1, total: 4.5 })
     }))
 
-  it.effect("to what is not there get a 404 with a message", () =>
+  it.effect("to an unknown path get a 404 with a message", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       const nowhere = [

@@ -4,7 +4,7 @@ import * as Catalogue from "../../examples/demo/Catalogue.ts"
 import * as ShopRoom from "./ShopRoom.ts"
 
 describe("the shop", () => {
-  it.effect("says that it is well", () =>
+  it.effect("reports its health", () =>
     Effect.gen(function*() {
       const { json, status } = yield* (yield* ShopRoom.open()).visitor().send("GET", "/health")
       assert.deepStrictEqual([status, json], [200, { status: "ok" }])
@@ -63,7 +63,7 @@ describe("the shop", () => {
   for (
     const [path, type] of [["/", "text/html"], ["/app.js", "text/javascript"], ["/style.css", "text/css"]] as const
   ) {
-    it.effect(`lets browsers keep ${path} as long as it is the same`, () =>
+    it.effect(`lets browsers cache ${path} as long as it is the same`, () =>
       Effect.gen(function*() {
         const ada = (yield* ShopRoom.open()).visitor()
         const { headers, status } = yield* ada.send("GET", path)

@@ -72,7 +72,7 @@ describe("carts outlive the shop", () => {
       yield* visit(env, (url) => Effect.map(ada.count(url), (count) => assert.strictEqual(count, 3)))
     })
 
-  it.live("in a SQLite file, also when it is killed once they are written", () =>
+  it.live("in a SQLite file, also if the shop is killed after they are written", () =>
     Effect.scoped(Effect.gen(function*() {
       const env = { STATE_DIR: yield* directory }
       yield* goesOn(env)
@@ -96,7 +96,7 @@ describe("carts outlive the shop", () => {
       yield* goesOn({ REDIS_URL: url, REDIS_PREFIX: prefix })
     })), RedisServer.needed)
 
-  it.live("or it says in one line why they cannot be kept", () =>
+  it.live("or the shop says in one line why they cannot be stored", () =>
     Effect.scoped(Effect.gen(function*() {
       const shop = yield* ShopProcess.start({ DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" })
       const { code, stderr } = yield* shop.ended

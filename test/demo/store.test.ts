@@ -7,7 +7,7 @@ const dispatch = (visitor: ShopRoom.Visitor, action: unknown, wait = true) =>
   visitor.send("POST", `/api/dispatch${wait ? "?wait=1" : ""}`, { json: action })
 
 describe("a visit as a store", () => {
-  it.effect("takes an action at once, or answers the new state", () =>
+  it.effect("accepts an action at once, or answers with the new state", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       const accepted = yield* dispatch(ada, { type: "cart.add", payload: { sku: "tea", quantity: 2 } }, false)
@@ -35,7 +35,7 @@ describe("a visit as a store", () => {
       assert.deepStrictEqual([none.status, none.json._tag], [400, "InvalidRequest"])
     }))
 
-  it.effect("lists its history and travels in it", () =>
+  it.effect("lists its history, and travels in time", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       yield* ada.add("tea", 1)

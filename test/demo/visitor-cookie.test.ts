@@ -15,7 +15,7 @@ const signed = (text: string, secret: string, name = "visitor"): string => {
 }
 
 describe("the visitor's cookie", () => {
-  it.effect("is out of reach of scripts, other sites, and the open net", () =>
+  it.effect("is protected from scripts, other sites, and plain HTTP", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open()
       const local = yield* shop.visitor().send("GET", "/api/session", { headers: { host: "localhost:3000" } })
@@ -38,7 +38,7 @@ describe("the visitor's cookie", () => {
       assert.strictEqual(setCookie((yield* ada.add("tea", 1)).headers), "")
     }))
 
-  it.effect("is not needed for what concerns nobody", () =>
+  it.effect("is not needed for requests without a visitor", () =>
     Effect.gen(function*() {
       const ada = (yield* ShopRoom.open()).visitor()
       for (const path of ["/", "/health", "/metrics", "/openapi.json", "/api/sessions"]) {
@@ -48,7 +48,7 @@ describe("the visitor's cookie", () => {
       assert.strictEqual((yield* ada.send("GET", "/api/sessions")).json.count, 0)
     }))
 
-  it.effect("counts only as this shop has made it, whoever's id it names", () =>
+  it.effect("is valid only as this shop has signed it, whatever id it names", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open(undefined, { COOKIE_SECRET: "the shop's own" })
       const ada = shop.visitor()
@@ -96,7 +96,7 @@ describe("the visitor's cookie", () => {
       assert.strictEqual((yield* ada.session).state.count, 1)
     }))
 
-  it.effect("never makes a session live again under the id that it brings", () =>
+  it.effect("never starts a session under the id that it names", () =>
     Effect.gen(function*() {
       const shop = yield* ShopRoom.open({ idleTimeout: "30 minutes" }, { COOKIE_SECRET: "s" })
       const ada = shop.visitor()
