@@ -219,7 +219,7 @@ describe("a push", () => {
       assert.instanceOf(error, InboxError.InvalidNotification)
     }).pipe(provide()))
 
-  it.effect("creates no inbox with `create: "onOpen"`", () =>
+  it.effect("creates no inbox if the option `create` is `onOpen`", () =>
     Effect.gen(function*() {
       const inboxes = yield* Inboxes
       const results = yield* inboxes.pushAll(["ada", "no user"], "ping")
