@@ -210,7 +210,7 @@ describe("Decoder", () => {
     for (let step = 0; step < 6; step++) {
       let to = clone(encode(value))
       if (next(6) === 0) to = spoil(to)
-      // As a client has it: patched, or anew.
+      // As a client gets it: by a patch or as a whole.
       const now = known === undefined || next(5) === 0 ? to : JsonPatch.apply(JsonPatch.diff(known, to), known)
       const expected = attempt(() => decodeAll(clone(now)))
       assert.deepStrictEqual(attempt(() => decoder.next(now)), expected)

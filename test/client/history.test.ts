@@ -144,7 +144,7 @@ class Model {
       this.hasForgotten = true
     }
     if (this.may(60)) {
-      // It begins anew elsewhere, and its state with it.
+      // The session starts again elsewhere, with a new state.
       this.epoch++
       this.memory = new Map()
       this.hasForgotten = false

@@ -70,7 +70,7 @@ describe("connecting", () => {
         assert.deepStrictEqual([server.socket.url, server.socket.protocols], ["ws://cart/2", ["bearer", "t2"]])
         server.accept()
         assert.deepStrictEqual(statusOf(client), { _tag: "Open", epoch: 1 })
-        // What was under way goes on under its number.
+        // Actions in flight keep their numbers.
         const again = server.socket.last("Add")
         assert.deepStrictEqual(again.headers.slice(0, 2), headers.slice(0, 2))
         server.socket.say(succeed(again, 1))

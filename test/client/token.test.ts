@@ -8,7 +8,7 @@ const longest = Effect.provideService(Random.Random, { nextDoubleUnsafe: () => 1
 
 const expiresIn = (millis: number) => ({ tokenExpiresIn: millis })
 
-/** A client whose tokens are numbered; every other one that is asked for fails from `flaky` on. */
+/** A client whose tokens are numbered. From `flaky` on, every other token fails. */
 const withTokens = (flaky = Infinity) =>
   Effect.gen(function*() {
     let asked = 0

@@ -9,7 +9,7 @@ const shown = <A>(view: LiveClient.LiveView<A>): A | undefined =>
 
 const total = (value: number) => [{ op: "replace", path: "", value }]
 
-/** Collects what a view tells. */
+/** Collects the values of a view. */
 const collect = (client: LiveClient.LiveClient<any>, view: string) =>
   Effect.gen(function*() {
     const values: Array<any> = []
@@ -431,7 +431,7 @@ describe("optimistic changes", () => {
       const adding = yield* Effect.forkChild(client.call("Add", pen, plus(1)))
       yield* settle
       assert.strictEqual(shown(view), 11)
-      // The change comes shortly before the answer. Nobody sees it twice.
+      // The change comes shortly before the answer. It does not show twice.
       socket.patch("total", 1, 2, total(11))
       yield* TestClock.adjust(49)
       assert.strictEqual(shown(view), 11)

@@ -141,7 +141,7 @@ describe("SessionId", () => {
         const total = new Map<string, number>()
         for (let place = 0; place < 32; place++) {
           const here = new Set(ids.map((id) => id[place]!))
-          // Each of the 64 is expected 31 times: one that is missing means that some bits are not random.
+          // Each of the 64 is expected 31 times: a missing character means that some bits are not random.
           assert.strictEqual(here.size, 64, `place ${place}`)
           for (const id of ids) total.set(id[place]!, (total.get(id[place]!) ?? 0) + 1)
         }

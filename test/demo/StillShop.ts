@@ -10,7 +10,7 @@ import * as Shop from "../../examples/demo/Shop.ts"
 
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
-/** A scope whose time goes on while it is closed: the shop waits a while for who is still connected. */
+/** A scope whose time advances while it is closed: the shop waits a while for connected clients. */
 const scope = Effect.acquireRelease(Scope.make(), (scope) =>
   Effect.gen(function*() {
     const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))

@@ -14,18 +14,18 @@ export class Wire {
   private held: Array<() => void> | undefined
   private port = 0
 
-  /** The address of the shop for those who come by this wire. */
+  /** The address of the shop through this wire. */
   get url(): string {
     return `http://127.0.0.1:${this.port}`
   }
 
-  /** All connections die, and nobody gets a new one. */
+  /** All connections break, and new ones are refused. */
   cut(): void {
     this.state = "cut"
     for (const socket of this.sockets) socket.destroy()
   }
 
-  /** The shop hears everything, but nobody hears the shop. */
+  /** Bytes to the shop arrive, bytes from the shop do not. */
   muteShop(): void {
     this.state = "one-way"
   }
@@ -34,7 +34,7 @@ export class Wire {
     this.state = "whole"
   }
 
-  /** Nothing gets through until it is told how slowly. */
+  /** Nothing gets through until a speed is set. */
   hold(): void {
     this.held ??= []
   }

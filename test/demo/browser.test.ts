@@ -15,7 +15,7 @@ class Shop extends Context.Service<Shop, string>()("test/Shop") {
   static readonly layer = Layer.effect(this, Effect.flatMap(start({}), (shop) => shop.url))
 }
 
-/** Who is not logged in any more, or whose new cookie is on its way, is told so. */
+/** The expected refusals of a visitor who has logged out, or whose new cookie is on its way. */
 const strange = /status of 401/
 
 /** Loses no time when the wire is whole again: the browser says that it is. */

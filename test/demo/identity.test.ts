@@ -138,7 +138,7 @@ describe("devices", () => {
       })
       assert.strictEqual(seen[0].connections, 1)
       assert.deepStrictEqual((yield* devices(other)).map(({ id }) => id), [idOf(other)])
-      // What is told of a device is not enough to be it.
+      // The data about a device is not enough to act as that device.
       const tickets = [desk, phone].map(({ cookie }) => cookie!.split(".")[0]!)
       for (const ticket of tickets) assert.notInclude(JSON.stringify(seen), ticket)
     }))
@@ -251,7 +251,7 @@ describe("a member", () => {
       assert.deepStrictEqual(yield* carts, { [idOf(desk)]: 1, [idOf(phone)]: 3 })
       assert.strictEqual((yield* member.state).user?.name, "Ada")
 
-      // Whoever logs in there next is not Ada's business.
+      // Ada must not see the next user of that browser.
       yield* login(phone, "grace")
       assert.deepStrictEqual(yield* carts, { [idOf(desk)]: 1 })
       yield* phone.add("honey", 1)

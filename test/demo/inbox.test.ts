@@ -74,7 +74,7 @@ describe("the inbox", () => {
       const done = yield* read(ada, [first, first, 0, -1, 9e15])
       assert.deepStrictEqual([done.status, done.json], [200, { read: 1, unread: 1 }])
       assert.deepStrictEqual((yield* read(ada, [first])).json, { read: 0, unread: 1 })
-      // Nobody reads what is somebody else's.
+      // No user can read the inbox of another.
       assert.deepStrictEqual((yield* read(bob, [second])).json, { read: 0, unread: 0 })
       const { notifications, unread } = yield* inbox(ada)
       assert.strictEqual(unread, 1)

@@ -23,7 +23,7 @@ const page = (shop: Room, visitor: ShopRoom.Visitor) =>
     return { close: Scope.close(scope, Exit.void) }
   })
 
-/** `Ada 2`, for each who is there, with the number of devices. */
+/** `Ada 2` for each person in the shop, with the number of devices. */
 const present = (shop: Room) =>
   Effect.gen(function*() {
     yield* TestSessions.settle
@@ -102,11 +102,11 @@ describe("who is in the shop", () => {
       assert.deepStrictEqual(yield* present(shop), ["Guest 1"])
       yield* login(ada, "ada")
       assert.deepStrictEqual(yield* present(shop), ["Ada 1"])
-      // The page is told who it is.
+      // The page gets its own name.
       assert.deepStrictEqual((yield* hearing.state).you, { key: "ada", device: guest!.device })
       assert.strictEqual(guest!.key, `guest:${guest!.device}`)
 
-      // Neither a name of one's own nor travel in time makes anybody else of her.
+      // Neither a rename nor time travel changes who she is.
       yield* ada.send("POST", "/api/dispatch?wait=1", { json: { type: "user.rename", payload: "Bob" } })
       yield* ada.send("POST", "/api/history/0")
       assert.deepStrictEqual(yield* present(shop), ["Ada 1"])

@@ -1,5 +1,5 @@
 /**
- * The others in the shop, in a real Chromium: who is there, what they write, and what the operator says and does.
+ * The other people in the shop, in a real Chromium: who is there, what they write, and what the operator does.
  */
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, type Scope } from "effect"
@@ -15,7 +15,7 @@ class Shop extends Context.Service<Shop, string>()("test/Shop") {
   static readonly layer = Layer.effect(this, Effect.flatMap(start({}), (shop) => shop.url))
 }
 
-/** Who is not logged in any more, or whose new cookie is on its way, is told so. */
+/** The expected refusals of a visitor who has logged out, or whose new cookie is on its way. */
 const strange = /status of 401/
 
 const phone = "Mozilla/5.0 (Linux; Android 15) Chrome/140"
@@ -150,7 +150,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* watchRows(bob.tab)
         for (const tab of [ada.tab, adaToo.tab]) yield* Effect.promise(() => tab.page.reload())
         yield* Effect.forEach([ada.tab, adaToo.tab], (tab) => unread(tab, 0))
-        // Had anybody been seen to leave, it would have been before those who leave after them.
+        // If a leave had been shown, it would have come before the leaves that follow.
         yield* close(ada.tab)
         yield* close(stranger)
         yield* bob.tab.seesNo("#shoppers [data-key^='guest:']")
@@ -219,7 +219,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* unread(back, 1)
         yield* back.click("#bell")
         yield* inbox(back, "Half price !")
-        // Somebody else sits down at the same browser.
+        // Another user logs in in the same browser.
         yield* alan.browser.ask("POST", `${url}/api/login`, { user: "ken" })
         for (const tab of [back, second]) {
           yield* tab.sees("#who", "Ken")
@@ -269,7 +269,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
         yield* late.sees("#shoppers [data-you]")
         yield* announced(late)
 
-        // Nobody unhears it by going back to before it was said, and nobody hears it again.
+        // Time travel to before the announcement neither removes nor repeats it.
         yield* announce(bob.tab, "We close at nine.")
         const both = yield* ada.browser.open(url)
         yield* announced(both, "Fresh bread at the back.", "We close at nine.")
@@ -384,7 +384,7 @@ layer(Layer.merge(Chromium.layer, Shop.layer), { excludeTestServices: true })(
           assert.strictEqual(yield* ada.tab.run(focused, undefined), element)
         }
 
-        // By keyboard alone: who has read one goes on with the bell, since there is no other.
+        // By keyboard alone: after the last notification is read, the bell has the focus.
         yield* Effect.promise(() => page.focus("#notifications [data-unread] button"))
         yield* ada.tab.press("Enter")
         yield* unread(ada.tab, 0)

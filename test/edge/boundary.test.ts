@@ -115,7 +115,7 @@ describe("a state that cannot be sent", () => {
         const ends = Array.from(room.sockets)
         yield* ada.call("Say", "x".repeat(16 * 1024 * 1024))
         yield* until(Effect.sync(() => ends.some((end) => end.writableLength > 0)))
-        // It is told from a callback of the socket, when the one before has gone.
+        // It is sent from a callback of the socket, when the frame before it has gone.
         yield* ada.call("Say", "secret")
         client.socket.resume()
         assert.strictEqual((yield* client.end).code, CloseCode.internalError)
@@ -279,7 +279,7 @@ describe("a client that sends useless frames", () => {
           ]
         ) {
           const peer = yield* room.connect()
-          // A few harm nobody.
+          // A few do no harm.
           yield* peer.send(`${line}\n`.repeat(100))
           const frame = `${line}\n`.repeat(500)
           for (let i = 0; i < 10; i++) yield* peer.send(frame)

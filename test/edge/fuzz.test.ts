@@ -1,5 +1,5 @@
 /**
- * 100,000 frames and bodies that somebody has tampered with, over all routes. None of them ends the process, breaks a
+ * 100,000 mutated frames and bodies, over all routes. None of them ends the process, breaks a
  * bystander's connection, or is not counted. The same seed gives the same frames.
  */
 import { assert, describe, it } from "@effect/vitest"
@@ -40,7 +40,7 @@ class Random {
 
 const deep = (levels: number, open = "[", close = "]") => open.repeat(levels) + "0" + close.repeat(levels)
 
-/** Deep values stand in messages as these texts: to write them anew for each message would take most of the time. */
+/** Placeholders for deep values in messages: encoding them for each message would take most of the time. */
 const abysses = new Map([[`"<arrays>"`, deep(3_000)], [`"<objects>"`, deep(1_000, `{"a":`, "}")]])
 
 const write = (value: unknown): string =>
@@ -147,8 +147,8 @@ const uncaught = Effect.acquireRelease(
 const group = 20
 
 /**
- * Sends frames, in groups with a question behind them whose answer shows that they were dealt with. Whoever is closed over
- * one comes back and goes on; that group does not count.
+ * Sends frames in groups, each followed by a request whose answer shows that the group was handled. If the server closes the
+ * connection over a frame, the client reconnects and goes on; that group does not count.
  */
 const send = async (
   url: string,

@@ -118,7 +118,7 @@ describe("a request whose cookie another one replaces meanwhile", () => {
         }
       }
       assert.strictEqual((yield* (yield* Sessions).count).count, 1)
-      // Whoever never got the new cookie is not kept out for long.
+      // A visitor who never got the new cookie is not locked out for long.
       yield* TestClock.adjust("1 millis")
       const later = yield* browser.start({ cookie: old })
       assert.deepStrictEqual([later.status, later.setCookies.length], [204, 1])

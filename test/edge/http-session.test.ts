@@ -332,7 +332,7 @@ describe("what an attacker brings", () => {
       replayed.push(browser.cookie)
       yield* elapse("1 hour")
       yield* refuses(browser, replayed)
-      // One that had not been asked for when its time came: no sweep has gone by either.
+      // A session that was not looked up when it expired, and was not swept either.
       yield* browser.start({})
       replayed.push(browser.cookie)
       yield* TestClock.adjust("3601 seconds")
@@ -364,7 +364,7 @@ describe("rotate", () => {
       assert.deepStrictEqual(seen.slice(-2), [1, 2])
       assert.isUndefined(watching.pollUnsafe())
       assert.deepStrictEqual((yield* (yield* Sessions).ofUser("ada")).map((ref) => ref.id), [id!])
-      // Without `user` nothing about whose it is changes; with `undefined` it is nobody's.
+      // Without `user`, the user does not change; with `undefined`, the session has no user.
       yield* browser.rotate()
       assert.strictEqual((yield* (yield* Sessions).ofUser("ada")).length, 1)
       yield* browser.rotate({ user: undefined })
@@ -738,7 +738,7 @@ describe("nothing grows", () => {
           if ((yield* find(forged(i))) !== undefined) assert.fail("forged")
         }
         assert.strictEqual(verified(), 100_001)
-        // Each is verified anew, so no good or bad word about it was kept.
+        // Each is verified again, so no result was cached.
         for (let i = 0; i < 100_000; i += 100) yield* find(forged(i))
         assert.strictEqual(verified(), 101_001)
         assert.strictEqual(yield* find(browser.cookie), id)

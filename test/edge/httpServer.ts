@@ -181,7 +181,7 @@ export class Browser {
     }
   }
 
-  /** Has the same cookie from here on, as one that the browser drops at that time. */
+  /** Replaces the expiry of the stored cookie: the browser drops it at that time. */
   drops(millis: number) {
     return Effect.map(CookieKeys, (keys) => {
       const [[name, value]] = Array.from(this.jar) as [[string, string]]

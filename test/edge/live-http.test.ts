@@ -368,7 +368,7 @@ describe("an event stream", () => {
         })
         assert.strictEqual(back.status, 204)
         assert.isFalse(yield* (yield* cart()).isLive)
-        // Who asks anew begins anew.
+        // A request without a position gets a snapshot.
         const anew = yield* listen(room, "?view=text")
         assert.deepInclude(yield* anew.next, { event: "snapshot" })
         assert.isTrue(yield* (yield* cart()).isLive)

@@ -98,7 +98,7 @@ describe("Effect's own RpcClient", () => {
         yield* Fiber.interrupt(following)
         yield* client.Add(item(101))
         assert.strictEqual(seen.length, 101)
-        // That of the connection, and that of the view, which is kept for a while.
+        // The watcher of the connection, and that of the view, which stays for a while.
         assert.strictEqual((yield* info()).watchers, 2)
         yield* TestSessions.elapse("2 minutes")
         assert.strictEqual((yield* info()).watchers, 1)
@@ -231,7 +231,7 @@ describe("actions", () => {
         assert.deepInclude(yield* peer.event, { _tag: "snapshot", state: 0 })
         yield* peer.ask("counter.add", 2)
         assert.deepInclude(yield* peer.event, { patch: [{ op: "replace", path: "", value: 2 }] })
-        // The state is for those who have a view of it.
+        // The state is sent through views only.
         assert.notInclude(JSON.stringify(yield* peer.answer), "2")
         for (const name of ["counter.hide", "Dispatch"]) {
           assert.deepInclude(yield* peer.act(name), { _tag: "Unknown", name })
@@ -695,7 +695,7 @@ describe("the end", () => {
         assert.deepInclude(yield* peer.event, { _tag: "snapshot" })
         const rotated = yield* room.cookie("/rotate", cookie)
         assert.deepStrictEqual(yield* peer.end, { code: 3000, reason: "replaced" })
-        // The new cookie may be on its way: who comes too early comes again.
+        // The new cookie may be on its way: a client that connects too early connects again.
         const early = yield* Effect.promise(() => room.dial("/page", { headers: { cookie } }).refused)
         assert.deepInclude(early, { status: 409 })
         yield* TestClock.adjust("10 seconds")
@@ -913,7 +913,7 @@ it.effect("nothing is left of 200 connections that came and went", () =>
             yield* peer.view("items")
             if (i % 4 === 0) yield* peer.ask("Say", `${i}`)
             if (i % 4 === 1) yield* peer.ask("live.hello")
-            // Some go before anything has been told.
+            // Some go before anything was sent.
             if (i % 3 > 0) yield* peer.event
             if (i % 2 === 0) peer.socket.terminate()
             else peer.socket.close()

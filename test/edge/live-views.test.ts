@@ -323,7 +323,7 @@ describe("a viewer that comes back", () => {
         if (event._tag === "patch") assert.strictEqual(event.from, version)
         yield* leave
       }
-      // Who has been there all the time needs no snapshot.
+      // A viewer that stayed needs no snapshot.
       assert.deepInclude(stays.next(), { _tag: "patch", from: 0, version: 3 })
     }).pipe(provide({ live: { history: 2 } })))
 
@@ -437,7 +437,7 @@ describe("a viewer that comes back", () => {
       assert.strictEqual(yield* watchers, 1)
       const soon = yield* look("n", at)
       assert.deepInclude(soon.next(), { _tag: "patch", from: 0, version: 1 })
-      // While somebody looks nothing is dropped, and the window begins anew when the last one goes.
+      // Nothing is dropped while there is a viewer, and the window starts again when the last viewer goes.
       yield* TestSessions.elapse("1 minute")
       yield* soon.leave
       yield* TestSessions.elapse("9 seconds")
@@ -542,7 +542,7 @@ describe("the end of a session", () => {
         yield* board
         const viewer = yield* look("n")
         const stream = yield* follow("n")
-        // The last change is told before the end.
+        // The last change is sent before the end.
         yield* set({ n: 9 })
         yield* end
         yield* TestSessions.settle
@@ -827,7 +827,7 @@ shared(layer({ put: (item) => ran.push(item), live: { history: 3, resumeWindow: 
               if (reader.seat !== undefined) return
               reader.seat = yield* look(reader.name, after)
             })
-          /** Whoever has taken all there is has what the server has. */
+          /** A viewer that has taken all events has the state of the server. */
           const check = (reader: Reader) =>
             Effect.gen(function*() {
               while (reader.take()) { /* there may be more */ }

@@ -1,6 +1,6 @@
 /**
  * A server with live views for one test, on a port of its own and the test's clock: over sockets and over plain HTTP, for
- * those who come with a token and those who come with a cookie.
+ * clients with a token and clients with a cookie.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
@@ -244,7 +244,7 @@ export const say = (text: string, id?: string) => Effect.flatMap(cart(id), (ref)
 
 export const info = (id?: string) => Effect.flatMap(cart(id), (ref) => ref.info)
 
-/** Nobody is connected any more, and the session knows it. */
+/** No client is connected any more, and the session has noticed it. */
 export const allGone = (id?: string) =>
   until(Effect.gen(function*() {
     return (yield* (yield* Connections).count) === 0 && (yield* info(id)).connections === 0
@@ -295,7 +295,7 @@ export class Peer extends Client {
     })
   }
 
-  /** Does an action and gives its answer, if nothing else is told before. */
+  /** Sends an action and gives its answer, if nothing else comes before it. */
   act(tag: string, payload?: unknown, headers?: Record<string, string>): Effect.Effect<any> {
     return Effect.andThen(this.ask(tag, payload, headers), this.answer)
   }

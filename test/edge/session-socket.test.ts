@@ -38,7 +38,7 @@ const member = (id = "ada") => Effect.map(Member, (members) => members.ref(id))
 
 const add = (id?: string) => Effect.flatMap(member(id), (ref) => ref.call("Add"))
 
-/** Nobody is connected any more, and each session knows it. */
+/** No client is connected any more, and each session has noticed it. */
 const allGone = until(
   Effect.gen(function*() {
     const { connections } = yield* counts
@@ -112,7 +112,7 @@ describe("a client that is let in", () => {
         for (let i = 0; i < 3; i++) {
           yield* TestClock.adjust("29 minutes")
           yield* client.sync
-          // The answer is sent before the session is told.
+          // The answer is sent before the session records the activity.
           yield* until(Effect.map(info(), ({ lastActiveAt }) => lastActiveAt === (i + 1) * 29 * 60_000))
         }
       })))
@@ -198,7 +198,7 @@ describe("receive", () => {
         yield* client.send(`{"type":"a"}\n{"type":"b"}`)
         yield* client.send({ type: "c" })
         yield* until(Effect.sync(() => log.length === 1))
-        // Whoever is let through first, they are handled in order.
+        // The messages are handled in order, whichever is admitted first.
         for (const type of ["c", "b", "a"]) {
           Deferred.doneUnsafe(gate(type), Exit.void)
           yield* turn

@@ -149,7 +149,7 @@ export const layer = (setup: Setup = {}, { server } = new Nodes()) =>
       port: 0,
       host: "127.0.0.1",
       backlog: 2_048,
-      // It would wait 20 seconds for open sockets before anybody can close them.
+      // It would wait 20 seconds for open sockets before they can be closed.
       disablePreemptiveShutdown: true
     })),
     Layer.provide(JwtVerifier.layer({ issuer, audience, clockTolerance: 0 })),
@@ -189,7 +189,7 @@ export class Room {
     })
   }
 
-  /** Connects, and is told why not. */
+  /** Connects, and gives the refusal. */
   refused(how: Dial = {}): Effect.Effect<Refusal> {
     return Effect.promise(() => this.dial(how).refused)
   }

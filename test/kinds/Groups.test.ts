@@ -212,7 +212,7 @@ describe("Membership", () => {
       yield* Scope.close(old, Exit.void)
       assert.deepStrictEqual(yield* members("lobby"), ["ada"])
       yield* rooms.leave("lobby", "ada")
-      // Nobody holds her any more, in a group that begins anew either.
+      // No Scope holds her any more, also not in a group that starts again.
       yield* (yield* Rooms.kind).end("lobby")
       yield* rooms.group("lobby")
       assert.deepStrictEqual(yield* listed("lobby"), [])
@@ -617,7 +617,7 @@ describe("The life of a group", () => {
       yield* rooms.leave("lobby", "ada")
       yield* TestSessions.elapse("30 seconds")
       assert.isTrue(yield* kind.has("lobby"))
-      // Nobody ever came.
+      // No member ever joined.
       assert.isFalse(yield* kind.has("attic"))
       yield* rooms.join("lobby", "ada")
       yield* TestSessions.elapse("20 seconds")
@@ -767,7 +767,7 @@ describe("Groups and the store", () => {
     Effect.gen(function*() {
       const context = yield* Layer.build(MemoryStore.layer)
       const store = Layer.succeedContext(context)
-      // They are open for longer than the server runs, so that they have nobody to tell.
+      // They stay open for longer than the server runs, so there is no group to leave when they close.
       const sockets = yield* Scope.make()
       yield* Effect.gen(function*() {
         const rooms = yield* Rooms

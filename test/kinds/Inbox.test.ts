@@ -458,7 +458,7 @@ describe("a full inbox", () => {
         assert.strictEqual(state.unread, Math.min(i + 1, 100))
       }
       assert.deepStrictEqual(yield* texts, Array.from({ length: 100 }, (_, i) => String(999 - i)))
-      // What was there at a time is what it was: nobody writes into it.
+      // An earlier state is immutable.
       before.forEach((state, i) => {
         assert.strictEqual(textOf(state.notifications.at(-1)!), String(i * 37))
         assert.strictEqual(state.notifications.length, Math.min(i * 37 + 1, 100))

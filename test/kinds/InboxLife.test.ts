@@ -44,7 +44,7 @@ const follow = (options?: Inbox.SubscribeOptions<"message">) =>
     )
   })
 
-/** A store that answers nobody while it is turned off. */
+/** A store that never answers while it is turned off. */
 const faulty = () => {
   let isUp = true
   const guard = <A, E>(effect: Effect.Effect<A, E>) => Effect.suspend(() => isUp ? effect : Effect.never)
@@ -94,7 +94,7 @@ describe("a subscription", () => {
       yield* inboxes.read("ada", [b! + 1])
       const since = yield* follow({ after: b! })
       assert.deepStrictEqual(since.seen, ["c", "d"])
-      // Whoever names an id that was not given yet waits for the next one.
+      // A subscription after an id that was not given yet waits for the next notification.
       const future = yield* follow({ after: Number.MAX_SAFE_INTEGER })
       yield* push("e")
       assert.deepStrictEqual(since.seen, ["c", "d", "e"])

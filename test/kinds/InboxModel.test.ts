@@ -56,7 +56,7 @@ class Model {
     this.notes = this.notes.filter(({ expiresAt }) => expiresAt > this.now)
   }
 
-  /** What a push does: the id of the one that stays, or a new one, or no room. */
+  /** The result of a push: the id of the notification that stays, or a new id, or no room. */
   push(note: Omit<Note, "id">, replaces: boolean, id: () => number): { readonly kept: number } | "new" | "full" {
     const same = note.key === "" ? undefined : this.notes.find(({ key }) => key === note.key)
     if (same !== undefined && !replaces) return { kept: same.id }

@@ -999,7 +999,7 @@ describe("Presence", () => {
         yield* a.stop
         yield* TestClock.adjust("1 minute")
         assert.strictEqual(yield* b.list, "ada2/phone bob2/phone eve2/phone")
-        // The next one begins with those who come back to it.
+        // The next topic starts with the keys that are tracked in it again.
         const c = yield* process
         assert.strictEqual(yield* c.list, "")
         yield* c.enter("ada")

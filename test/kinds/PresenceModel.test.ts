@@ -41,7 +41,7 @@ class Follower {
     else this.devices.set(name, { since, meta })
   }
 
-  /** Who is present for it, by both ways of keeping up. */
+  /** Who is present for this reader, by both ways of following. */
   check(present: ReadonlyArray<Presence.Present<number>>): void {
     const sorted = (list: Iterable<Presence.Present<number>>) =>
       Array.from(list).sort((a, b) => (a.key < b.key ? -1 : 1))
@@ -58,51 +58,51 @@ const byName = (a: { readonly name: string }, b: { readonly name: string }) => (
 
 /** The model: the holders of each device, and until when a device without holders stays. */
 class Model {
-  private readonly seats = new Map<string, { holders: Set<Handle>; leavesAt: number; meta: number | undefined }>()
+  private readonly devices = new Map<string, { holders: Set<Handle>; leavesAt: number; meta: number | undefined }>()
   private stamp = 0
 
   hold(handle: Handle, meta: number): void {
-    const seat = this.seats.get(handle.name) ?? { holders: new Set(), leavesAt: Infinity, meta }
-    seat.holders.add(handle)
-    seat.leavesAt = Infinity
-    this.seats.set(handle.name, seat)
+    const device = this.devices.get(handle.name) ?? { holders: new Set(), leavesAt: Infinity, meta }
+    device.holders.add(handle)
+    device.leavesAt = Infinity
+    this.devices.set(handle.name, device)
     this.update(handle, meta)
   }
 
   update(handle: Handle, meta: number): void {
-    const seat = this.seats.get(handle.name)
-    if (seat?.holders.has(handle) !== true) return
-    seat.meta = handle.meta = meta
+    const device = this.devices.get(handle.name)
+    if (device?.holders.has(handle) !== true) return
+    device.meta = handle.meta = meta
     handle.stamp = ++this.stamp
   }
 
   release(handle: Handle, leavesAt: number): void {
-    const seat = this.seats.get(handle.name)
-    if (seat?.holders.delete(handle) === true && seat.holders.size === 0) seat.leavesAt = leavesAt
+    const device = this.devices.get(handle.name)
+    if (device?.holders.delete(handle) === true && device.holders.size === 0) device.leavesAt = leavesAt
   }
 
   /**
-   * The topic is gone, and knows again whom the trackers tell it: of each device what was said last, by one who is still
-   * there. When two trackers say something, it is not known who says it first.
+   * The topic starts again, and the trackers track their keys in it: each device with the last metadata of a holder that is
+   * still there. If a device has holders in two trackers, it is not known which metadata comes last.
    */
   forget(): void {
-    for (const [name, seat] of this.seats) {
-      const holders = Array.from(seat.holders).sort((a, b) => a.stamp - b.stamp)
-      if (holders.length === 0) this.seats.delete(name)
-      seat.meta = new Set(holders.map(({ tracker }) => tracker)).size === 1 ? holders.at(-1)!.meta : undefined
+    for (const [name, device] of this.devices) {
+      const holders = Array.from(device.holders).sort((a, b) => a.stamp - b.stamp)
+      if (holders.length === 0) this.devices.delete(name)
+      device.meta = new Set(holders.map(({ tracker }) => tracker)).size === 1 ? holders.at(-1)!.meta : undefined
     }
   }
 
   /** A tracker is gone. */
   vanish(tracker: number): void {
-    for (const [name, { holders }] of this.seats) {
+    for (const [name, { holders }] of this.devices) {
       for (const handle of holders) if (handle.tracker === tracker) holders.delete(handle)
-      if (holders.size === 0) this.seats.delete(name)
+      if (holders.size === 0) this.devices.delete(name)
     }
   }
 
   present(now: number) {
-    return Array.from(this.seats).filter(([, { leavesAt }]) => leavesAt > now)
+    return Array.from(this.devices).filter(([, { leavesAt }]) => leavesAt > now)
   }
 
   /** The same as is listed? */
@@ -228,7 +228,7 @@ const run = (steps: typeof Steps.Type, { bufferSize, ends, slow }: typeof Reader
           yield* other.sync
           break
         case "end":
-          // One that ends all the time is not begun again at once.
+          // A topic that keeps ending is not started again at once.
           if (!ends || now() - lastEnd < 20_000) break
           lastEnd = now()
           yield* kind.end("room")

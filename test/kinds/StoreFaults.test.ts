@@ -60,7 +60,7 @@ describe("an action that cannot be handled to its end leaves state, history, thr
     },
     debounce: { later: "1 second" }
   })
-  /** Another one that knows the same actions. */
+  /** Another reducer that handles the same actions. */
   const other = Reducer.make("other", {
     state: Schema.UndefinedOr(Schema.Number),
     initial: 0,

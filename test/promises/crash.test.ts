@@ -274,7 +274,7 @@ describe("Crash", () => {
       const first = yield* Fiber.join(begun)
       assert.isTrue(first._tag === "CallTimeout" && first.begun && !first.retrySafe)
       yield* latch.open
-      // The one that had begun went on; the other one was skipped.
+      // The message that had begun completed; the other one was skipped.
       assert.deepStrictEqual(yield* ref.call("All"), [1])
     }).pipe(Effect.provide(TestSessions.layer(layer()))))
 })

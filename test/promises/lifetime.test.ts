@@ -84,7 +84,7 @@ describe("Lifetime", () => {
       yield* TestClock.adjust("30 minutes")
       assert.strictEqual((yield* Effect.flip(counters.ref("b").call("All")))._tag, "SessionNotFound")
       assert.isFalse(counters.ref("b").castUnsafe("Add", 1))
-      // A start finds nothing and begins anew.
+      // A start finds no live session and starts a new one.
       const again = yield* counters.start("a")
       assert.deepStrictEqual(yield* again.call("All"), [])
     }).pipe(Effect.provide(TestSessions.layer(

@@ -317,7 +317,7 @@ describe("Another process", () => {
       const ended = yield* Effect.forkChild(here.awaitEnd)
       yield* settle
       yield* two.visits.ref("a").setMetadata({ ticket: "two" })
-      // Nobody has asked yet.
+      // No caller has looked yet.
       assert.deepStrictEqual((yield* here.info).metadata, { ticket: "one" })
       const reached = Option.getOrThrow(yield* one.visits.reach("a"))
       assert.strictEqual((yield* Fiber.join(ended))._tag, "Moved")
@@ -351,7 +351,7 @@ describe("Another process", () => {
         const one = yield* process(store, { ...ofSave(save), idleTimeout: "1 hour" })
         const ref = yield* one.visits.start("a")
         yield* ref.setUser("ada")
-        // It is visited, and never by somebody who brings a credential.
+        // It is used, but never with a credential.
         for (let visit = 1; visit <= 10; visit++) {
           yield* TestClock.adjust("40 minutes")
           assert.strictEqual(yield* ref.call("Add"), visit)
@@ -468,7 +468,7 @@ describe("What is at fault", () => {
       assert.isBelow(attempts, 100)
       assert.lengthOf(one.errors.filter(({ message }) => message === "too large"), 2)
       assert.strictEqual(JSON.parse((yield* store.kept("s136"))!.body).state, 1)
-      // It lives, goes on, and is written as soon as it can be.
+      // It stays live, and is written as soon as possible.
       assert.strictEqual(yield* refs[137]!.state, 1)
       store.check = () => Effect.void
       assert.strictEqual(yield* refs[137]!.call("Add"), 2)

@@ -247,7 +247,7 @@ describe("Snapshots: when a session is saved", () => {
       store.before = Effect.never
       const hanging = yield* Effect.forkChild(Effect.exit(ref.call("Add", 1, { timeout: "2 seconds" })))
       yield* settle
-      // A look tells of what is not written yet, so it waits too.
+      // A read shows what is not written yet, so it waits too.
       const looking = yield* Effect.forkChild(ref.call("Look", undefined, { timeout: "1 hour" }))
       yield* TestClock.adjust("2 seconds")
       const exit = yield* Fiber.join(hanging)
@@ -1064,7 +1064,7 @@ describe("Snapshots: a store that fails", () => {
       yield* one.counters.broadcast("Add", 1)
       for (let i = 0; i < 20; i++) yield* TestClock.adjust("1 minute")
       for (const id of ids) if (id !== "s7") assert.strictEqual(yield* keptState(store, id), 1)
-      // Also of those that end.
+      // Also of sessions that end.
       yield* one.counters.broadcast("Add", 1)
       const shutdown = yield* Effect.forkChild(one.close)
       for (let i = 0; i < 20; i++) yield* TestClock.adjust("1 minute")

@@ -268,7 +268,7 @@ describe("A step of the clock of the machine, in kinds", () => {
     }), Box.toLayer(Store.behavior(Box)))
 })
 
-/** What goes on in a process that has this store. */
+/** A process with this store. */
 const inProcess = (
   store: Context.Context<SnapshotStore.SnapshotStore>,
   options: KindOptions.KindOptions<any>,

@@ -33,7 +33,7 @@ interface Hooks {
   readonly restore?: (self: Self) => Effect.Effect<unknown>
   readonly afterStart?: (self: Self) => Effect.Effect<unknown>
   readonly end?: (self: Self) => Effect.Effect<unknown>
-  /** When a message rings. */
+  /** When a timer fires. */
   readonly ring?: (text: string, self: Self) => Effect.Effect<unknown>
 }
 
@@ -341,7 +341,7 @@ describe("A timer of a stored session", () => {
           bells(passivated, hooks),
           Effect.gen(function*() {
             const ref = yield* start
-            // Somebody comes by in between, too.
+            // A call comes in between, too.
             for (let i = 0; i < 5; i++) {
               yield* TestSessions.elapse("3 minutes")
               yield* ref.call("Look")

@@ -146,7 +146,7 @@ const check = (expiry: Expiry["Service"], steps: ReadonlyArray<typeof Step.Type>
     const finite = all.filter((one) => one.found || deadline(one) < Infinity)
     assert.isAtLeast(expiry.size(), finite.length)
     assert.isAtMost(expiry.size(), all.length)
-    // Whoever sleeps until `next` misses nothing by more than the resolution.
+    // Waiting until `next` misses no deadline by more than the resolution.
     const first = Math.min(...all.filter((one) => !one.found).map(deadline))
     assert.isAtMost(expiry.next(), first === Infinity ? Infinity : Math.ceil(first / resolution) * resolution)
   }

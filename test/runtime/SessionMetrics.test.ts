@@ -52,7 +52,7 @@ const gauge = (metric: Metric.Gauge<number>, attributes: Record<string, string>)
 
 const cart = { kind: "Cart" }
 
-/** All series of these metrics, without those that stand at zero. */
+/** All series of these metrics that are not zero. */
 const nonZero = Effect.map(
   Metric.snapshot,
   (series) =>

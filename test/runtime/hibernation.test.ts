@@ -47,7 +47,7 @@ const counters = (options: Parameters<typeof Counter.toLayer>[1] = {}) =>
 
 const status = (ref: Session.Ref<typeof Counter>) => Effect.map(ref.info, ({ status }) => status)
 
-/** Starts a session and lets it fall asleep. */
+/** Starts a session and lets it hibernate. */
 const asleep = Effect.gen(function*() {
   const ref = yield* (yield* Counter).start("a")
   yield* ref.call("Add", 1)

@@ -15,7 +15,7 @@ class Holder extends Session.Service<Holder>()("Holder", {
   protocol: [Rpc.make("Get")]
 }) {}
 
-/** The states that its sessions begin with, as long as somebody holds them. */
+/** The first states of its sessions, as long as they are reachable. */
 const test = (options: Parameters<typeof Holder.toLayer>[1] = {}) => {
   const states: Array<WeakRef<object>> = []
   const HolderLayer = Holder.toLayer(

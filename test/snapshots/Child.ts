@@ -10,7 +10,7 @@ export interface Child {
   readonly said: (count: number) => Effect.Effect<void>
   /** Waits until so many lines begin like this, or it ended. */
   readonly says: (start: string, times?: number) => Effect.Effect<void>
-  /** Waits until it is gone by itself. */
+  /** Waits until the process has ended by itself. */
   readonly ended: Effect.Effect<void>
   /** Asks it to end, and waits until it is gone. */
   readonly stop: Effect.Effect<void>

@@ -12,7 +12,7 @@ export class Diary extends Session.Service<Diary>()("Diary", {
   protocol: [Rpc.make("Write", { payload: Schema.String, success: Schema.Int })]
 }) {}
 
-/** A diary has a text, and a lock with the process that holds it. `say` is told of what is acquired and released. */
+/** A diary has a text, and a lock with the process that holds it. `say` gets what is acquired and released. */
 export const layer = (directory: string, say: (line: string) => void) =>
   Diary.toLayer(
     Effect.gen(function*() {

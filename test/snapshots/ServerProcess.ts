@@ -56,7 +56,7 @@ export const run = (
     (stop) => Effect.promise(stop)
   ))
 
-/** Starts a server on a port that is free; on another one when somebody else was faster. */
+/** Starts a server on a free port; on another port if a different process took it first. */
 export const onFreePort = <R>(
   start: (port: number) => Effect.Effect<void, ServerError, R>
 ): Effect.Effect<number, never, R> =>

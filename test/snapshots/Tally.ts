@@ -1,4 +1,4 @@
-/** A program that counts, for tests that kill it: `tallyWriter.ts` runs it, and so does the test that goes on after it. */
+/** A program that counts, for tests that kill it: `tallyWriter.ts` runs it, and so does the test that continues after it. */
 import { type Context, Effect, type Latch, Layer, Schema } from "effect"
 import { type KindOptions, Session, Sessions } from "effect-sessions"
 import { SnapshotStore } from "effect-sessions/snapshots"

@@ -370,7 +370,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(yield* idsOf(store, { kind, limit: 10 }), [])
         assert.deepStrictEqual(yield* store.alarms(kind, 10, 10), [])
         assert.deepStrictEqual(yield* mine, [{ snapshot: first, reason: "the state does not decode" }])
-        // The owner is still the owner, and begins anew.
+        // The owner is still the owner, and starts again.
         const second = snapshotOf(key, epoch, { version: 2 })
         assert.isTrue(yield* save(second))
         assert.isFalse(yield* save(snapshotOf(key, epoch - 1, { version: 9 })))
@@ -380,7 +380,7 @@ export const describeStore = <E>(
         // Tried again: nothing is done twice.
         yield* store.quarantine(second, "another reason")
         assert.isUndefined(yield* kept(key))
-        // What somebody else wrote meanwhile stays.
+        // What another owner wrote meanwhile stays.
         const third = snapshotOf(key, next.epoch, { version: 1 })
         yield* save(third)
         yield* store.quarantine(second, "late")
@@ -523,7 +523,7 @@ export const describeStore = <E>(
         assert.deepStrictEqual(head, expected)
         assert.deepStrictEqual(yield* of("x".repeat(4_999)), [])
         assert.deepStrictEqual(yield* of("nobody"), [])
-        // It belongs to another, to nobody, or is gone, expired, or quarantined.
+        // It belongs to another user, to none, or is gone, expired, or quarantined.
         yield* save(snapshotOf({ kind, id: "0a" }, 1, { version: 9, user: "bob" }))
         yield* save(snapshotOf({ kind, id: "0b" }, 1, { version: 9 }))
         assert.deepStrictEqual([yield* of("ada"), yield* of("bob")], [[], ["0a"]])
@@ -580,7 +580,7 @@ export const describeStore = <E>(
           snapshotOf(exact!, 1, { expiresAt: now }),
           snapshotOf(never!, 1)
         ])
-        // Nobody but a sweep looks at the time.
+        // Only a sweep looks at the time.
         assert.isDefined(yield* kept(early!))
         assert.strictEqual(yield* store.sweep(now), 1)
         assert.strictEqual(yield* store.sweep(now), 0)
@@ -616,10 +616,10 @@ export const describeStore = <E>(
         yield* store.sweep(now + hour - 10_000)
         assert.isFalse(yield* save(snapshotOf(key, epoch)))
         yield* store.sweep(now + hour + 60_000)
-        // One who slept for longer is not known any more, and cannot be told from a new one.
+        // An owner that was suspended for longer is forgotten, and cannot be distinguished from a new one.
         assert.isTrue(yield* save(snapshotOf(key, epoch - 1, { version: 1 })))
         assert.isAbove((yield* store.claim(key, 1)).epoch, epoch)
-        // Whoever owned a key that was forgotten loses it to the next who claims it.
+        // The owner of a forgotten key loses it to the next claimant.
         const claimed = yield* store.claim({ kind, id: "b" }, 1)
         yield* store.sweep(now + hour + 60_000)
         const next = yield* store.claim({ kind, id: "b" }, 1)

@@ -1,4 +1,4 @@
-/** Starts a diary, or goes on with it, writes into it, and waits: `DIRECTORY TEXT`. Says what happens, a line each. */
+/** Starts or continues a diary, writes into it, and waits: `DIRECTORY TEXT`. Prints a line for each step. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import { writeSync } from "node:fs"

@@ -1,4 +1,4 @@
-/** What an older program kept is read by the present one; what nobody can read is quarantined. */
+/** The current program reads what an older one stored; what it cannot read is quarantined. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { Sessions } from "effect-sessions"
@@ -69,7 +69,7 @@ describe("Snapshots: formats", () => {
               assert.strictEqual(refusal._tag, "SoldOut")
               assert.strictEqual(yield* cart.state, read)
               assert.strictEqual(yield* cart.callOnce("Add", "jam", carts.once(4)), 2)
-              // Its timers ring when they were due.
+              // Its timers fire when they are due.
               yield* TestClock.adjust("28 minutes")
               assert.deepStrictEqual(yield* cart.state, state(["tea", "jam"], currency, since))
               yield* TestClock.adjust("1 minute")

@@ -1,4 +1,4 @@
-// Mounts a disk of a megabyte that nobody else sees, fills it by a store, makes room, and says what happened.
+// Mounts a private disk of a megabyte, fills it by a store, makes room, and reports what happened.
 import { Effect } from "effect"
 import { SnapshotStore, SqliteStore } from "effect-sessions/snapshots"
 import { spawnSync } from "node:child_process"

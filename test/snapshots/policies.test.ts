@@ -30,7 +30,7 @@ class Stores extends Context.Service<Stores, Effect.Success<typeof startStores>>
   static readonly layer = Layer.effect(Stores, startStores).pipe(Layer.provide(NodeFileSystem.layer))
 }
 
-/** A session of its own for a test: its processes, and who goes on after them. */
+/** The session of one test: its processes, and the process that continues after them. */
 const newTally = Effect.fnUntraced(function*(id: string, place: (typeof places)[number], save: KindOptions.SavePolicy) {
   const url = yield* (yield* Stores)[place]
   return {
@@ -133,7 +133,7 @@ layer(Stores.layer, { excludeTestServices: true, concurrent: true })(
                   ref.callOnce("Add", undefined, { ...Tally.nth(sequence), again: true })
                 assert.strictEqual(yield* again(answered), answered)
                 assert.strictEqual(yield* ref.state, state)
-                // The one that was under way is done now, unless it was.
+                // The change in progress is done now, unless it was done before.
                 assert.strictEqual(yield* again(answered + 1), answered + 1)
                 assert.strictEqual(yield* ref.state, answered + 1)
               })

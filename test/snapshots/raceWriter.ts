@@ -1,5 +1,5 @@
-// Claims one key now and then, and writes under it as fast as it can, as if nobody else did. Says when it has got in the
-// way of somebody else often enough, goes on until SIGTERM, and says how often it was let.
+// Claims one key now and then, and writes under it as fast as it can, as if it were alone. Reports when it has conflicted with
+// another process often enough, goes on until SIGTERM, and reports how many of its writes were accepted.
 import { Effect } from "effect"
 import { SnapshotStore } from "effect-sessions/snapshots"
 import { argv } from "node:process"

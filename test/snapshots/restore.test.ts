@@ -31,7 +31,7 @@ describe("What a session holds", () => {
             yield* diary.end()
             assert.isFalse(yield* fs.exists(lock))
             assert.deepStrictEqual(lines.splice(0), ["acquired by restore of 2", "released"])
-            // It was ended, and begins anew.
+            // It was ended, and starts as a new session.
             yield* diaries.start("ada")
             assert.deepStrictEqual(lines.splice(0), ["acquired by init"])
           }),

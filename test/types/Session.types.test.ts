@@ -1,7 +1,7 @@
 /**
  * The types of the library. Each test holds when this file compiles (`tsc`): `expectTypeOf` compares types, and a
  * `@ts-expect-error` over a line that compiles is an error itself. Nothing here needs to run, so the parts with
- * calls are functions that nobody calls.
+ * calls are functions that are never called.
  */
 // What these tests expect, the diagnostics of Effect would report beside the type error.
 // @effect-diagnostics missingEffectError:off
