@@ -291,10 +291,11 @@ export interface Behavior<in out State, in out Protocol extends Rpc.Any, in out 
   readonly afterStart?: ((turn: Turn<State, void, Protocol>) => Effect.Effect<State | void, E, R>) | undefined
   readonly end?: ((turn: Ending<State, Protocol>) => Effect.Effect<void, never, R>) | undefined
   /**
-   * Messages that timers send on behalf of others. If the session ends or is reset before such a timer fires, and the
-   * timer is not stored with it, the message becomes a dead letter. Default: none; timers end with the session.
+   * The tags of messages that callers have sent and that a timer holds back, such as debounced actions. If the session ends
+   * or is reset before such a timer fires, and the timer is not stored with it, the message becomes a dead letter. Default:
+   * none; the messages of timers end with the session.
    */
-  readonly owed?: ReadonlySet<Protocol["_tag"]> | undefined
+  readonly deferred?: ReadonlySet<Protocol["_tag"]> | undefined
 }
 
 /**

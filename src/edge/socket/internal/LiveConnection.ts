@@ -67,8 +67,8 @@ export class LiveConnection extends SocketConnection {
   private readonly actions = new Map<RequestEncoded["id"], Fiber.Fiber<unknown, unknown>>()
   /** How many messages have exceeded the rate in a row. */
   private refused = 0
-  /** How many chunks are unacknowledged, including those of views that have ended. */
-  private owed = 0
+  /** How many chunks are unacknowledged, including chunks of views that have ended. */
+  private unacknowledged = 0
 
   constructor(route: LiveRoute, client: Client, closed: () => void) {
     super(route, `${client.session.kind}/${client.session.id}`, closed)
@@ -144,7 +144,7 @@ export class LiveConnection extends SocketConnection {
         if (isRequest(message)) return this.request(message, isDeep && isDeeper(message.payload, this.live.maxDepth))
         break
       case "Ack": {
-        if (this.owed > 0 && isShort) this.owed--
+        if (this.unacknowledged > 0 && isShort) this.unacknowledged--
         else this.count()
         const view = this.views.get(message.requestId)
         // The view may have ended meanwhile.
@@ -341,7 +341,7 @@ export class LiveConnection extends SocketConnection {
         const event = view.mounted?.nextJson()
         if (event === undefined) return undefined
         view.unacknowledged++
-        this.owed++
+        this.unacknowledged++
         return `${head}${event}]}\n`
       }
     }

@@ -184,7 +184,7 @@ export const makeBehavior = (
         Cancel: ({ payload: id, self, state }: Turn<string>) => [state, cellOf(self).cancel(id)]
       },
       end: options.end,
-      // A debounced action was accepted from its sender.
-      owed: new Set(["Fire"])
+      // A timer holds a debounced action, which a caller sent.
+      deferred: new Set(["Fire"])
     }
   })

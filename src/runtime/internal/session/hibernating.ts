@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as EndReason from "../../../contract/EndReason.ts"
+import { cancelTimers } from "./cancelTimers.ts"
 import { emit } from "./events.ts"
 import type { LiveSession } from "./LiveSession.ts"
-import { cancelTimers } from "./owed.ts"
 import { ended } from "./status.ts"
 
 /** Has the session checked for idleness, if its kind hibernates. */

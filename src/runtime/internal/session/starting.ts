@@ -19,10 +19,10 @@ import {
 import type { Kind } from "../host/Kind.ts"
 import type { StoredSession } from "../snapshots/SnapshotCodec.ts"
 import { CallbackDeadline } from "../time/Deadlines.ts"
+import { cancelTimers } from "./cancelTimers.ts"
 import { emit } from "./events.ts"
 import { scheduleHibernation } from "./hibernating.ts"
 import type { LiveSession } from "./LiveSession.ts"
-import { cancelTimers } from "./owed.ts"
 import { ending, running, starting } from "./status.ts"
 
 /** Starts the fiber, which runs `init`. If `init` is pure, the session is running on return. */
