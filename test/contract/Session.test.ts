@@ -69,7 +69,7 @@ describe("the definition of a kind", () => {
       assert.deepStrictEqual(yield* (yield* Sessions).kinds, ["Kind"])
     }).pipe(Effect.provide(TestSessions.layer(Kind.toLayer(behavior)))))
 
-  it.effect("takes a behaviour that an Effect makes, and fails as that does", () =>
+  it.effect("takes a behavior that an Effect makes, and fails as that does", () =>
     Effect.gen(function*() {
       yield* build(Kind.toLayer(Effect.succeed(behavior)))
       const error = yield* Effect.flip(build(Kind.toLayer(Effect.fail("no stock"))))

@@ -15,7 +15,7 @@ const test = Effect.provide(TestSessions.layer(Layer.mergeAll(
 )))
 
 describe("Agent", () => {
-  it.effect("begins with the state that its behaviour makes of the id", () =>
+  it.effect("begins with the state that its behavior makes of the id", () =>
     test(Effect.gen(function*() {
       const todo = yield* (yield* Todo).start("ada")
       assert.deepStrictEqual(yield* Agent.get(todo, (items) => items), ["call ada"])

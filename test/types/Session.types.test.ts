@@ -67,7 +67,7 @@ const compiled = (_check: () => unknown) => assert.isTrue(true)
 
 const items: State = { items: [] }
 
-/** A behaviour of a cart that is right; the tests change one thing each. */
+/** A behavior of a cart that is right; the tests change one thing each. */
 const handlers = {
   Add: ({ state }: { readonly state: State }) => [state, 1] as const,
   Total: ({ state }: { readonly state: State }) => [state, state.items.length] as const,
@@ -314,7 +314,7 @@ describe("a behavior", () => {
   it("does not compile for another kind", () => {
     compiled(() => {
       const behavior = Pure.behavior({ init: () => 0, handlers: { Add: () => [0, 0], Reset: () => [0] } })
-      // @ts-expect-error it is the behaviour of another kind
+      // @ts-expect-error it is the behavior of another kind
       return Cart.toLayer(behavior)
     })
   })

@@ -58,7 +58,7 @@ export interface Refused {
 export interface Authenticator {
   /** The session of a single request. */
   readonly find: (request: HttpServerRequest) => Effect.Effect<Admitted, Refused>
-  /** The session of a connection, which lasts as long as the Scope. The listener is told when it must end before. */
+  /** The session of a connection, which lasts as long as the Scope. The listener is called if it must end earlier. */
   readonly connect: (
     request: HttpServerRequest,
     listener: Listener

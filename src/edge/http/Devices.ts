@@ -1,7 +1,7 @@
 /**
  * The devices of a user: the sessions that the user has logged in with. Use it for a page "Where you are logged in".
  *
- * Ending a device ends its session. Its streams and sockets are told at once; those that do not close by themselves are
+ * Ending a device ends its session. Its streams and sockets are notified at once; those that do not close by themselves are
  * disconnected after a second.
  *
  * @since 0.1.0

@@ -42,7 +42,7 @@ export class Envelope {
   decided: ((exit: Exit.Exit<any, any>) => void) | undefined = undefined
   /** `true` when the reply cache has it. Such a message is not dropped for another one. */
   isRemembered = false
-  /** When it was sent, in milliseconds; -1 while nobody listens to events. */
+  /** When it was sent, in milliseconds; -1 without a listener to events. */
   sentAt = -1
 
   constructor(route: Route, payload: unknown, isCall: boolean, trace: Trace | undefined) {

@@ -346,7 +346,7 @@ export abstract class LiveSession implements HostedSession, HibernatingSession, 
     return extras.timers ??= new SelfTimers(this)
   }
 
-  /** Sets a timer. A session that has ended gets one that never rings. */
+  /** Sets a timer. A session that has ended gets one that never fires. */
   setTimer(setting: Setting): Timer {
     return this.status === ended || this.extras?.cleansUp === true ? noTimer : this.timers.set(setting)
   }

@@ -1,5 +1,5 @@
 /**
- * The events of a session. While nobody listens, each costs one check.
+ * The events of a session. Without a listener, each costs one check.
  */
 import type { SessionEvent } from "../../../contract/SessionEvent.ts"
 import type { HostContext } from "../host/HostContext.ts"

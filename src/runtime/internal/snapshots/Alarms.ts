@@ -1,7 +1,7 @@
 /**
  * Wakes the sessions of a kind that are in the store only, when their alarms are due.
  *
- * A session whose alarm stays due, because it cannot be loaded or ends before the alarm rings, is retried after pauses that
+ * A session whose alarm stays due, because it cannot be loaded or ends before the alarm fires, is retried after pauses that
  * grow. It does not block the others: the store is asked for enough alarms to find those behind it.
  */
 import * as Cause from "effect/Cause"
@@ -33,7 +33,7 @@ export interface AlarmsOptions {
   readonly date: () => number
   /** The monotonic clock. */
   readonly now: () => number
-  /** Is the session in the store only? A session in memory rings its alarms itself. */
+  /** Is the session in the store only? A session in memory fires its alarms itself. */
   readonly isAway: (id: string) => boolean
   /** Wakes a session whose alarm is due. */
   readonly activate: (id: string) => Effect.Effect<unknown, LoadError>

@@ -1,6 +1,6 @@
 /**
  * A circuit breaker for reads. A store that keeps failing is asked by one caller at a time, after pauses that grow: the others
- * fail at once, and a store that comes back is not asked by all of them together. A failure that concerns one key does not
+ * fail at once, and a store that works again is not called by all of them at once. A failure that concerns one key does not
  * count: the store has answered.
  *
  * Effect's own `CircuitBreaker` (4.1) is not used for two reasons. It measures its open time on the wall clock, so a clock

@@ -174,7 +174,7 @@ export class Persistence {
     this.queue.whenSaved(session, waiter)
   }
 
-  /** Calls back when the store has been told of the end of the session, which ends. */
+  /** Calls back when the store has recorded the end of the session, which is ending. */
   whenGone(session: LiveSession, waiter: Waiter): void {
     this.queue.whenGone(session, waiter)
   }

@@ -1,5 +1,5 @@
 /**
- * What the store is still to be told: the sessions of a kind that are to be saved, the last operation for each session that
+ * What is still to be written to the store: the sessions of a kind that are to be saved, the last operation for each session that
  * has left memory, and those who wait for either.
  *
  * A session in memory is only noted here. Its snapshot is made when it is written, so a session that changes often while the
@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type { Snapshot } from "../../../contract/SnapshotStore.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 
-/** Is told once whether the session was written. */
+/** Called once, with whether the session was written. */
 export type Waiter = (written: boolean) => void
 
 /** The last operation for a session that is not in memory any more. */
@@ -132,7 +132,7 @@ export class SaveQueue {
   }
 
   // -------------------------------------------------------------------------------------------------------
-  // who waits
+  // waiting callers
   // -------------------------------------------------------------------------------------------------------
 
   /** Is there something of the session that is not written? */
@@ -213,7 +213,7 @@ export class SaveQueue {
       if (snapshot === undefined) answer(this.waiters, session, false)
       else {
         live.push({ session, snapshot })
-        // Those who wait already wait for this write; whoever comes now waits for the next one.
+        // Callers that already wait get the result of this write; later callers wait for the next one.
         this.underWay.set(session, this.waiters.get(session) ?? [])
         this.waiters.delete(session)
       }
@@ -254,7 +254,7 @@ export class SaveQueue {
     const all = later === undefined ? [...waiters] : [...waiters, ...later]
     if (all.length > 0) this.waiters.set(session, all)
     if (!session.isOver) this.addNow(session)
-    // Nobody writes a session any more that has meanwhile left without a last operation.
+    // A session that has meanwhile left without a last operation is not written any more.
     else if (this.gone.get(session.id)?.session !== session) answer(this.waiters, session, false)
   }
 }

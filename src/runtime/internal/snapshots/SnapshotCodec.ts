@@ -102,7 +102,7 @@ const lastDate = 8.64e15
 /** A date for the store: a whole number, rounded up. `null`: never. */
 const toDate = (time: number): number | null => time > lastDate ? null : Math.ceil(time)
 
-/** Is told of each part of a snapshot that could not be encoded or decoded, and was left out. */
+/** Called for each part of a snapshot that could not be encoded or decoded, and was left out. */
 export type LeftOut = (part: string, defect: unknown, text: unknown) => void
 
 /** The error that reports such a part. */

@@ -8,7 +8,7 @@
  *                    └── cancelled, replaced, the session ended: a message that waits is skipped
  *
  * A repeating timer keeps its phase: before it sends its message, it moves to the next of its times in the future. A timer that
- * rings once exists until its message was handled, so that a snapshot in between has it.
+ * fires once exists until its message was handled, so that a snapshot in between has it.
  */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
@@ -27,9 +27,9 @@ const longestPause = 1_000
 export interface Setting {
   readonly route: Route
   readonly payload: unknown
-  /** Milliseconds until it first rings; negative: it is overdue. */
+  /** Milliseconds until it first fires; negative: it is overdue. */
   readonly delay: number
-  /** Its interval in milliseconds; 0: it rings once. */
+  /** Its interval in milliseconds; 0: it fires once. */
   readonly every: number
   readonly key: string | undefined
 }
@@ -50,7 +50,7 @@ export class SelfTimer extends Deadline implements Timer {
   readonly route: Route
   payload: unknown
   every: number
-  /** When it rings next, by the monotonic clock; `Infinity`: never. */
+  /** When it fires next, by the monotonic clock; `Infinity`: never. */
   next: number
   key: unknown
   private over = false
@@ -71,12 +71,12 @@ export class SelfTimer extends Deadline implements Timer {
     this.wind()
   }
 
-  /** In a session that is ending, a timer does not ring any more; it is set for the snapshot only. */
+  /** In a session that is ending, a timer does not fire any more; it is set for the snapshot only. */
   private wind(): void {
     if (this.session.status < ending) this.session.host.deadlines.set(this, this.next)
   }
 
-  /** Takes over new settings, and rings no later than it would have. */
+  /** Takes over new settings, and fires no later than it would have. */
   takeOver({ delay, every, payload }: Setting): void {
     const { host } = this.session
     this.payload = payload
@@ -149,7 +149,7 @@ export class SelfTimer extends Deadline implements Timer {
   }
 }
 
-/** The timer of a session that has ended: it never rings. */
+/** The timer of a session that has ended: it never fires. */
 export const noTimer: Timer = { cancel: Effect.succeed(false) }
 
 export class SelfTimers {
@@ -189,7 +189,7 @@ export class SelfTimers {
 
   /**
    * Finds the restored timer that a hook sets again, which goes on. If it became a new timer, each load would add one; and if it
-   * began anew, a timer that wakes its session would never ring.
+   * began anew, a timer that wakes its session would never fire.
    */
   private again(setting: Setting): SelfTimer | undefined {
     const { restored } = this
@@ -202,7 +202,7 @@ export class SelfTimers {
         same.takeOver(setting)
         return same
       }
-      // A different timer under the same key. If the restored one is due, it still rings.
+      // A different timer under the same key. If the restored one is due, it still fires.
       if (same.next <= this.session.host.now()) {
         this.byKey.delete(key)
         same.key = same
@@ -250,12 +250,12 @@ export class SelfTimers {
     this.restored = undefined
   }
 
-  /** The timers that will ring. */
+  /** The timers that will fire. */
   *[Symbol.iterator](): Iterator<SelfTimer> {
     for (const timer of this.byKey.values()) if (timer.next < Infinity) yield timer
   }
 
-  /** When the next one rings, by the monotonic clock; `Infinity`: none will. */
+  /** When the next one fires, by the monotonic clock; `Infinity`: none will. */
   get next(): number {
     let next = Infinity
     for (const timer of this.byKey.values()) next = Math.min(next, timer.next)
