@@ -30,6 +30,11 @@ export const ask = (link: Link, json: unknown, event?: (json: unknown) => void):
     return Effect.sync(withdraw)
   })
 
+/** A turn of the event loop, in which sockets may have something to say. */
+export const turn = Effect.callback<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
 /** Runs what was scheduled, and what sockets have to say meanwhile, until something is so. */
 export const until = (isSo: () => boolean): Effect.Effect<void> =>
   Effect.callback((resume) => {
@@ -121,7 +126,7 @@ interface Relay {
   count: number
 }
 
-const relay = Effect.gen(function*() {
+export const relay = Effect.gen(function*() {
   const held: Array<() => void> = []
   const self = { target: 0, isStopped: false, count: 0 }
   const pass = (from: Net.Socket, to: Net.Socket) => {

@@ -81,11 +81,11 @@ describe("the greeting", () => {
             yield* TestClock.adjust("1 second")
             assert.deepStrictEqual(yield* ask(a.to(b.address), 1), unreachable)
           }))
-          const line = `a connection between ${here} and this node was refused: ${atAsker.replaceAll("HERE", here)}`
+          const line = `a connection between ${here} and this node was ended: ${atAsker.replaceAll("HERE", here)}`
           assert.deepStrictEqual(asker.lines, [line, line])
           return here
         }))
-        const line = `a connection between 127.0.0.1 and this node was refused: ${
+        const line = `a connection between 127.0.0.1 and this node was ended: ${
           atServer.replaceAll("HERE", server.value)
         }`
         assert.deepStrictEqual(server.lines, [line, line])
@@ -102,6 +102,16 @@ describe("the greeting", () => {
       yield* until(() => a.to(peers.address).peer === undefined)
       yield* TestClock.adjust(50)
       assert.deepStrictEqual(yield* ask(a.to(peers.address), 1), unreachable)
+    }))
+
+  it.effect("refuses an asker that wanted to reach another node", () =>
+    Effect.gen(function*() {
+      const b = yield* node()
+      const client = yield* bareClient(b.port)
+      const other = { host: Nodes.host, port: 2 }
+      client.socket.write(`${new Greeting(identity, other).begin()}\n`)
+      yield* until(() => client.isClosed)
+      assert.strictEqual(client.text, `["refused","it wanted to reach 127.0.0.1:2, this is 127.0.0.1:${b.port}"]\n`)
     }))
 
   it.effect("a node that was started anew at its address is another incarnation", () =>

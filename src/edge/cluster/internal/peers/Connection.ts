@@ -154,8 +154,7 @@ export class Connection extends Deadline implements Owner {
     }
     this.user.written()
     if (this.socket.writableLength > this.node.unreadLimit) {
-      this.node.report(`a connection to ${this.peerName} was ended: the node does not read what is sent to it`)
-      return this.close()
+      return this.refuse("it does not read what is sent to it")
     }
     this.drain()
   }
@@ -216,9 +215,9 @@ export class Connection extends Deadline implements Owner {
     }
   }
 
-  /** The peer breaks the protocol, or is none. */
+  /** The peer is none, breaks the protocol, or does not take part. */
   refuse(reason: string, isEnding = false): void {
-    this.node.refusals.report(this.peerName, reason)
+    this.node.endings.report(this.peerName, reason)
     this.close(isEnding)
   }
 
@@ -242,7 +241,9 @@ export class Connection extends Deadline implements Owner {
     if (this.hasHeard && this.greeting === undefined) {
       this.hasHeard = false
       this.quietBeats = 0
-    } else if (++this.quietBeats >= beats) return this.close()
+    } else if (++this.quietBeats >= beats) {
+      return this.refuse(this.greeting === undefined ? "it gave no sign of life" : "it did not greet this node in time")
+    }
     if (this.greeting === undefined) this.send("[0]")
     this.beatLater()
   }

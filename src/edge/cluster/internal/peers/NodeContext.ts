@@ -16,7 +16,7 @@ export class NodeContext {
   /** The most bytes that wait for a peer that does not read them. */
   readonly unreadLimit: number
   readonly deadlines: Deadlines
-  readonly refusals: Refusals
+  readonly endings: Endings
   /** The open sockets. */
   readonly sockets = new Set<Socket>()
   /** The Scope of the node has ended: nothing is asked any more. */
@@ -31,7 +31,7 @@ export class NodeContext {
     this.time = new MonotonicClock(clock)
     this.deadlines = new Deadlines(this.time, clock, context)
     this.run = Effect.runForkWith(context)
-    this.refusals = new Refusals(this)
+    this.endings = new Endings(this)
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -49,9 +49,9 @@ export class NodeContext {
     }
   }
 
-  /** Logs an error. */
-  report(text: string, ...defect: [] | [unknown]): void {
-    this.run(defect.length === 0 ? Effect.logError(text) : Effect.logError(text, Cause.die(defect[0])))
+  /** Logs what was thrown. */
+  report(text: string, defect: unknown): void {
+    this.run(Effect.logError(text, Cause.die(defect)))
   }
 
   warn(text: string): void {
@@ -59,16 +59,16 @@ export class NodeContext {
   }
 }
 
-/** How long the next refusals of a peer are not logged, in milliseconds. */
+/** How long further connections of a peer that are ended are not logged, in milliseconds. */
 const pause = 60_000
 
 /** How many peers are told apart. */
 const mostPeers = 256
 
-/** Logs why connections are refused, once per peer and minute. */
-class Refusals {
+/** Logs why this node has ended connections, once per peer and minute. */
+class Endings {
   private readonly node: NodeContext
-  /** When the latest refusal of a peer was logged, the oldest first. */
+  /** When something was last logged about a peer, the oldest first. */
   private readonly loggedAt = new Map<string, number>()
 
   constructor(node: NodeContext) {
@@ -85,6 +85,6 @@ class Refusals {
     const key = this.loggedAt.size < mostPeers ? peer : "others"
     if (this.loggedAt.has(key)) return
     this.loggedAt.set(key, now)
-    this.node.warn(`a connection between ${peer} and this node was refused: ${reason}`)
+    this.node.warn(`a connection between ${peer} and this node was ended: ${reason}`)
   }
 }

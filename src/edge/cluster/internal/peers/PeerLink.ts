@@ -24,8 +24,9 @@ const longestPause = 1_000
 
 interface Pending {
   readonly asker: Asker
-  /** The request as JSON, until it is handed to a connection. */
+  /** The request as JSON; empty when it was handed to a connection. */
   text: string
+  isWithdrawn: boolean
 }
 
 const nothing = () => {}
@@ -71,12 +72,12 @@ export class PeerLink implements Link, User {
       return nothing
     }
     const id = ++this.lastId
-    const pending: Pending = { asker, text }
+    const pending: Pending = { asker, text, isWithdrawn: false }
     this.pending.set(id, pending)
     this.waiting += text.length
     if (this.current !== undefined) this.hand(id, pending)
     else this.connectSoon()
-    return () => this.withdraw(id)
+    return () => this.withdraw(id, pending)
   }
 
   private reasonAgainst(text: string | undefined): LostReason | undefined {
@@ -93,17 +94,16 @@ export class PeerLink implements Link, User {
     pending.text = ""
     if (connection.fits(frame)) {
       connection.send(frame)
-      this.handedId = id
+      this.handedId = Math.max(id, this.handedId)
     } else {
       this.pending.delete(id)
-      this.tell(() => pending.asker.lost({ sent: false, reason: "unsendable" }))
+      this.tellLost(pending, false, "unsendable")
     }
   }
 
-  private withdraw(id: number): void {
-    const pending = this.pending.get(id)
-    if (pending === undefined) return
-    this.pending.delete(id)
+  private withdraw(id: number, pending: Pending): void {
+    pending.isWithdrawn = true
+    if (!this.pending.delete(id)) return
     this.waiting -= pending.text.length
     if (this.current !== undefined) this.connection!.send(`[${-id}]`)
   }
@@ -152,7 +152,7 @@ export class PeerLink implements Link, User {
   greeted(peer: NodeInfo): void {
     this.current = peer
     this.openedAt = this.node.now()
-    for (const [id, pending] of Array.from(this.pending)) this.hand(id, pending)
+    for (const [id, pending] of this.pending) if (pending.text !== "") this.hand(id, pending)
     if (this.probes.size > 0) this.ping()
   }
 
@@ -180,7 +180,7 @@ export class PeerLink implements Link, User {
     this.isLeaving = false
     this.pending.clear()
     this.waiting = 0
-    for (const [id, { asker }] of pending) this.tell(() => asker.lost({ sent: id <= writtenId, reason }))
+    for (const [id, one] of pending) this.tellLost(one, id <= writtenId, reason)
     for (const probe of probes) probe.resolve(false)
   }
 
@@ -196,16 +196,25 @@ export class PeerLink implements Link, User {
   // -------------------------------------------------------------------------------------------------------
 
   received(frame: Frame): void {
-    const [first] = frame
-    if (first === 0) return this.control(frame[1])
-    const id = Math.abs(first)
-    const pending = this.pending.get(id)
-    if (pending === undefined) return
-    if (first > 0 && frame.length === 3) return this.tell(() => pending.asker.event?.(frame[1]))
-    this.pending.delete(id)
-    if (first > 0 && frame.length === 2) return this.tell(() => pending.asker.end(frame[1]))
-    const sent = first < 0
-    this.tell(() => pending.asker.lost({ sent, reason: this.isLeaving ? "leaving" : sent ? "failed" : "refused" }))
+    if (frame[0] === 0) this.control(frame[1])
+    else {
+      const pending = this.pending.get(Math.abs(frame[0]))
+      if (pending !== undefined) this.answered(pending, frame)
+    }
+  }
+
+  private answered(pending: Pending, frame: Frame): void {
+    const [id, json] = frame
+    const isEvent = frame.length === 3
+    if (!isEvent) this.pending.delete(Math.abs(id))
+    if (id < 0) return this.tellLost(pending, true, this.isLeaving ? "leaving" : "failed")
+    if (frame.length === 1) return this.tellLost(pending, false, this.isLeaving ? "leaving" : "refused")
+    try {
+      if (isEvent) pending.asker.event?.(json)
+      else pending.asker.end(json)
+    } catch (defect) {
+      this.threw(defect)
+    }
   }
 
   private control(value: unknown): void {
@@ -216,19 +225,26 @@ export class PeerLink implements Link, User {
   /** The peer leaves: what it gets from now on is not begun. What it has got, it answers itself. */
   private leave(): void {
     this.isLeaving = true
-    for (const [id, { asker }] of Array.from(this.pending)) {
-      if (id <= this.writtenId || !this.pending.delete(id)) continue
-      this.tell(() => asker.lost({ sent: false, reason: "leaving" }))
+    for (const [id, pending] of this.pending) {
+      if (id <= this.writtenId) continue
+      this.pending.delete(id)
+      this.tellLost(pending, false, "leaving")
     }
   }
 
-  /** Calls whoever asked; what that throws concerns nobody else. */
-  private tell(call: () => void): void {
+  private tellLost(pending: Pending, sent: boolean, reason: LostReason): void {
+    // Another one may have withdrawn it just now.
+    if (pending.isWithdrawn) return
     try {
-      call()
+      pending.asker.lost({ sent, reason })
     } catch (defect) {
-      this.node.report(`what asked ${keyOf(this.address)} failed`, defect)
+      this.threw(defect)
     }
+  }
+
+  /** Whoever asked has thrown: that concerns no other request. */
+  private threw(defect: unknown): void {
+    this.node.report(`what asked ${keyOf(this.address)} failed`, defect)
   }
 }
 

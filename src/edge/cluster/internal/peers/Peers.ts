@@ -14,7 +14,7 @@ import { createSecretKey, randomUUID } from "node:crypto"
 import * as Net from "node:net"
 import { InvalidConfig } from "../../../../contract/SessionError.ts"
 import { listen } from "../../../../internal/guard.ts"
-import { type Identity, readableFeatures } from "./greeting.ts"
+import { type Identity, leastLine, leastSilence, readableFeatures } from "./greeting.ts"
 import { type Handler, type Json, keyOf, type Link, type NodeAddress } from "./model.ts"
 import { NodeContext } from "./NodeContext.ts"
 import { PeerLink } from "./PeerLink.ts"
@@ -66,9 +66,8 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
   readonly cause: unknown
 }> {}
 
-const minimumSecret = 32
-const minimumLine = 1_024
-const maximumLine = 256 * 1_024 * 1_024
+const leastSecret = 32
+const largestLine = 256 * 1_024 * 1_024
 
 /** How many connections may be without a greeting at a time; beyond that, the oldest one is ended. */
 const mostStrangers = 64
@@ -85,12 +84,14 @@ const settingsOf = (
   const features = readableFeatures(options.features)
   const invalid = (setting: string, must: string) =>
     Effect.fail(new InvalidConfig({ setting, message: `${setting} must ${must}` }))
-  if (bytes !== undefined && bytes.length < minimumSecret) {
-    return invalid("secret", `have at least ${minimumSecret} bytes, it has ${bytes.length}`)
+  if (bytes !== undefined && bytes.length < leastSecret) {
+    return invalid("secret", `have at least ${leastSecret} bytes, it has ${bytes.length}`)
   }
-  if (!(silence >= 10 && silence < Infinity)) return invalid("silence", "be at least 10 milliseconds, and finite")
-  if (!(lineLimit >= minimumLine && lineLimit <= maximumLine)) {
-    return invalid("lineLimit", `be from ${minimumLine} to ${maximumLine} bytes`)
+  if (!(silence >= leastSilence && silence < Infinity)) {
+    return invalid("silence", `be at least ${leastSilence} milliseconds, and finite`)
+  }
+  if (!(lineLimit >= leastLine && lineLimit <= largestLine)) {
+    return invalid("lineLimit", `be from ${leastLine} to ${largestLine} bytes`)
   }
   if (!(unreadLimit >= lineLimit)) return invalid("unreadLimit", "be at least as large as lineLimit")
   if (features === undefined) return invalid("features", "be JSON of a moderate size")
@@ -108,12 +109,9 @@ const settingsOf = (
 
 /** Starts to listen, and ends all connections with the Scope. */
 export const make = (options: Options): Effect.Effect<Peers, InvalidConfig | ListenFailed, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.uninterruptible(Effect.gen(function*() {
     const { unreadLimit, ...settings } = yield* settingsOf(options)
-    const server = yield* Effect.acquireRelease(
-      listenOn({ ...options.address, ...options.listen }),
-      (server) => Effect.sync(() => server.close())
-    )
+    const server = yield* listenOn({ ...options.address, ...options.listen })
     const { port } = server.address() as Net.AddressInfo
     const address: NodeAddress = { host: options.address.host, port: options.address.port || port }
     const node = new NodeContext({ ...settings, address }, unreadLimit, yield* Effect.context<never>())
@@ -191,7 +189,7 @@ export const make = (options: Options): Effect.Effect<Peers, InvalidConfig | Lis
           return Effect.sleep(linger)
         })
     }
-  })
+  }))
 
 const listenOn = (address: NodeAddress): Effect.Effect<Net.Server, ListenFailed> =>
   Effect.callback((resume) => {
@@ -207,5 +205,4 @@ const listenOn = (address: NodeAddress): Effect.Effect<Net.Server, ListenFailed>
     } catch (error) {
       failed(error)
     }
-    return Effect.sync(() => server.close())
   })

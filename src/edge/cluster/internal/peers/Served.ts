@@ -19,8 +19,9 @@ export interface Host {
 export class Served implements User {
   readonly node: NodeContext
   readonly connection: Connection
-  private readonly host: Host
+  /** Who asks, after the greeting. */
   peer: NodeInfo | undefined = undefined
+  private readonly host: Host
   private readonly open = new Map<number, ServedRequest>()
   /** The requests whose handlers wait until the peer reads again, in their order. */
   readonly draining = new Set<ServedRequest>()
@@ -60,7 +61,7 @@ export class Served implements User {
   /** This node leaves: requests that have not begun are refused by their handlers, and the others are lost. */
   goodbye(): void {
     this.connection.send(`[0,${goodbye}]`)
-    for (const request of Array.from(this.open.values())) request.giveUp()
+    for (const request of this.open.values()) request.giveUp()
   }
 
   written(): void {}
@@ -75,7 +76,7 @@ export class Served implements User {
 
   closed(): void {
     this.host.closed(this)
-    for (const request of Array.from(this.open.values())) request.withdraw()
+    for (const request of this.open.values()) request.withdraw()
   }
 
   /** The request needs no answer any more. */
@@ -178,7 +179,7 @@ class ServedRequest implements Reply {
     if (text === undefined) return undefined
     const frame = `[${this.id},${text}${end}`
     if (connection.fits(frame)) return frame
-    node.report("an answer to another node is longer than a line may be")
+    node.warn("an answer to another node is longer than a line may be")
     return undefined
   }
 

@@ -21,6 +21,10 @@ const name = "effect-sessions/peers"
 /** The most bytes of a line of the greeting. */
 export const greetingLimit = 256 * 1_024
 
+/** The least `silence`, in milliseconds, and the least `lineLimit`, in bytes. */
+export const leastSilence = 10
+export const leastLine = 1_024
+
 /** What a node says about itself. */
 export interface Identity {
   readonly protocol: number
@@ -200,8 +204,8 @@ const isHello = (value: unknown): value is Hello => {
     && typeof hello.incarnation === "string"
     && typeof hello.nonce === "string"
     && typeof hello.isSecured === "boolean"
-    && isAmount(hello.silence)
-    && isAmount(hello.lineLimit)
+    && isAmount(hello.silence, leastSilence)
+    && isAmount(hello.lineLimit, leastLine)
 }
 
 const isAddress = (value: unknown): value is NodeAddress =>
@@ -209,7 +213,8 @@ const isAddress = (value: unknown): value is NodeAddress =>
   && "host" in value && typeof value.host === "string"
   && "port" in value && typeof value.port === "number"
 
-const isAmount = (value: unknown): value is number => typeof value === "number" && value >= 1 && Number.isFinite(value)
+const isAmount = (value: unknown, least: number): value is number =>
+  typeof value === "number" && value >= least && Number.isFinite(value)
 
 const isSame = (given: unknown, expected: string): boolean => {
   if (typeof given !== "string") return false
