@@ -44,7 +44,7 @@ const keptKey: Effect.Effect<
   const key = { kind: "CookieKey", id: "shop" }
   const kept = yield* store.peek(key)
   if (Option.isSome(kept)) return Redacted.make(kept.value.body)
-  const { epoch } = yield* store.claim(key, 1)
+  const { epoch } = yield* Effect.catchTag(store.claim(key, 1), "ClaimRefused", Effect.die)
   const body = randomBytes(32).toString("base64")
   const savedAt = yield* Clock.currentTimeMillis
   const [saved] = yield* store.save([

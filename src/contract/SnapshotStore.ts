@@ -11,6 +11,11 @@
  * still gives a higher epoch than any before, so that two owners never conflict. But a former owner that was suspended
  * for longer than that can write again under a key that nobody has claimed since.
  *
+ * **Guarded claims.** Among processes that agree on who is in charge of a key, for example by locks, one that was suspended
+ * can still believe that it is, and claim what is another's by now. If each period in charge has a number that is higher
+ * than those before, a _term_, claim under it: the store refuses a claim under a lower term than the key was ever claimed
+ * under. It remembers the term of a key for as long as its epoch.
+ *
  * **When to use:** give a kind `snapshots` and provide one of the stores of `effect-sessions/snapshots`. Use the service
  * directly to inspect what is stored and to look after the quarantine; implement it to store sessions elsewhere (the
  * contract is tested by one suite that all stores share).
@@ -151,6 +156,24 @@ export class SnapshotStoreError extends taggedError<SnapshotStoreError>()("Snaps
 }, { status: 503, retrySafe: true }) {}
 
 /**
+ * A guarded claim came too late: the key was claimed under a higher term. The claim has changed nothing, and whoever owned
+ * the key still does. Under the same term, it is refused again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ClaimRefused extends taggedError<ClaimRefused>()("ClaimRefused", {
+  kind: Schema.String,
+  id: Schema.String,
+  /** The highest term under which the key was claimed. */
+  term: Schema.Number
+}, { status: 409, retrySafe: true }) {
+  static of({ id, kind }: Key, term: number): ClaimRefused {
+    return new ClaimRefused({ kind, id, term, message: `${kind}/${id} was claimed under the higher term ${term}` })
+  }
+}
+
+/**
  * Stores snapshots. See the module's description for claims and epochs.
  *
  * **Details**
@@ -171,8 +194,15 @@ export class SnapshotStore extends Context.Service<SnapshotStore, {
    * Makes the caller the owner of a key, whoever owned it before, and gives its snapshot. The epoch is `atLeast` or
    * higher, and higher than any that was ever claimed, written or removed under this key. A claim that is repeated gives
    * another epoch.
+   *
+   * With a `term`, a whole number from 0, the claim is guarded: it fails with `ClaimRefused`, and changes nothing, when the
+   * key was claimed under a higher one. A claim without a term is never refused, and leaves the term of the key as it is.
    */
-  readonly claim: (key: Key, atLeast: number) => Effect.Effect<Claimed, SnapshotStoreError>
+  readonly claim: (
+    key: Key,
+    atLeast: number,
+    term?: number | undefined
+  ) => Effect.Effect<Claimed, SnapshotStoreError | ClaimRefused>
 
   /**
    * Writes snapshots, each in place of the one before, and says for each, in order, whether it was written. `false`: the

@@ -154,8 +154,8 @@ describe("a store that cannot be read now", () => {
   const flaky = Effect.gen(function*() {
     const store = yield* SnapshotStore.SnapshotStore
     const fault = { active: false }
-    const failing = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
-      Effect.suspend(() =>
+    const failing = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.suspend((): Effect.Effect<A, E | SnapshotStore.SnapshotStoreError> =>
         fault.active
           ? Effect.fail(new SnapshotStore.SnapshotStoreError({ operation: "claim", message: "lost", cause: undefined }))
           : effect

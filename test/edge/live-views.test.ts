@@ -579,8 +579,8 @@ describe("a session that cannot be loaded now", () => {
     Effect.gen(function*() {
       const store = yield* SnapshotStore.SnapshotStore
       let faults = 0
-      const failing = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
-        Effect.suspend(() =>
+      const failing = <A, E>(effect: Effect.Effect<A, E>) =>
+        Effect.suspend((): Effect.Effect<A, E | SnapshotStore.SnapshotStoreError> =>
           faults-- > 0
             ? Effect.fail(
               new SnapshotStore.SnapshotStoreError({ operation: "claim", message: "lost", cause: undefined })

@@ -53,7 +53,7 @@ const faulty = () => {
     Effect.map(SnapshotStore.SnapshotStore, (store) => ({
       ...store,
       peek: (key) => guard(store.peek(key)),
-      claim: (key, epoch) => guard(store.claim(key, epoch))
+      claim: (...args) => guard(store.claim(...args))
     }))
   ).pipe(Layer.provide(MemoryStore.layer))
   return {

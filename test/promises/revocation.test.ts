@@ -61,11 +61,10 @@ class Unsteady {
 
   constructor(memory: Service) {
     this.memory = memory
-    const guard = <A>(effect: Effect.Effect<A, SnapshotStore.SnapshotStoreError>) =>
-      Effect.andThen(Effect.suspend(() => this.before), effect)
+    const guard = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(Effect.suspend(() => this.before), effect)
     this.service = {
       ...memory,
-      claim: (key, atLeast) => guard(memory.claim(key, atLeast)),
+      claim: (...args) => guard(memory.claim(...args)),
       save: (all) => guard(Effect.andThen(Effect.suspend(() => this.check(all)), memory.save(all))),
       remove: (keys) => guard(memory.remove(keys)),
       peek: (key) => guard(memory.peek(key)),
@@ -101,7 +100,7 @@ const process = Effect.fnUntraced(function*(
     ...store.service,
     save: (all) => cut(() => store.service.save(all)),
     remove: (keys) => cut(() => store.service.remove(keys)),
-    claim: (key, atLeast) => cut(() => store.service.claim(key, atLeast))
+    claim: (...args) => cut(() => store.service.claim(...args))
   }
   const scope = yield* Scope.make()
   const context = yield* Layer.buildWithScope(
@@ -424,7 +423,7 @@ describe("What is at fault", () => {
       yield* settle
       yield* one.close
       const { claim } = store.service
-      store.service.claim = (key, atLeast) => key.id === "bad" ? failing("key") : claim(key, atLeast)
+      store.service.claim = (key, ...rest) => key.id === "bad" ? failing("key") : claim(key, ...rest)
       const two = yield* process(store, ofSave("everyChange"))
       for (let i = 0; i < 20; i++) {
         const error = yield* Effect.flip(two.visits.start("bad"))

@@ -97,10 +97,10 @@ const makeStore = Effect.map(Effect.scoped(Layer.build(MemoryStore.layer)), (con
     claims: 0,
     service: {
       ...memory,
-      claim: (key, atLeast) =>
+      claim: (...args) =>
         guard(Effect.suspend(() => {
           faulty.claims++
-          return memory.claim(key, atLeast)
+          return memory.claim(...args)
         })),
       save: (snapshots) =>
         guard(Effect.suspend(() => {
@@ -131,7 +131,7 @@ const viewOf = (store: Faulty) => {
     ...store,
     service: {
       ...service,
-      claim: (key, atLeast) => guard(service.claim(key, atLeast)),
+      claim: (...args) => guard(service.claim(...args)),
       save: (snapshots) => guard(service.save(snapshots)),
       remove: (keys) => guard(service.remove(keys)),
       peek: (key) => guard(service.peek(key)),

@@ -280,10 +280,10 @@ const makeStore = Effect.gen(function*() {
         counts.alarms++
         return service.alarms(...args)
       }),
-    claim: (key, atLeast) =>
+    claim: (key, ...rest) =>
       Effect.suspend(() => {
         counts.claims.set(key.id, (counts.claims.get(key.id) ?? 0) + 1)
-        return service.claim(key, atLeast)
+        return service.claim(key, ...rest)
       })
   }
   const inProcess = <A, E>(

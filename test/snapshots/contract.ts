@@ -1,7 +1,8 @@
 /** What every snapshot store must do: the sentences of `SnapshotStore`, as tests. */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Clock, Context, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Option, Random, Schema } from "effect"
 import {
+  ClaimRefused,
   type Head,
   type Key,
   type ListOptions,
@@ -34,6 +35,10 @@ export const snapshotOf = (key: Key, epoch: number, change: Partial<Snapshot> = 
 const idsOf = (store: SnapshotStore["Service"], options: ListOptions) =>
   Effect.map(store.list(options), (heads) => heads.map(({ id }) => id))
 
+/** What a claim gives, or why it is refused. */
+const claimOf = (store: SnapshotStore["Service"], key: Key, atLeast: number, term: number | undefined) =>
+  Effect.catchTag(store.claim(key, atLeast, term), "ClaimRefused", (refused) => Effect.succeed(refused))
+
 /** The store of the test, with the operations on one key at hand. */
 const testing = Effect.gen(function*() {
   const store = yield* SnapshotStore
@@ -56,6 +61,7 @@ const testing = Effect.gen(function*() {
 const letters = ["a", "b", "c", "d"]
 const Id = Schema.Literals(letters)
 const Time = Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 9 })))
+const Term = Schema.UndefinedOr(Schema.Literals([0, 1, 2, 3]))
 const Owner = Schema.Literals([0, 1, 2])
 const users = ["ada", "bob", ""]
 const Write = Schema.Struct({
@@ -66,7 +72,7 @@ const Write = Schema.Struct({
   user: Schema.NullOr(Schema.Literals(users))
 })
 const Operation = Schema.Union([
-  Schema.Struct({ does: Schema.Literal("claim"), owner: Owner, id: Id }),
+  Schema.Struct({ does: Schema.Literal("claim"), owner: Owner, id: Id, term: Term }),
   Schema.Struct({ does: Schema.Literal("save"), owner: Owner, writes: Schema.Array(Write) }),
   Schema.Struct({ does: Schema.Literal("remove"), owner: Owner, ids: Schema.Array(Id) }),
   Schema.Struct({ does: Schema.Literal("quarantine"), owner: Owner, id: Id }),
@@ -127,6 +133,71 @@ export const describeStore = <E>(
         const removed = { kind, id: "removed" }
         yield* remove(removed, first.epoch + 900)
         assert.strictEqual((yield* store.claim(removed, 1)).epoch, first.epoch + 901)
+      }))
+
+    it.effect("refuses a claim under a lower term than the key was claimed under, and changes nothing", () =>
+      Effect.gen(function*() {
+        const { kept, key, kind, remove, save, store } = yield* testing
+        const refused = Effect.fnUntraced(function*(key: Key, term: number, known: number) {
+          const error = yield* Effect.flip(store.claim(key, 1, term))
+          assert.deepStrictEqual(error, ClaimRefused.of(key, known))
+        })
+        const { epoch } = yield* store.claim(key, 1, 7)
+        assert.isTrue(yield* save(snapshotOf(key, epoch)))
+        yield* refused(key, 6, 7)
+        yield* refused(key, 0, 7)
+        assert.strictEqual(Option.getOrThrow(yield* store.stat(key)).epoch, epoch)
+        assert.isTrue(yield* save(snapshotOf(key, epoch, { version: 2 })))
+        assert.deepStrictEqual(yield* kept(key), snapshotOf(key, epoch, { version: 2 }))
+        const same = yield* store.claim(key, 1, 7)
+        assert.deepStrictEqual(same, {
+          epoch: epoch + 1,
+          snapshot: Option.some(snapshotOf(key, epoch, { version: 2 }))
+        })
+        const large = 2 ** 52 + 1
+        yield* store.claim(key, 1, large)
+        yield* refused(key, large - 1, large)
+        // A remove stays a remove.
+        yield* remove(key, epoch + 5)
+        yield* refused(key, 7, large)
+        assert.isFalse(yield* save(snapshotOf(key, epoch + 5)))
+        yield* store.claim({ kind, id: "another" }, 1, 1)
+      }))
+
+    it.effect("claims without a term whatever the term, and leaves that as it is", () =>
+      Effect.gen(function*() {
+        const { key, kind, save, store } = yield* testing
+        const { epoch } = yield* store.claim(key, 1, 7)
+        assert.strictEqual((yield* store.claim(key, 1)).epoch, epoch + 1)
+        assert.strictEqual((yield* Effect.flip(store.claim(key, 1, 6)))._tag, "ClaimRefused")
+        const written = { kind, id: "written" }
+        yield* save(snapshotOf(written, 5))
+        assert.strictEqual((yield* store.claim(written, 1, 0)).epoch, 6)
+      }))
+
+    it.effect("remembers the term of a key for as long as its epoch", () =>
+      Effect.gen(function*() {
+        const { kind, remove, save, store } = yield* testing
+        const now = yield* Clock.currentTimeMillis
+        const keys = ["claimed", "removed", "swept", "quarantined", "stored"].map((id) => ({ kind, id }))
+        const [, removed, swept, quarantined, stored] = keys
+        for (const key of keys) yield* store.claim(key, 1, 7)
+        const at = Effect.fnUntraced(function*(key: Key, change: Partial<Snapshot> = {}) {
+          const { epoch } = Option.getOrThrow(yield* store.stat(key))
+          const snapshot = snapshotOf(key, epoch, change)
+          assert.isTrue(yield* save(snapshot))
+          return snapshot
+        })
+        yield* remove(removed!, (yield* at(removed!)).epoch)
+        yield* at(swept!, { expiresAt: now - 1 })
+        yield* store.quarantine(yield* at(quarantined!), "unreadable")
+        yield* at(stored!)
+        yield* store.sweep(now)
+        const isRefused = (key: Key) =>
+          Effect.map(claimOf(store, key, 1, 6), (claimed) => claimed instanceof ClaimRefused)
+        assert.deepStrictEqual(yield* Effect.forEach(keys, isRefused), [true, true, true, true, true])
+        yield* store.sweep(now + hour + 60_000)
+        assert.deepStrictEqual(yield* Effect.forEach(keys, isRefused), [false, false, false, false, true])
       }))
 
     it.effect("stores whole numbers exactly, however large", () =>
@@ -651,10 +722,11 @@ export const describeStore = <E>(
         for (const operation of script) {
           switch (operation.does) {
             case "claim": {
-              const key = { kind, id: operation.id }
-              const claimed = yield* store.claim(key, 1)
-              assert.deepStrictEqual(yield* model.claim(key, claimed.epoch), claimed)
-              epochs.set(`${operation.owner}${operation.id}`, claimed.epoch)
+              const { id, owner, term } = operation
+              const claimed = yield* claimOf(store, { kind, id }, 1, term)
+              const atLeast = claimed instanceof ClaimRefused ? 1 : claimed.epoch
+              assert.deepStrictEqual(yield* claimOf(model, { kind, id }, atLeast, term), claimed)
+              if (!(claimed instanceof ClaimRefused)) epochs.set(`${owner}${id}`, claimed.epoch)
               break
             }
             case "save": {
@@ -702,3 +774,29 @@ export const describeStore = <E>(
     )
   })
 }
+
+/** Claims under many terms, through two connections to one store: the highest term wins, whatever comes first. */
+export const raceForTerms = Effect.fnUntraced(function*(
+  first: SnapshotStore["Service"],
+  second: SnapshotStore["Service"]
+) {
+  for (let round = 0; round < 10; round++) {
+    const key = { kind: newKind(), id: "a" }
+    const terms = yield* Random.shuffle(Array.from({ length: 40 }, (_, i) => i + 1))
+    const outcomes = yield* Effect.forEach(
+      terms,
+      (term, i) => Effect.map(claimOf(i % 2 === 0 ? first : second, key, 1, term), (claimed) => ({ term, claimed })),
+      { concurrency: "unbounded" }
+    )
+    const granted: Array<readonly [epoch: number, term: number]> = []
+    for (const { claimed, term } of outcomes) {
+      if (claimed instanceof ClaimRefused) assert.isAbove(claimed.term, term)
+      else granted.push([claimed.epoch, term])
+    }
+    granted.sort(([one], [other]) => one - other)
+    const inOrder = granted.map(([, term]) => term)
+    assert.deepStrictEqual(inOrder, inOrder.toSorted((one, other) => one - other), "later epochs have higher terms")
+    assert.strictEqual(inOrder.at(-1), terms.length)
+    assert.strictEqual(Option.getOrThrow(yield* second.stat(key)).epoch, granted.at(-1)![0])
+  }
+})

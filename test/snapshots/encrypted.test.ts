@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Redacted } from "effect"
-import { Encrypted, MemoryStore, type Snapshot, SnapshotStore, SnapshotStoreError } from "effect-sessions/snapshots"
+import {
+  type ClaimRefused,
+  Encrypted,
+  MemoryStore,
+  type Snapshot,
+  SnapshotStore,
+  SnapshotStoreError
+} from "effect-sessions/snapshots"
 import { readFileSync } from "node:fs"
 import { describeStore, snapshotOf } from "./contract.ts"
 
@@ -22,7 +29,7 @@ const setUp = Effect.gen(function*() {
   return { inner, withKeys, raw: Effect.map(inner.peek(key), Option.getOrThrow) }
 })
 
-const assertUnreadable = (error: SnapshotStoreError, why: string) => {
+const assertUnreadable = (error: SnapshotStoreError | ClaimRefused, why: string) => {
   assert.instanceOf(error, SnapshotStoreError)
   assert.instanceOf(error.cause, Encrypted.UnreadableSnapshot)
   assert.include(error.message, why)

@@ -1,11 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { MemoryStore, SnapshotStore } from "effect-sessions/snapshots"
-import { describeStore, snapshotOf } from "./contract.ts"
+import { describeStore, raceForTerms, snapshotOf } from "./contract.ts"
 
 describeStore("MemoryStore", MemoryStore.layer, { runs: 300 })
 
 describe("MemoryStore", () => {
+  it.effect("grants the highest term in the end", () =>
+    Effect.gen(function*() {
+      const store = yield* SnapshotStore
+      yield* raceForTerms(store, store)
+    }).pipe(Effect.provide(MemoryStore.layer)))
+
   it.effect("remembers epochs for as long as configured", () =>
     Effect.gen(function*() {
       const store = yield* SnapshotStore

@@ -1,9 +1,9 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Redacted } from "effect"
-import { SnapshotStore, type SnapshotStoreError, SqlStore } from "effect-sessions/snapshots"
+import { type ClaimRefused, SnapshotStore, type SnapshotStoreError, SqlStore } from "effect-sessions/snapshots"
 import * as Child from "./Child.ts"
-import { describeStore, snapshotOf } from "./contract.ts"
+import { describeStore, raceForTerms, snapshotOf } from "./contract.ts"
 import * as PostgresServer from "./PostgresServer.ts"
 
 class Server extends Context.Service<Server, Redacted.Redacted>()("test/PostgresServer") {
@@ -56,8 +56,8 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices:
         const large = yield* build({ table: "sizes" })
         const [fits, exceeds] = ["é".repeat(500), "é".repeat(500) + "."]
         assert.deepStrictEqual(yield* small.save([snapshotOf(key, 1, { body: fits })]), [true])
-        const scopeOf = <A>(effect: Effect.Effect<A, SnapshotStoreError>) =>
-          Effect.map(Effect.flip(effect), ({ scope }) => scope)
+        const scopeOf = <A>(effect: Effect.Effect<A, SnapshotStoreError | ClaimRefused>) =>
+          Effect.map(Effect.flip(effect), (error) => "scope" in error ? error.scope : error._tag)
         assert.strictEqual(yield* scopeOf(small.save([snapshotOf(key, 1, { body: exceeds })])), "key")
         assert.deepStrictEqual(yield* large.save([snapshotOf(key, 1, { body: exceeds, version: 2 })]), [true])
         assert.strictEqual(yield* scopeOf(small.peek(key)), "key")
@@ -89,6 +89,35 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices:
           sql.withTransaction(Effect.andThen(store.save([snapshotOf(key, 1)]), Effect.fail("roll back")))
         )
         assert.deepStrictEqual(yield* store.peek(key), Option.some(snapshotOf(key, 1)))
+      }))
+
+    it.effect("adds what is missing to a table of an older version, which goes on working", () =>
+      Effect.gen(function*() {
+        const sql = yield* PgClient.PgClient
+        const old = yield* build({ table: "older" })
+        const { epoch } = yield* old.claim(key, 1)
+        yield* old.save([snapshotOf(key, epoch)])
+        yield* sql`ALTER TABLE older DROP COLUMN term`
+        const stores = yield* Effect.forEach(Array.from({ length: 4 }), () => build({ table: "older" }), {
+          concurrency: "unbounded"
+        })
+        const claimed = yield* stores[0]!.claim(key, 1, 7)
+        assert.deepStrictEqual(claimed, { epoch: epoch + 1, snapshot: Option.some(snapshotOf(key, epoch)) })
+        assert.strictEqual((yield* Effect.flip(stores[1]!.claim(key, 1, 6)))._tag, "ClaimRefused")
+      }))
+
+    it.effect("starts while others read a table that is up to date, such as a backup", () =>
+      Effect.gen(function*() {
+        const sql = yield* PgClient.PgClient
+        yield* build({ table: "read" })
+        yield* sql.withTransaction(Effect.andThen(sql`LOCK TABLE read IN ACCESS SHARE MODE`, build({ table: "read" })))
+      }))
+
+    it.effect("grants the highest term in the end, through two connections", () =>
+      Effect.gen(function*() {
+        const url = yield* Server
+        const other = Layer.fresh(SqlStore.layer()).pipe(Layer.provide(Layer.fresh(PgClient.layer({ url }))))
+        yield* raceForTerms(yield* build({}), Context.get(yield* Layer.build(other), SnapshotStore))
       }))
 
     it.effect("never gives an epoch twice while epochs are being forgotten", () =>

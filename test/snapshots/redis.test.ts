@@ -1,9 +1,9 @@
 import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { RedisStore, SnapshotStore } from "effect-sessions/snapshots"
 import * as Redis from "effect/persistence/Redis"
-import { describeStore, snapshotOf } from "./contract.ts"
+import { describeStore, raceForTerms, snapshotOf } from "./contract.ts"
 import * as RedisServer from "./RedisServer.ts"
 
 const StoreLayer = Layer.unwrap(Effect.map(
@@ -13,6 +13,18 @@ const StoreLayer = Layer.unwrap(Effect.map(
 
 describe("Redis", RedisServer.needed, () => {
   describeStore("RedisStore", StoreLayer)
+
+  it.live("RedisStore grants the highest term in the end, through two connections", () =>
+    Effect.gen(function*() {
+      const { prefix, url } = yield* RedisServer.start
+      const connect = Effect.map(
+        Layer.build(
+          Layer.fresh(RedisStore.layer({ prefix })).pipe(Layer.provide(Layer.fresh(NodeRedis.layer({ url }))))
+        ),
+        (context) => Context.get(context, SnapshotStore)
+      )
+      yield* raceForTerms(yield* connect, yield* connect)
+    }).pipe(Effect.scoped))
 
   it.live("RedisStore blames the key, and not Redis, when something else is stored under its name", () =>
     Effect.gen(function*() {

@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite"
 // oxlint-disable-next-line no-restricted-imports -- internal: only from within can a test come between two of its steps
 import { open as openDatabase } from "../../src/edge/snapshots/internal/sqlite/openDatabase.ts"
 import * as Child from "./Child.ts"
-import { describeStore, snapshotOf } from "./contract.ts"
+import { describeStore, raceForTerms, snapshotOf } from "./contract.ts"
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(join(tmpdir(), "sqlite-store-"))),
@@ -177,6 +177,26 @@ describe("SqliteStore", () => {
       fs.rmSync(file)
       fs.renameSync(`${file}.moved`, file)
       assert.deepStrictEqual(yield* store.save([snapshotOf(key, 1)]), [true])
+    }))
+
+  it.live("brings a file of the first version up to date, also when many open it at the same time", () =>
+    Effect.gen(function*() {
+      const file = yield* temporaryFile
+      yield* using(file, (store) => store.save([snapshotOf(key, 5)]))
+      const database = new DatabaseSync(file)
+      database.exec("ALTER TABLE snapshots DROP COLUMN term; PRAGMA user_version = 1")
+      database.close()
+      const stores = yield* Effect.forEach(Array.from({ length: 4 }), () => open(file), { concurrency: "unbounded" })
+      const claimed = yield* stores[0]!.claim(key, 1, 7)
+      assert.deepStrictEqual(claimed, { epoch: 6, snapshot: Option.some(snapshotOf(key, 5)) })
+      assert.strictEqual((yield* Effect.flip(stores[1]!.claim(key, 1, 6)))._tag, "ClaimRefused")
+      yield* using(file, (store) => Effect.flip(store.claim(key, 1, 6)))
+    }))
+
+  it.live("grants the highest term in the end, through two connections", () =>
+    Effect.gen(function*() {
+      const file = yield* temporaryFile
+      yield* raceForTerms(yield* open(file), yield* open(file))
     }))
 
   it.live("is created once by many processes that start at the same time", () =>

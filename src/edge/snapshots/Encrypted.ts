@@ -132,9 +132,9 @@ const wrap = (store: SnapshotStore["Service"], encryption: Encryption): Snapshot
   return {
     ...store,
 
-    claim: (key, atLeast) =>
+    claim: (key, atLeast, term) =>
       Effect.flatMap(
-        store.claim(key, atLeast),
+        store.claim(key, atLeast, term),
         ({ epoch, snapshot }) => Effect.map(decryptOption("claim", snapshot), (snapshot) => ({ epoch, snapshot }))
       ),
 

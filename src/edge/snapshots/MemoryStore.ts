@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Quarantined, type Snapshot, SnapshotStore } from "../../contract/SnapshotStore.ts"
+import { ClaimRefused, type Quarantined, type Snapshot, SnapshotStore } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { eachOnce, headOf } from "./internal/operations.ts"
 import { identity, inOrder } from "./internal/quarantine.ts"
@@ -22,12 +22,16 @@ const make = (epochRetention: number): SnapshotStore["Service"] => {
   const index = new SnapshotIndex<Snapshot>()
   const quarantined = new Map<string, Quarantined>()
   return {
-    claim: (key, atLeast) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+    claim: (key, atLeast, term) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const entry = index.get(key)
+        if (entry !== undefined && term !== undefined && term < entry.term) {
+          return Effect.fail(ClaimRefused.of(key, entry.term))
+        }
         const epoch = index.nextEpoch(key, atLeast)
-        const snapshot = index.get(key)?.snapshot
-        index.set(key, epoch, false, snapshot, now)
-        return { epoch, snapshot: Option.fromUndefinedOr(snapshot) }
+        const snapshot = entry?.snapshot
+        index.set(key, epoch, false, snapshot, now, term)
+        return Effect.succeed({ epoch, snapshot: Option.fromUndefinedOr(snapshot) })
       }),
 
     save: (snapshots) =>

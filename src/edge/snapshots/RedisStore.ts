@@ -22,6 +22,7 @@ import * as Option from "effect/Option"
 import * as Redis from "effect/persistence/Redis"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import {
+  ClaimRefused,
   type Head,
   type Key,
   type Quarantined,
@@ -130,13 +131,13 @@ const make = Effect.fnUntraced(function*(
   })
 
   return {
-    claim: (key, atLeast) =>
-      attempt(
-        "claim",
-        Effect.map(
-          Effect.flatMap(Clock.currentTimeMillis, (now) => claim(prefix, now, key, atLeast)),
-          ([epoch, ...values]) => ({ epoch: Number(epoch), snapshot: toSnapshot(key, values) })
-        )
+    claim: (key, atLeast, term) =>
+      Effect.flatMap(
+        attempt("claim", Effect.flatMap(Clock.currentTimeMillis, (now) => claim(prefix, now, key, atLeast, term))),
+        ([epoch, ...values]) =>
+          typeof epoch !== "string"
+            ? Effect.fail(ClaimRefused.of(key, Number(values[0])))
+            : Effect.succeed({ epoch: Number(epoch), snapshot: toSnapshot(key, values) })
       ),
 
     save: (snapshots) =>

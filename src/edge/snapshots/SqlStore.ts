@@ -21,7 +21,14 @@ import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Key, type Snapshot, SnapshotStore, type SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import {
+  type Claimed,
+  ClaimRefused,
+  type Key,
+  type Snapshot,
+  SnapshotStore,
+  type SnapshotStoreError
+} from "../../contract/SnapshotStore.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
 import { causes, eachOnce, failed, inChunks, rangeOf, tooLarge } from "./internal/operations.ts"
 import {
@@ -48,7 +55,7 @@ export interface Options {
    * Two more tables are named after it, with `_quarantine` and `_floor`. Default: `effect_sessions_snapshots`.
    */
   readonly table?: string | undefined
-  /** Creates missing tables. Default: `true`. Otherwise run the statements of {@link schema}. */
+  /** Creates missing tables and columns. Default: `true`. Otherwise run the statements of {@link schema}. */
   readonly createTables?: boolean | undefined
   /** How long the epoch of a key is remembered after its snapshot is gone. Default: 1 hour. */
   readonly epochRetention?: Duration.Input | undefined
@@ -66,6 +73,12 @@ interface SnapshotRow extends HeadRow {
   /** `null`: it is larger than `maxBodySize`. */
   readonly body: string | null
   readonly size: number | null
+}
+
+interface ClaimedRow extends SnapshotRow {
+  readonly epoch: number
+  readonly term: number
+  readonly is_new: boolean
 }
 
 /** The classes of SQLSTATE codes that blame the data of a row: invalid data, a violated constraint, an exceeded limit. */
@@ -108,8 +121,9 @@ const parseName = (
 const defaultTable = "effect_sessions_snapshots"
 
 /**
- * The statements that create the tables, for a migration of your own. They have no effect where the tables exist. Fails
- * with `InvalidConfig` when the name is not valid.
+ * The statements that create the tables, for a migration of your own. They have no effect where the tables are up to date,
+ * and add what is missing where an older version created them: run them again with each version. Fails with `InvalidConfig`
+ * when the name is not valid.
  *
  * @since 0.1.0
  * @category schema
@@ -180,22 +194,21 @@ const make = Effect.fnUntraced(function*(
   }
   const text = statements(schema, name)
 
-  const claim = Effect.fnUntraced(function*(key: Key, atLeast: number): Effect.fn.Return<
-    { readonly epoch: number; readonly snapshot: Option.Option<Snapshot> },
-    SqlError | SnapshotStoreError
-  > {
+  const claim = Effect.fnUntraced(function*(
+    key: Key,
+    atLeast: number,
+    term: number | undefined
+  ): Effect.fn.Return<ClaimedRow, SqlError> {
     const now = yield* Clock.currentTimeMillis
-    const rows = yield* run<SnapshotRow & { readonly epoch: number; readonly is_new: boolean }>(
+    const rows = yield* run<ClaimedRow>(
       text.claim,
-      [key.kind, key.id, String(atLeast), String(now), String(maxBodySize)]
+      [key.kind, key.id, String(atLeast), String(now), String(maxBodySize), orNull(term ?? null)]
     )
     const row = rows[0]!
     // The key may have been forgotten during the claim. The floor was raised before that, but perhaps after this statement
     // had read it.
     const floor = row.is_new ? (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch : 0
-    return row.epoch <= floor
-      ? yield* claim(key, floor + 1)
-      : { epoch: row.epoch, snapshot: yield* read("claim", row) }
+    return row.epoch <= floor ? yield* claim(key, floor + 1, term) : row
   })
 
   /** Runs a statement that returns the keys that it accepted. */
@@ -226,7 +239,14 @@ const make = Effect.fnUntraced(function*(
     run<{ readonly id: string; readonly alarm_at: number }>(text.alarms, [kind, String(until), String(limitOf(limit))])
 
   return {
-    claim: (key, atLeast) => attempt("claim", claim(key, atLeast)),
+    claim: (key, atLeast, term) =>
+      Effect.flatMap(attempt("claim", claim(key, atLeast, term)), (row): Effect.Effect<
+        Claimed,
+        SnapshotStoreError | ClaimRefused
+      > =>
+        term !== undefined && term < row.term
+          ? Effect.fail(ClaimRefused.of(key, row.term))
+          : Effect.map(read("claim", row), (snapshot) => ({ epoch: row.epoch, snapshot }))),
 
     save: (snapshots) =>
       eachOnce("save", snapshots, () =>

@@ -22,7 +22,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
-import { type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
+import { ClaimRefused, type Snapshot, SnapshotStore, SnapshotStoreError } from "../../contract/SnapshotStore.ts"
 import { duration } from "../../policy/SessionsConfig.ts"
 import { eachOnce, inChunks, rangeOf } from "./internal/operations.ts"
 import { limitOf, toHead, toHeads, toQuarantined, toSnapshot } from "./internal/rows.ts"
@@ -117,14 +117,17 @@ const make = Effect.fnUntraced(function*(
   })
 
   return {
-    claim: (key, atLeast) =>
-      attempt(
-        "claim",
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.map(
-            database.run("claim", key.kind, key.id, atLeast, now),
-            (row) => ({ epoch: row.epoch, snapshot: toSnapshot(row) })
-          ))
+    claim: (key, atLeast, term) =>
+      Effect.flatMap(
+        attempt(
+          "claim",
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            database.run("claim", key.kind, key.id, atLeast, now, term ?? null))
+        ),
+        (row) =>
+          term !== undefined && term < row.term
+            ? Effect.fail(ClaimRefused.of(key, row.term))
+            : Effect.succeed({ epoch: row.epoch, snapshot: toSnapshot(row) })
       ),
 
     save: (snapshots) =>

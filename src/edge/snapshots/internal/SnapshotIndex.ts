@@ -6,6 +6,8 @@ import { rangeOf } from "./operations.ts"
 export interface Entry<S extends Head> extends Key {
   /** The highest epoch that was claimed, written or removed. */
   epoch: number
+  /** The highest term under which it was claimed. */
+  term: number
   /** Whether the epoch was ended by a remove. */
   ended: boolean
   /** When the key was last claimed, written or removed, in milliseconds since 1970. */
@@ -101,17 +103,18 @@ export class SnapshotIndex<S extends Head> {
     return key.epoch >= (this.get(key)?.epoch ?? 0)
   }
 
-  /** Gives a key this epoch and this snapshot. */
-  set(key: Key, epoch: number, ended: boolean, snapshot: S | undefined, now: number): void {
+  /** Gives a key this epoch and this snapshot, and this term if it is higher. */
+  set(key: Key, epoch: number, ended: boolean, snapshot: S | undefined, now: number, term = 0): void {
     const kind = this.kindOf(key.kind)
     let entry = kind.entries.get(key.id)
     if (entry === undefined) {
-      entry = { kind: key.kind, id: key.id, epoch, ended, touchedAt: now, snapshot: undefined }
+      entry = { kind: key.kind, id: key.id, epoch, term, ended, touchedAt: now, snapshot: undefined }
       kind.entries.set(key.id, entry)
     }
     if (entry.snapshot === undefined && snapshot !== undefined) this.noteId(kind, key.id)
     assign(kind, entry, entry.snapshot?.user ?? null, snapshot?.user ?? null)
     entry.epoch = epoch
+    entry.term = Math.max(entry.term, term)
     entry.ended = ended
     entry.touchedAt = now
     entry.snapshot = snapshot

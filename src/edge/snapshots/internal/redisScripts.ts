@@ -5,7 +5,7 @@ import { escape } from "./text.ts"
 /**
  * The layout in Redis. Each name follows the prefix:
  *
- * - `s/KIND/ID`, a hash: `e` epoch, `x` whether the epoch was ended, and of the snapshot `n` epoch, `v` version, `f` format,
+ * - `s/KIND/ID`, a hash: `e` epoch, `x` whether the epoch was ended, `t` term (missing: 0), and of the snapshot `n` epoch, `v` version, `f` format,
  *   `b` body, `s` saved, `d` expiry and `a` alarm (empty: none), `u` user (`=NAME`, empty: nobody);
  * - `ids/KIND`, a sorted set of the ids that have a snapshot;
  * - `users/KIND/NAME`, a sorted set of the ids that belong to a user;
@@ -63,12 +63,23 @@ const define = <Params extends ReadonlyArray<unknown>>(
     numberOfKeys: 1
   })
 
-/** Returns the epoch and the fields of the snapshot. */
+/** Returns the epoch and the fields of the snapshot; if the claim is refused, `null` and the higher term. */
 export const claim = define(
-  (now: number, key: Key, atLeast: number) => [String(now), key.kind, key.id, String(atLeast)],
+  (now: number, key: Key, atLeast: number, term: number | undefined) => [
+    String(now),
+    key.kind,
+    key.id,
+    String(atLeast),
+    term === undefined ? "" : String(term)
+  ],
   `
-local now, kind, id, atLeast = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local now, kind, id, atLeast, term = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local key = keyOf(kind, id)
+if term ~= "" then
+  local known = redis.call("HGET", key, "t")
+  if known and tonumber(term) < tonumber(known) then return { false, known } end
+  redis.call("HSET", key, "t", term)
+end
 local stored = redis.call("HMGET", key, "e", "n", "v", "f", "s", "d", "a", "u", "b")
 local floor = tonumber(redis.call("GET", prefix .. "floor") or "0")
 local epoch = string.format("%.0f", math.max(atLeast, floor + 1, tonumber(stored[1] or "0") + 1))

@@ -22,6 +22,7 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
       kind text COLLATE "C" NOT NULL,
       id text COLLATE "C" NOT NULL,
       epoch bigint NOT NULL,
+      term bigint NOT NULL DEFAULT 0,
       ended boolean NOT NULL,
       touched_at double precision NOT NULL,
       snapshot_epoch bigint,
@@ -34,6 +35,14 @@ export const definitions = (schema: string | undefined, name: string): ReadonlyA
       user_name text COLLATE "C",
       PRIMARY KEY (kind, id)
     )`,
+    // For tables that were created without it. Looks first: ALTER TABLE waits for all readers, also if it has nothing to do.
+    `DO $$ BEGIN
+      IF NOT EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = '${of("")}'::regclass AND attname = 'term' AND NOT attisdropped
+      ) THEN
+        ALTER TABLE ${of("")} ADD COLUMN IF NOT EXISTS term bigint NOT NULL DEFAULT 0;
+      END IF;
+    END $$`,
     `CREATE INDEX IF NOT EXISTS "${name}_alarm" ON ${of("")} (kind, alarm_at, id) WHERE alarm_at IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS "${name}_expiry" ON ${of("")} (expires_at) WHERE expires_at IS NOT NULL`,
     `CREATE INDEX IF NOT EXISTS "${name}_user" ON ${of("")} (kind, ${userKey("user_name")}, id)
@@ -73,11 +82,16 @@ export const statements = (schema: string | undefined, name: string) => {
   const of = qualified(schema, name)
   const table = of("")
   return {
-    claim: `INSERT INTO ${table} AS stored (kind, id, epoch, ended, touched_at)
-      VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), false, $4::float8)
+    /** It is refused if the term of the row is higher than its own: then the row stays as it was. */
+    claim: `INSERT INTO ${table} AS stored (kind, id, epoch, term, ended, touched_at)
+      VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), COALESCE($6::bigint, 0), false,
+        $4::float8)
       ON CONFLICT (kind, id) DO UPDATE SET
-        epoch = GREATEST(EXCLUDED.epoch, stored.epoch + 1), ended = false, touched_at = EXCLUDED.touched_at
-      RETURNING epoch::float8 AS epoch, (xmax = 0) AS is_new, kind, id, ${limited("$5")}`,
+        epoch = CASE WHEN $6::bigint < stored.term THEN stored.epoch ELSE GREATEST(EXCLUDED.epoch, stored.epoch + 1) END,
+        term = GREATEST(stored.term, EXCLUDED.term),
+        ended = CASE WHEN $6::bigint < stored.term THEN stored.ended ELSE false END,
+        touched_at = CASE WHEN $6::bigint < stored.term THEN stored.touched_at ELSE EXCLUDED.touched_at END
+      RETURNING epoch::float8 AS epoch, term::float8 AS term, (xmax = 0) AS is_new, kind, id, ${limited("$5")}`,
 
     floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
 

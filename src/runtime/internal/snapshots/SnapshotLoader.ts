@@ -6,12 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { type LoadError, SnapshotUnreadable, StoreUnavailable } from "../../../contract/SessionError.ts"
-import type {
-  Head,
-  Quarantined,
-  QuarantineKey,
-  SnapshotStore,
-  SnapshotStoreError
+import {
+  ClaimRefused,
+  type Head,
+  type Quarantined,
+  type QuarantineKey,
+  type SnapshotStore,
+  type SnapshotStoreError
 } from "../../../contract/SnapshotStore.ts"
 import type { HostContext } from "../host/HostContext.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
@@ -85,14 +86,20 @@ export class SnapshotLoader {
     )
   }
 
-  /** Makes this process the owner of a session, and reads its snapshot. */
-  load(id: string): Effect.Effect<Loaded, LoadError> {
+  /** Makes this process the owner of a session, unless it was claimed under a higher term, and reads its snapshot. */
+  load(id: string): Effect.Effect<Loaded, LoadError>
+  load(id: string, term: number | undefined): Effect.Effect<Loaded, LoadError | ClaimRefused>
+  load(id: string, term?: number): Effect.Effect<Loaded, LoadError | ClaimRefused> {
     return Effect.gen({ self: this }, function*() {
       const { codec, host, kind, reports, settled, store } = this.options
-      const { epoch, snapshot } = yield* this.ask(
+      const claim = Effect.suspend(() => store.claim(this.key(id), host.nextEpoch(host.date()), term))
+      // A refusal is an answer: the store works.
+      const claimed = yield* this.ask(
         id,
-        Effect.andThen(settled(id), Effect.suspend(() => store.claim(this.key(id), host.nextEpoch(host.date()))))
+        Effect.andThen(settled(id), Effect.catchTag(claim, "ClaimRefused", Effect.succeed<ClaimRefused>))
       )
+      if (claimed instanceof ClaimRefused) return yield* claimed
+      const { epoch, snapshot } = claimed
       host.noteEpoch(epoch)
       if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, stored: undefined }
       const read = yield* Effect.result(Effect.try({

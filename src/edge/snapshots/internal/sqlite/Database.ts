@@ -38,8 +38,14 @@ export class Database {
     ) as Prepared
   }
 
-  claim(kind: string, id: string, atLeast: number, now: number): StoredRow & { readonly epoch: number } {
-    return this.write(() => this.prepared.claim.get(kind, id, atLeast, now)) as never
+  claim(
+    kind: string,
+    id: string,
+    atLeast: number,
+    now: number,
+    term: number | null
+  ): StoredRow & { readonly epoch: number; readonly term: number } {
+    return this.write(() => this.prepared.claim.get(kind, id, atLeast, now, term)) as never
   }
 
   /** Says for each row whether it was written. */

@@ -5,7 +5,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { DatabaseSync } from "node:sqlite"
-import { applicationId, definitions, schemaVersion } from "./statements.ts"
+import { applicationId, definitions, migrations, schemaVersion } from "./statements.ts"
 
 export type Synchronous = "normal" | "full"
 
@@ -34,6 +34,7 @@ export const open = (file: string, synchronous: Synchronous, busyTimeout: number
         `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA journal_size_limit = 67108864`
       )
       checkContents(file, database)
+      migrate(database)
       return database
     } catch (error) {
       database.close()
@@ -101,12 +102,14 @@ const check = (file: string): void => {
   }
 }
 
+const numberOf = (database: DatabaseSync, pragma: string): number =>
+  Object.values(database.prepare(`PRAGMA ${pragma}`).get()!)[0] as number
+
 const checkContents = (file: string, database: DatabaseSync): void => {
-  const numberOf = (pragma: string) => Object.values(database.prepare(`PRAGMA ${pragma}`).get()!)[0] as number
-  if (numberOf("application_id") !== applicationId) {
+  if (numberOf(database, "application_id") !== applicationId) {
     throw new Unusable("foreign", `${file} is a database of another program: name another file`)
   }
-  const version = numberOf("user_version")
+  const version = numberOf(database, "user_version")
   if (version > schemaVersion) {
     throw new Unusable(
       "newer",
@@ -116,6 +119,17 @@ const checkContents = (file: string, database: DatabaseSync): void => {
   const [first] = database.prepare("PRAGMA quick_check(1)").all()
   const verdict = first === undefined ? "no answer" : String(Object.values(first)[0])
   if (verdict !== "ok") throw damaged(file, verdict)
+}
+
+/** Brings the tables of an older version up to date. */
+const migrate = (database: DatabaseSync): void => {
+  if (numberOf(database, "user_version") === schemaVersion) return
+  database.exec("BEGIN IMMEDIATE")
+  // Another process may have done it meanwhile.
+  for (let version = numberOf(database, "user_version"); version < schemaVersion; version++) {
+    database.exec(`${migrations[version]}; PRAGMA user_version = ${version + 1}`)
+  }
+  database.exec("COMMIT")
 }
 
 const damaged = (file: string, why: string): Unusable =>

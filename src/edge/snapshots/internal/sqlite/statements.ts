@@ -2,7 +2,7 @@
 export const applicationId = 0x65667373
 
 /** The version of the tables: `PRAGMA user_version`. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
   expires_at = NULL, expiry_minute = NULL, alarm_at = NULL, user_name = NULL`
@@ -20,6 +20,7 @@ export const definitions = `
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
     epoch INTEGER NOT NULL,
+    term INTEGER NOT NULL DEFAULT 0,
     ended INTEGER NOT NULL,
     touched_at REAL NOT NULL,
     snapshot_epoch INTEGER,
@@ -56,6 +57,11 @@ export const definitions = `
   INSERT INTO floor (one, epoch) VALUES (1, 0);
 `
 
+/** Brings the tables of a version to the next one, by that version. */
+export const migrations: Readonly<Record<number, string>> = {
+  1: "ALTER TABLE snapshots ADD COLUMN term INTEGER NOT NULL DEFAULT 0"
+}
+
 /** The minute of `expires_at`. */
 export const minuteOf = (time: number): number => Math.floor(time / 60_000)
 
@@ -65,11 +71,15 @@ const isOwner = `stored.epoch < ?3 OR (stored.epoch = ?3 AND NOT stored.ended AN
 
 /** Each statement itself decides who may write: it runs while no other process writes. */
 export const statements = {
-  claim: `INSERT INTO snapshots AS stored (kind, id, epoch, ended, touched_at)
-    VALUES (?1, ?2, MAX(?3, (SELECT epoch + 1 FROM floor)), 0, ?4)
+  /** It is refused if the term of the row is higher than its own: then the row stays as it was. */
+  claim: `INSERT INTO snapshots AS stored (kind, id, epoch, term, ended, touched_at)
+    VALUES (?1, ?2, MAX(?3, (SELECT epoch + 1 FROM floor)), COALESCE(?5, 0), 0, ?4)
     ON CONFLICT (kind, id) DO UPDATE SET
-      epoch = MAX(excluded.epoch, stored.epoch + 1), ended = 0, touched_at = excluded.touched_at
-    RETURNING epoch, ${columns}`,
+      epoch = CASE WHEN ?5 < stored.term THEN stored.epoch ELSE MAX(excluded.epoch, stored.epoch + 1) END,
+      term = MAX(stored.term, excluded.term),
+      ended = CASE WHEN ?5 < stored.term THEN stored.ended ELSE 0 END,
+      touched_at = CASE WHEN ?5 < stored.term THEN stored.touched_at ELSE excluded.touched_at END
+    RETURNING epoch, term, ${columns}`,
 
   /** Writes a snapshot that changes no index, the usual case. */
   rewrite: `UPDATE snapshots AS stored SET epoch = ?3, ended = 0, touched_at = ?4, snapshot_epoch = ?3, version = ?5,
