@@ -1,7 +1,7 @@
 // oxlint-disable no-restricted-imports -- the modules are internal: the package does not export them
 /** Nodes that join and leave, with `Sharding` itself: on a table of locks in memory and a TestClock. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { RunnerStorage } from "effect/cluster/RunnerStorage"
 import { TestClock } from "effect/testing"
 import { check, joinWith } from "../../src/edge/cluster/internal/membership.ts"
@@ -169,6 +169,24 @@ describe("a cluster", () => {
         for (const [place, term] of table.terms) terms.set(place, term)
       }
     }))
+
+  it.effect("says nothing when its last node leaves, however long that takes", () => {
+    const logged: Array<string> = []
+    return Effect.gen(function*() {
+      const table = new LockTable()
+      const a = yield* joined(table, "a")
+      yield* pass(500, a)
+      a.gate = Effect.sleep(5000)
+      const leaving = yield* Effect.forkChild(a.leave, { startImmediately: true })
+      yield* pass(10_000, a)
+      yield* Fiber.join(leaving)
+      assert.deepStrictEqual([a.drained.length, a.places.nodes, table.locks.size, logged], [shards, [], 0, []])
+    }).pipe(
+      Effect.provide(Logger.layer([Logger.make(({ logLevel, message }) => {
+        if (logLevel !== "Debug") logged.push(String(message))
+      })]))
+    )
+  })
 
   it.effect("is left by a node whose database is gone, without an end to wait for", () =>
     Effect.gen(function*() {

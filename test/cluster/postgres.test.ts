@@ -124,6 +124,17 @@ layer(ClientLayer, { excludeTestServices: true })("a cluster in PostgreSQL", (it
       }
     }))
 
+  it.effect("needs sessions in UTC, as the locks have no time zone", () =>
+    Effect.gen(function*() {
+      const { config } = yield* PgClient.PgClient
+      for (const [zone, isUsable] of [["Europe/Berlin", false], ["Europe/London", false], ["Etc/UTC", true]] as const) {
+        const ZonedLayer = PgClient.layer({ ...config, startupParameters: { TimeZone: zone } })
+        const exit = yield* Effect.exit(Effect.provide(Effect.scoped(joined("zones", 1)), ZonedLayer))
+        assert.strictEqual(Exit.isSuccess(exit), isUsable, zone)
+        if (Exit.isFailure(exit)) assert.include(String(exit.cause), `TimeZone must be UTC`)
+      }
+    }))
+
   it.effect("needs a client for PostgreSQL", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient

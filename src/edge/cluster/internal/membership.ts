@@ -112,7 +112,8 @@ export const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Re
 /**
  * Joins the cluster. Closing the scope leaves it, as `leave` does.
  *
- * Fails with `InvalidConfig` when the client is not one for PostgreSQL, and with `SqlError` when the tables cannot be created.
+ * Fails with `InvalidConfig` when the client is not one for PostgreSQL, or the time zone of its sessions
+ * is not UTC, and with `SqlError` when the tables cannot be created.
  */
 export const join = Effect.fnUntraced(function*(
   settings: Settings,
@@ -123,11 +124,31 @@ export const join = Effect.fnUntraced(function*(
   if (!sql.onDialectOrElse({ pg: () => true, orElse: () => false })) {
     return yield* refuse("SqlClient", `must be for PostgreSQL, this one is for ${sql.driver}`)
   }
+  yield* checkTimeZone(sql)
   const terms = yield* makeTerms(settings.prefix)
   const storage = SqlRunnerStorage.layerWith({ prefix: settings.prefix }).pipe(
     Layer.provide(configuration(settings))
   )
   return yield* joinWith(settings, places, hooks, terms, storage)
+})
+
+/**
+ * The times of locks are stored without a time zone. With sessions of different zones, or when a zone changes between summer and
+ * winter time, all locks would seem to have expired, and places would have two owners.
+ */
+const checkTimeZone = Effect.fnUntraced(function*(sql: SqlClient.SqlClient) {
+  const [found] = yield* sql.unsafe<{ readonly zone: string; readonly is_utc: boolean }>(
+    `SELECT current_setting('TimeZone') AS zone,
+      EXTRACT(TIMEZONE FROM TIMESTAMPTZ '2026-01-01Z') = 0 AND EXTRACT(TIMEZONE FROM TIMESTAMPTZ '2026-07-01Z') = 0 AS is_utc`
+  )
+  if (!found!.is_utc) {
+    return yield* refuse(
+      "TimeZone",
+      `must be UTC in the client's sessions, it is ${
+        found!.zone
+      }: give the client the startup parameter TimeZone, or the role`
+    )
+  }
 })
 
 /** As `join`, with locks and terms that are stored elsewhere. */

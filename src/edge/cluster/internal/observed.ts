@@ -64,6 +64,8 @@ export class Observed {
   /** The places whose locks are held, as far as known. */
   private readonly locked = new Set<Place>()
   private members = ""
+  /** This node, as it has registered. */
+  private self: Runner | undefined
   private isFailing = false
 
   constructor(options: ObservedOptions) {
@@ -72,7 +74,10 @@ export class Observed {
     this.inner = options.inner
     const { inner } = options
     this.storage = {
-      register: inner.register,
+      register: (runner, healthy) => {
+        this.self = runner
+        return inner.register(runner, healthy)
+      },
       setRunnerHealth: inner.setRunnerHealth,
       getRunners: Effect.map(inner.getRunners, (runners) => this.learn(runners)),
       acquire: (address, shards) => this.acquire(address, Array.from(shards)),
@@ -93,6 +98,7 @@ export class Observed {
     return this.places.all[shard.id - 1]!
   }
 
+  /** Takes over who the members are, and gives what `Sharding` is to know. */
   private learn(runners: Array<readonly [runner: Runner, healthy: boolean]>): typeof runners {
     const healthy = runners.flatMap(([runner, isHealthy]) => isHealthy ? [runner] : [])
       .map((runner) => ({ runner, node: nodeAddress(runner.address.host, runner.address.port) }))
@@ -106,7 +112,8 @@ export class Observed {
       const owners = HashRing.getShards(ring, this.places.count) ?? []
       this.places.learn(Array.from(nodes.values()), owners.map((owner): NodeAddress => nodes.get(owner)!))
     }
-    return runners
+    // A node that leaves is not registered any more. Without any member `Sharding` would warn of that again and again.
+    return this.places.isLeaving && this.self !== undefined ? [...runners, [this.self, true]] : runners
   }
 
   /** Closes places, and begins to drain those that were open. Waits for no drain. */
@@ -127,7 +134,7 @@ export class Observed {
     })
     const logged = why === "release"
       ? Effect.void
-      : Effect.logWarning(`Places of sessions were lost: ${open.map(({ index }) => index).join(", ")}`)
+      : Effect.logWarning(`${open.length} places of sessions were lost`)
     return Effect.andThen(logged, this.options.drain(open, why)).pipe(
       Effect.catchCause((cause) => Effect.logError("Places of sessions could not be drained", cause)),
       Effect.ensuring(end),
