@@ -22,6 +22,8 @@ export class LockTable {
   readonly runners = new Map<string, { readonly runner: Runner; healthy: boolean; at: number }>()
   /** Does the database answer? `stalls`: as soon as it works again. `hangs`: never what is asked meanwhile. */
   state: "works" | "fails" | "stalls" | "hangs" = "works"
+  /** The processes that do not reach the database any more. */
+  readonly gone = new Set<string>()
   /** Happens before an operation is carried out, or after it and before its answer. */
   before: (operation: Operation, owner: string) => Effect.Effect<void> = () => Effect.void
   after: (operation: Operation, owner: string) => Effect.Effect<void> = () => Effect.void
@@ -34,6 +36,12 @@ export class LockTable {
     return this.locks.get(place + 1)?.owner
   }
 
+  repair(): void {
+    this.state = "works"
+    this.gone.clear()
+    this.before = this.after = () => Effect.void
+  }
+
   private run<A>(operation: Operation, owner: string, f: (now: number) => A): Effect.Effect<A, PersistenceError> {
     return Effect.gen({ self: this }, function*() {
       yield* this.before(operation, owner)
@@ -44,7 +52,9 @@ export class LockTable {
         yield* Effect.sleep(1500)
         return yield* new PersistenceError({ cause: new Error("The database does not answer") })
       }
-      if (this.state === "fails") return yield* new PersistenceError({ cause: new Error("The database is gone") })
+      if (this.state === "fails" || this.gone.has(owner)) {
+        return yield* new PersistenceError({ cause: new Error("The database is gone") })
+      }
       const result = f(yield* Clock.currentTimeMillis)
       yield* this.after(operation, owner)
       return result

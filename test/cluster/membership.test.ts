@@ -11,10 +11,10 @@ import { LockTable } from "./LockTable.ts"
 
 const shards = 12
 
-const joined = Effect.fnUntraced(function*(table: LockTable, host: string) {
+const joined = Effect.fnUntraced(function*(table: LockTable, host: string, weight?: number, process = host) {
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const settings = yield* check({ self: { host, port: 1 }, shards })
+  const settings = yield* check({ self: { host, port: 1 }, shards, weight })
   const places = new Places({ self: settings.self, count: settings.shards, now, threw: () => {} })
   const drained: Array<string> = []
   const node = { places, drained, gate: Effect.void as Effect.Effect<void>, isAlive: true }
@@ -32,14 +32,24 @@ const joined = Effect.fnUntraced(function*(table: LockTable, host: string) {
         ),
       isAlive: () => Effect.sync(() => node.isAlive)
     },
-    table.termsFor(host),
-    Layer.succeed(RunnerStorage, table.storage(host))
+    table.termsFor(process),
+    Layer.succeed(RunnerStorage, table.storage(process))
   ).pipe(Scope.provide(scope))
   return Object.assign(node, {
     leave,
     close: Scope.close(scope, Exit.void),
     here: () => places.all.flatMap((place: Place) => place.isHere(now()) ? [place.index] : [])
   })
+})
+
+/** Runs a test with a table. Whatever happens in it, its nodes can leave at the end. */
+const cluster = Effect.fnUntraced(function*<E>(test: (table: LockTable) => Effect.fn.Return<void, E, Scope.Scope>) {
+  const [table, scope] = [new LockTable(), yield* Scope.make()]
+  const exit = yield* Effect.exit(Scope.provide(Effect.gen(() => test(table)), scope))
+  table.repair()
+  const closing = yield* Effect.forkChild(Scope.close(scope, exit))
+  while (closing.pollUnsafe() === undefined) yield* TestClock.adjust(50)
+  return yield* exit
 })
 
 type Node = Effect.Success<ReturnType<typeof joined>>
@@ -61,8 +71,7 @@ const pass = Effect.fnUntraced(function*(millis: number, ...nodes: ReadonlyArray
 
 describe("a cluster", () => {
   it.effect("gives all places to the first node, and half of them to the second, which are handed over", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       yield* pass(500, a)
       assertComplete(a)
@@ -78,8 +87,7 @@ describe("a cluster", () => {
     }))
 
   it.effect("waits for a slow handler of a node that leaves: its locks are refreshed until it is drained", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       const b = yield* joined(table, "b")
       yield* pass(3000, a, b)
@@ -107,29 +115,41 @@ describe("a cluster", () => {
     }))
 
   it.effect("moves the places of a node that is gone when its locks have expired", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       const b = yield* joined(table, "b")
       yield* pass(3000, a, b)
       // Nothing of it reaches the database any more.
-      table.before = (_, owner) => owner === "a" ? Effect.never : Effect.void
+      table.gone.add("a")
       yield* pass(4000, a, b)
       assert.deepStrictEqual(a.here(), [])
       yield* pass(3500, a, b)
       assertComplete(b)
       assert.strictEqual(a.drained.filter((one) => one.startsWith("lost")).length, 6)
       // It is back: its places are under new terms.
-      table.before = () => Effect.void
+      table.gone.delete("a")
       yield* pass(10_000, a, b)
       assertComplete(a, b)
       assert.strictEqual(a.here().length, 6)
       for (const index of a.here()) assert.isAtLeast(a.places.all[index]!.term, 3)
     }))
 
+  it.effect("takes a node back that was restarted with another weight before its places had moved", () =>
+    cluster(function*(table) {
+      const dead = yield* joined(table, "a")
+      const b = yield* joined(table, "b")
+      yield* pass(3000, dead, b)
+      // The process is killed, and another one has its address.
+      table.gone.add("a")
+      yield* pass(100, dead, b)
+      const a = yield* joined(table, "a", 3, "restarted")
+      yield* pass(8000, a, b)
+      assertComplete(a, b)
+      assert.deepStrictEqual([a.here().length, b.here().length], [9, 3])
+    }))
+
   it.effect("pauses nothing while the database is away for less than a lease", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       const b = yield* joined(table, "b")
       yield* pass(3000, a, b)
@@ -149,8 +169,7 @@ describe("a cluster", () => {
     }))
 
   it.effect("closes all places by itself while the database is away for longer, and opens them again under new terms", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       const b = yield* joined(table, "b")
       yield* pass(3000, a, b)
@@ -172,8 +191,7 @@ describe("a cluster", () => {
 
   it.effect("says nothing when its last node leaves, however long that takes", () => {
     const logged: Array<string> = []
-    return Effect.gen(function*() {
-      const table = new LockTable()
+    return cluster(function*(table) {
       const a = yield* joined(table, "a")
       yield* pass(500, a)
       a.gate = Effect.sleep(5000)
@@ -189,8 +207,7 @@ describe("a cluster", () => {
   })
 
   it.effect("is left by a node whose database is gone, without an end to wait for", () =>
-    Effect.gen(function*() {
-      const table = new LockTable()
+    cluster(function*(table) {
       const a = yield* joined(table, "a")
       yield* pass(500, a)
       table.state = "hangs"

@@ -64,6 +64,8 @@ export class Observed {
   /** The places whose locks are held, as far as known. */
   private readonly locked = new Set<Place>()
   private members = ""
+  /** The members that `Sharding` knows, and their weights. */
+  private weights = new Map<string, number>()
   /** This node, as it has registered. */
   private self: Runner | undefined
   private isFailing = false
@@ -112,8 +114,12 @@ export class Observed {
       const owners = HashRing.getShards(ring, this.places.count) ?? []
       this.places.learn(Array.from(nodes.values()), owners.map((owner): NodeAddress => nodes.get(owner)!))
     }
+    const keyOf = ({ address }: Runner) => `${address.host}:${address.port}`
+    // When the weight of a member changes, `Sharding` adds it and then removes it. So it sees the member go first.
+    const shown = runners.filter(([runner]) => (this.weights.get(keyOf(runner)) ?? runner.weight) === runner.weight)
+    this.weights = new Map(shown.map(([runner]) => [keyOf(runner), runner.weight]))
     // A node that leaves is not registered any more. Without any member `Sharding` would warn of that again and again.
-    return this.places.isLeaving && this.self !== undefined ? [...runners, [this.self, true]] : runners
+    return this.places.isLeaving && this.self !== undefined ? [...shown, [this.self, true]] : shown
   }
 
   /** Closes places, and begins to drain those that were open. Waits for no drain. */
