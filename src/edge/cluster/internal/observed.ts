@@ -219,7 +219,7 @@ export class Observed {
       const until = this.places.now() + this.options.lease
       return Effect.flatMap(this.inner.refresh(address, shards), (held) => this.confirm(shards, held, until))
     })
-    return Effect.andThen(this.expire, attempt).pipe(
+    return attempt.pipe(
       Effect.retry(Schedule.spaced(pause)),
       Effect.timeout(this.options.patience),
       Effect.tap(() => this.works),
@@ -263,20 +263,15 @@ export class Observed {
       const latest = now() + this.options.eager
       const acquired = new Set<Place>()
       while (true) {
-        // A place opens after its drain only: until then it has sessions of an earlier term.
-        const wanted = shards.filter((shard) =>
-          !acquired.has(this.placeOf(shard)) && !this.drains.has(this.placeOf(shard))
+        const wanted = shards.filter((shard) => !acquired.has(this.placeOf(shard)))
+        const until = now() + this.options.lease
+        const more = Effect.flatMap(
+          this.inner.acquire(address, wanted),
+          (locked) => this.opened(locked.map((shard) => this.placeOf(shard)), until)
         )
-        if (wanted.length > 0) {
-          const until = now() + this.options.lease
-          const more = Effect.flatMap(
-            this.inner.acquire(address, wanted),
-            (locked) => this.opened(locked.map((shard) => this.placeOf(shard)), until)
-          )
-          // What is acquired already must be told to `Sharding`, which refreshes only what it knows.
-          const opened = yield* acquired.size === 0 ? more : Effect.catch(more, () => Effect.succeed([]))
-          for (const place of opened) acquired.add(place)
-        }
+        // What is acquired already must be told to `Sharding`, which refreshes only what it knows.
+        const opened = yield* acquired.size === 0 ? more : Effect.catch(more, () => Effect.succeed([]))
+        for (const place of opened) acquired.add(place)
         const isDone = acquired.size === shards.length || this.places.isLeaving || this.places.nodes !== nodes
         if (isDone || now() + pause > latest) return shards.filter((shard) => acquired.has(this.placeOf(shard)))
         yield* Effect.sleep(pause)
@@ -294,6 +289,7 @@ export class Observed {
       }
       const here = places.filter((place) => place.isHere(now))
       yield* this.close(places.filter((place) => !place.isHere(now)), "lost")
+      // A place opens after its drain only: until then it has sessions of an earlier term.
       const fresh = places.filter((place) => !place.isHere(now) && !this.drains.has(place))
       if (fresh.length === 0) return here
       // A node that leaves opens nothing: `Sharding` releases the locks again.
