@@ -25,6 +25,7 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: ["source", "node", "module-sync"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "test/programs.ts",
     environment: "node",
     pool: "threads",
     // No test leaves anything behind in its modules, so that files can share them: they need half the time then.

@@ -1,12 +1,17 @@
 /**
- * The shop as a process of its own, as `npm start` starts it. Killed with the test.
+ * The shop as a process of its own. Killed with the test.
  */
 import { Deferred, Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { compileCache } from "../snapshots/Child.ts"
+import { inject } from "vitest"
 
-const main = fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url))
+/** What Node runs: the bundle of `programs.ts`, or the sources, as `npm start` does. */
+const commands = {
+  bundle: () => [join(inject("programs"), "shop.mjs")],
+  sources: () => ["--conditions=source", fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url))]
+}
 
 export interface Shop {
   readonly process: ChildProcess
@@ -15,11 +20,14 @@ export interface Shop {
   readonly ended: Effect.Effect<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
 }
 
-export const start = (env: Record<string, string>): Effect.Effect<Shop, never, Scope.Scope> =>
+export const start = (
+  env: Record<string, string>,
+  from: keyof typeof commands = "bundle"
+): Effect.Effect<Shop, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const process = spawn(globalThis.process.execPath, ["--conditions=source", main], {
-        env: { PATH: globalThis.process.env["PATH"], NODE_COMPILE_CACHE: compileCache, PORT: "0", ...env }
+      const process = spawn(globalThis.process.execPath, commands[from](), {
+        env: { PATH: globalThis.process.env["PATH"], PORT: "0", ...env }
       })
       let stdout = ""
       let stderr = ""

@@ -26,7 +26,7 @@ const json = (url: string, init?: RequestInit): Effect.Effect<any> =>
 describe("npm start", () => {
   it.live("starts with one line of log, listens on this machine only, and serves", () =>
     Effect.gen(function*() {
-      const shop = yield* start({})
+      const shop = yield* start({}, "sources")
       const url = yield* shop.url
       assert.match(url, /^http:\/\/127\.0\.0\.1:[1-9]\d*$/)
       assert.strictEqual(yield* get(`${url}/health`), 200)

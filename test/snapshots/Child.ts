@@ -1,7 +1,8 @@
 /** A child process of a test that says things line by line, and is killed at the end of the scope. */
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
+import { join } from "node:path"
+import { inject } from "vitest"
 
 export interface Child {
   readonly pid: number
@@ -18,16 +19,12 @@ export interface Child {
   readonly kill: Effect.Effect<void>
 }
 
-/** Where processes of tests keep what they compile, once for all of them: most of what a start takes. */
-export const compileCache = fileURLToPath(new URL("../../node_modules/.cache/test", import.meta.url))
-
-/** Runs a TypeScript file beside this one. */
-export const start = (file: string, ...parameters: ReadonlyArray<string>) =>
+/** Runs a program of `programs.ts`. */
+export const start = (name: string, ...parameters: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync((): Child => {
-      const path = fileURLToPath(new URL(file, import.meta.url))
-      const child = spawn(process.execPath, ["--conditions=source", "--no-warnings", path, ...parameters], {
-        env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+      const path = join(inject("programs"), `${name}.mjs`)
+      const child = spawn(process.execPath, ["--no-warnings", path, ...parameters], {
         stdio: ["ignore", "pipe", "inherit"]
       })
       const lines: Array<string> = []

@@ -45,7 +45,7 @@ const program = Effect.gen(function*() {
 })
 
 if (inside === undefined) {
-  const script = `mount -t tmpfs -o size=1m none "$1" && exec "$2" --conditions=source --no-warnings "$3" "$1" inside`
+  const script = `mount -t tmpfs -o size=1m none "$1" && exec "$2" --no-warnings "$3" "$1" inside`
   const { status } = spawnSync(
     "unshare",
     ["--map-root-user", "--mount", "sh", "-c", script, "sh", directory, execPath, fileURLToPath(import.meta.url)],

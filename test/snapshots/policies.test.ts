@@ -34,7 +34,7 @@ class Stores extends Context.Service<Stores, Effect.Success<typeof startStores>>
 const newTally = Effect.fnUntraced(function*(id: string, place: (typeof places)[number], save: KindOptions.SavePolicy) {
   const url = yield* (yield* Stores)[place]
   return {
-    start: (steps: string) => Child.start("tallyWriter.ts", url, JSON.stringify(save), id, ...steps.split(" ")),
+    start: (steps: string) => Child.start("tallyWriter", url, JSON.stringify(save), id, ...steps.split(" ")),
     goOn: <A, E>(use: (tally: Session.Ref<typeof Tally.Tally>) => Effect.Effect<A, E>) =>
       Effect.flatMap(Tally.Tally, (tallies) => Effect.flatMap(tallies.start(id), use)).pipe(
         Effect.provide(Tally.layer(url, save))

@@ -173,7 +173,7 @@ layer(ClientLayer.pipe(Layer.provideMerge(Server.layer)), { excludeTestServices:
           END $$`)
           yield* sql`CREATE TRIGGER remember AFTER INSERT OR UPDATE ON effect_sessions_snapshots
             FOR EACH ROW EXECUTE FUNCTION remember()`
-          const children = yield* Effect.forEach(["first", "second"], (name) => Child.start("raceWriter.ts", url, name))
+          const children = yield* Effect.forEach(["first", "second"], (name) => Child.start("raceWriter", url, name))
           // They did get in each other's way.
           yield* Effect.forEach(children, (child) => child.says("enough"))
           yield* Effect.forEach(children, (child) => child.stop, { concurrency: 2 })

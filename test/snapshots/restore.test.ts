@@ -14,7 +14,7 @@ describe("What a session holds", () => {
         const directory = yield* fs.makeTempDirectoryScoped({ prefix: "diary-" })
         const lock = `${directory}/ada.lock`
         for (const [text, acquired] of [["one", "init"], ["two", "restore of 1"]] as const) {
-          const child = yield* Child.start("diaryWriter.ts", directory, text)
+          const child = yield* Child.start("diaryWriter", directory, text)
           yield* child.says("wrote")
           yield* child.kill
           assert.strictEqual(child.lines[0], `acquired by ${acquired}`)

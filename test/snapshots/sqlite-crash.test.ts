@@ -26,7 +26,7 @@ describe("SqliteStore", () => {
         const file = `${yield* temporary}/sessions.sqlite`
         let rounds = 0
         for (let i = 0; i < 6; i++) {
-          const child = yield* Child.start("sqliteWriter.ts", file)
+          const child = yield* Child.start("sqliteWriter", file)
           // Another number of rounds each time, and the kill comes while the next one is under way.
           yield* child.said(2 + ((i * 7) % 5))
           yield* child.kill
@@ -69,7 +69,7 @@ describe("SqliteStore", () => {
           })
           return Effect.sync(() => watcher.close())
         })
-        const child = yield* Child.start("sqliteWriter.ts", file)
+        const child = yield* Child.start("sqliteWriter", file)
         yield* seen
         yield* child.kill
         const isThere = fs.existsSync(file)

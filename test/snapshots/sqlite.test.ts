@@ -244,7 +244,7 @@ describe("SqliteStore", () => {
     "writes again when a full disk has room again",
     (context) =>
       Effect.gen(function*() {
-        const child = yield* Child.start("fullDisk.ts", yield* temporary)
+        const child = yield* Child.start("fullDisk", yield* temporary)
         yield* child.ended
         if (child.lines[0] === "no namespaces") return context.skip("this machine lets nobody mount a small disk")
         assert.deepStrictEqual(child.lines, ["full: there is no room left", "after some", "goes on: true", "has all"])
@@ -263,7 +263,7 @@ describe("SqliteStore", () => {
         CREATE TRIGGER updated AFTER UPDATE ON snapshots WHEN NEW.kind = 'race' BEGIN
           INSERT INTO history (claimed, epoch, version) VALUES (NEW.epoch, NEW.snapshot_epoch, NEW.version); END;`)
       const children = yield* Effect.forEach(["first", "second"], (name) =>
-        Child.start("raceWriter.ts", `file://${file}`, name))
+        Child.start("raceWriter", `file://${file}`, name))
       // They did get in each other's way.
       yield* Effect.forEach(children, (child) =>
         child.says("enough"))
