@@ -13,13 +13,14 @@ import { taggedError } from "../contract/internal/taggedError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class QueueFull
-  extends taggedError<QueueFull>()("QueueFull", { limit: Schema.Number }, { status: 503, retrySafe: true })
-{
-  static of(limit: number): QueueFull {
-    return new QueueFull({ limit, message: `${limit} actions wait for their answers: try again when some have come` })
-  }
-}
+export class QueueFull extends taggedError<QueueFull>()("QueueFull", { limit: Schema.Number }, {
+  status: 503,
+  retrySafe: true,
+  of: (limit: number) => ({
+    limit,
+    message: `${limit} actions wait for their answers: try again when some have come`
+  })
+}) {}
 
 /**
  * The client was closed with its Scope before the answer came. An action that had been `sent` may have been handled, so
@@ -30,15 +31,12 @@ export class QueueFull
  */
 export class ClientClosed extends taggedError<ClientClosed>()("ClientClosed", { sent: Schema.Boolean }, {
   status: 503,
-  retrySafe: (error) => !error.sent
-}) {
-  static of(sent: boolean): ClientClosed {
-    return new ClientClosed({
-      sent,
-      message: sent ? "the client was closed before the answer came" : "the client is closed"
-    })
-  }
-}
+  retrySafe: (error) => !error.sent,
+  of: (sent: boolean) => ({
+    sent,
+    message: sent ? "the client was closed before the answer came" : "the client is closed"
+  })
+}) {}
 
 /**
  * The answer did not come within the `timeout` of the call, in milliseconds. The action is not withdrawn: it is still sent,
@@ -50,13 +48,10 @@ export class ClientClosed extends taggedError<ClientClosed>()("ClientClosed", { 
 export class AnswerTimeout
   extends taggedError<AnswerTimeout>()("AnswerTimeout", { tag: Schema.String, timeout: Schema.Number }, {
     status: 504,
-    retrySafe: false
+    retrySafe: false,
+    of: (tag: string, timeout: number) => ({ tag, timeout, message: `no answer to ${tag} within ${timeout} ms` })
   })
-{
-  static of(tag: string, timeout: number): AnswerTimeout {
-    return new AnswerTimeout({ tag, timeout, message: `no answer to ${tag} within ${timeout} ms` })
-  }
-}
+{}
 
 /**
  * The errors that the client itself adds to those of a call.

@@ -17,16 +17,13 @@ import { taggedError } from "./internal/taggedError.ts"
 export class SessionGone
   extends taggedError<SessionGone>()("SessionGone", { reason: Schema.NullOr(Schema.Literals(EndReason.tags)) }, {
     status: 410,
-    retrySafe: false
-  })
-{
-  static of(reason: EndReason.EndReason["_tag"] | null): SessionGone {
-    return new SessionGone({
+    retrySafe: false,
+    of: (reason: EndReason.EndReason["_tag"] | null) => ({
       reason,
       message: reason === null ? "there is no session" : `the session has ended (${reason})`
     })
-  }
-}
+  })
+{}
 
 /**
  * There is no view or action of this name.
@@ -34,14 +31,14 @@ export class SessionGone
  * @since 0.1.0
  * @category errors
  */
-export class Unknown
-  extends taggedError<Unknown>()("Unknown", { name: Schema.String }, { status: 404, retrySafe: false })
-{
-  static of(what: "view" | "action", name: string): Unknown {
+export class Unknown extends taggedError<Unknown>()("Unknown", { name: Schema.String }, {
+  status: 404,
+  retrySafe: false,
+  of: (what: "view" | "action", name: string) => {
     const shown = name.slice(0, 80)
-    return new Unknown({ name: shown, message: `there is no ${what} ${JSON.stringify(shown)}` })
+    return { name: shown, message: `there is no ${what} ${JSON.stringify(shown)}` }
   }
-}
+}) {}
 
 /**
  * This client may not mount the view or send the action.
@@ -49,13 +46,11 @@ export class Unknown
  * @since 0.1.0
  * @category errors
  */
-export class Forbidden
-  extends taggedError<Forbidden>()("Forbidden", { name: Schema.String }, { status: 403, retrySafe: false })
-{
-  static of(name: string): Forbidden {
-    return new Forbidden({ name, message: `${name} is not for you` })
-  }
-}
+export class Forbidden extends taggedError<Forbidden>()("Forbidden", { name: Schema.String }, {
+  status: 403,
+  retrySafe: false,
+  of: (name: string) => ({ name, message: `${name} is not for you` })
+}) {}
 
 /**
  * The view could not be computed: its selector threw, or its schema cannot encode the result. The session and its other
@@ -64,13 +59,11 @@ export class Forbidden
  * @since 0.1.0
  * @category errors
  */
-export class ViewFailed
-  extends taggedError<ViewFailed>()("ViewFailed", { name: Schema.String }, { status: 500, retrySafe: true })
-{
-  static of(name: string): ViewFailed {
-    return new ViewFailed({ name, message: `${name} could not be made` })
-  }
-}
+export class ViewFailed extends taggedError<ViewFailed>()("ViewFailed", { name: Schema.String }, {
+  status: 500,
+  retrySafe: true,
+  of: (name: string) => ({ name, message: `${name} could not be made` })
+}) {}
 
 /**
  * The payload of the action does not fit its schema. The action had no effect.
@@ -89,11 +82,11 @@ export class InvalidPayload
  * @since 0.1.0
  * @category errors
  */
-export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Number }, { status: 429, retrySafe: true }) {
-  static of(retryAfter: number, message = "the session has too much to do"): Busy {
-    return new Busy({ retryAfter, message })
-  }
-}
+export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Number }, {
+  status: 429,
+  retrySafe: true,
+  of: (retryAfter: number, message = "the session has too much to do") => ({ retryAfter, message })
+}) {}
 
 /**
  * The session crashed while it handled the action. The action is not handled again.
@@ -101,11 +94,11 @@ export class Busy extends taggedError<Busy>()("Busy", { retryAfter: Schema.Numbe
  * @since 0.1.0
  * @category errors
  */
-export class Crashed extends taggedError<Crashed>()("Crashed", {}, { status: 500, retrySafe: false }) {
-  static of(): Crashed {
-    return new Crashed({ message: "the session crashed over this action" })
-  }
-}
+export class Crashed extends taggedError<Crashed>()("Crashed", {}, {
+  status: 500,
+  retrySafe: false,
+  of: () => ({ message: "the session crashed over this action" })
+}) {}
 
 /**
  * The session has not answered in time. Send the action again under the same client name and sequence number to wait for
@@ -114,11 +107,11 @@ export class Crashed extends taggedError<Crashed>()("Crashed", {}, { status: 500
  * @since 0.1.0
  * @category errors
  */
-export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, { status: 504, retrySafe: false }) {
-  static of(): Unanswered {
-    return new Unanswered({ message: "the session has not answered in time" })
-  }
-}
+export class Unanswered extends taggedError<Unanswered>()("Unanswered", {}, {
+  status: 504,
+  retrySafe: false,
+  of: () => ({ message: "the session has not answered in time" })
+}) {}
 
 /**
  * The errors with which a mounted view can fail or end.

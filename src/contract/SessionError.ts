@@ -10,7 +10,6 @@
  */
 import * as Schema from "effect/Schema"
 import { describe } from "../internal/describe.ts"
-import { withoutStack } from "../internal/withoutStack.ts"
 import * as EndReason from "./EndReason.ts"
 import type { ActionForgotten, ActionOutOfOrder } from "./internal/onceErrors.ts"
 import { taggedError } from "./internal/taggedError.ts"
@@ -40,11 +39,10 @@ export interface SessionErrorLike {
  * @since 0.1.0
  * @category errors
  */
-export class InvalidSessionId
-  extends taggedError<InvalidSessionId>()("InvalidSessionId", { id: Schema.String }, { status: 400, retrySafe: false })
-{
-  /** Makes the error for an id, shortening what is quoted of it. */
-  static of(id: unknown): InvalidSessionId {
+export class InvalidSessionId extends taggedError<InvalidSessionId>()("InvalidSessionId", { id: Schema.String }, {
+  status: 400,
+  retrySafe: false,
+  of: (id: unknown) => {
     const text = String(id)
     const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
     const why = text.length === 0
@@ -52,11 +50,9 @@ export class InvalidSessionId
       : text.length > 128
       ? `it has ${text.length} characters, at most 128 are allowed`
       : "only letters, digits and . _ ~ : @ - are allowed"
-    return withoutStack(() =>
-      new InvalidSessionId({ id: shown, message: `${JSON.stringify(shown)} is not a session id: ${why}` })
-    )
+    return { id: shown, message: `${JSON.stringify(shown)} is not a session id: ${why}` }
   }
-}
+}) {}
 
 /**
  * No kind of this name is registered: its Layer is missing from the program.
@@ -64,19 +60,17 @@ export class InvalidSessionId
  * @since 0.1.0
  * @category errors
  */
-export class UnknownKind
-  extends taggedError<UnknownKind>()("UnknownKind", { kind: Schema.String }, { status: 404, retrySafe: false })
-{
-  static of(kind: string, known: Iterable<string>): UnknownKind {
+export class UnknownKind extends taggedError<UnknownKind>()("UnknownKind", { kind: Schema.String }, {
+  status: 404,
+  retrySafe: false,
+  of: (kind: string, known: Iterable<string>) => {
     const names = Array.from(known)
-    return withoutStack(() =>
-      new UnknownKind({
-        kind,
-        message: `no session kind "${kind}" is registered (known: ${names.length === 0 ? "none" : names.join(", ")})`
-      })
-    )
+    return {
+      kind,
+      message: `no session kind "${kind}" is registered (known: ${names.length === 0 ? "none" : names.join(", ")})`
+    }
   }
-}
+}) {}
 
 /**
  * A message or an argument from outside does not fit the kind's schemas.
@@ -100,15 +94,10 @@ export class InvalidMessage
 export class SessionLimitReached
   extends taggedError<SessionLimitReached>()("SessionLimitReached", { limit: Schema.Number }, {
     status: 503,
-    retrySafe: true
+    retrySafe: true,
+    of: (limit: number) => ({ limit, message: `the limit of ${limit} live sessions is reached` })
   })
-{
-  static of(limit: number): SessionLimitReached {
-    return withoutStack(() =>
-      new SessionLimitReached({ limit, message: `the limit of ${limit} live sessions is reached` })
-    )
-  }
-}
+{}
 
 /**
  * Too many sessions were started lately. `retryAfter` is in milliseconds. Reaching a live session
@@ -121,20 +110,18 @@ export class StartRateExceeded extends taggedError<StartRateExceeded>()("StartRa
   limit: Schema.Number,
   window: Schema.Number,
   retryAfter: Schema.Number
-}, { status: 429, retrySafe: true }) {
-  static of(limit: number, window: number, retryAfter: number, scope = "all starts"): StartRateExceeded {
-    return withoutStack(() =>
-      new StartRateExceeded({
-        limit,
-        window,
-        retryAfter,
-        message: `more than ${limit} sessions in ${window / 1000} s (${scope}), try again in ${
-          Math.ceil(retryAfter / 1000)
-        } s`
-      })
-    )
-  }
-}
+}, {
+  status: 429,
+  retrySafe: true,
+  of: (limit: number, window: number, retryAfter: number, scope = "all starts") => ({
+    limit,
+    window,
+    retryAfter,
+    message: `more than ${limit} sessions in ${window / 1000} s (${scope}), try again in ${
+      Math.ceil(retryAfter / 1000)
+    } s`
+  })
+}) {}
 
 /**
  * The session got more messages than its rate allows. `retryAfter` is in milliseconds. The message
@@ -146,22 +133,15 @@ export class StartRateExceeded extends taggedError<StartRateExceeded>()("StartRa
 export class MessageRateExceeded
   extends taggedError<MessageRateExceeded>()("MessageRateExceeded", { ...Address, retryAfter: Schema.Number }, {
     status: 429,
-    retrySafe: true
+    retrySafe: true,
+    of: (kind: string, id: string, retryAfter: number) => ({
+      kind,
+      id,
+      retryAfter,
+      message: `session ${kind}/${id} gets more messages than its rate allows, try again in ${Math.ceil(retryAfter)} ms`
+    })
   })
-{
-  static of(kind: string, id: string, retryAfter: number): MessageRateExceeded {
-    return withoutStack(() =>
-      new MessageRateExceeded({
-        kind,
-        id,
-        retryAfter,
-        message: `session ${kind}/${id} gets more messages than its rate allows, try again in ${
-          Math.ceil(retryAfter)
-        } ms`
-      })
-    )
-  }
-}
+{}
 
 /**
  * No live session has this id.
@@ -169,15 +149,11 @@ export class MessageRateExceeded
  * @since 0.1.0
  * @category errors
  */
-export class SessionNotFound
-  extends taggedError<SessionNotFound>()("SessionNotFound", { ...Address }, { status: 404, retrySafe: true })
-{
-  static of(kind: string, id: string): SessionNotFound {
-    return withoutStack(() =>
-      new SessionNotFound({ kind, id, message: `no session ${kind}/${id} is live: start it first` })
-    )
-  }
-}
+export class SessionNotFound extends taggedError<SessionNotFound>()("SessionNotFound", { ...Address }, {
+  status: 404,
+  retrySafe: true,
+  of: (kind: string, id: string) => ({ kind, id, message: `no session ${kind}/${id} is live: start it first` })
+}) {}
 
 /**
  * The session ended after it had accepted the message and before it answered. `begun` tells whether
@@ -190,19 +166,17 @@ export class SessionEnded extends taggedError<SessionEnded>()("SessionEnded", {
   ...Address,
   reason: EndReason.EndReason,
   begun: Schema.Boolean
-}, { status: 410, retrySafe: (error) => !error.begun }) {
-  static of(kind: string, id: string, reason: EndReason.EndReason, begun: boolean): SessionEnded {
-    return withoutStack(() =>
-      new SessionEnded({
-        kind,
-        id,
-        reason,
-        begun,
-        message: `session ${kind}/${id} ended: ${EndReason.format(reason)}`
-      })
-    )
-  }
-}
+}, {
+  status: 410,
+  retrySafe: (error) => !error.begun,
+  of: (kind: string, id: string, reason: EndReason.EndReason, begun: boolean) => ({
+    kind,
+    id,
+    reason,
+    begun,
+    message: `session ${kind}/${id} ended: ${EndReason.format(reason)}`
+  })
+}) {}
 
 /**
  * The handler of this message died of a defect. The session's supervision goes on by its policy; the
@@ -214,21 +188,16 @@ export class SessionEnded extends taggedError<SessionEnded>()("SessionEnded", {
 export class SessionCrashed
   extends taggedError<SessionCrashed>()("SessionCrashed", { ...Address, tag: Schema.String, defect: Schema.Defect() }, {
     status: 500,
-    retrySafe: false
+    retrySafe: false,
+    of: (kind: string, id: string, tag: string, defect: unknown) => ({
+      kind,
+      id,
+      tag,
+      defect,
+      message: `session ${kind}/${id} crashed while handling ${tag}: ${describe(defect)}`
+    })
   })
-{
-  static of(kind: string, id: string, tag: string, defect: unknown): SessionCrashed {
-    return withoutStack(() =>
-      new SessionCrashed({
-        kind,
-        id,
-        tag,
-        defect,
-        message: `session ${kind}/${id} crashed while handling ${tag}: ${describe(defect)}`
-      })
-    )
-  }
-}
+{}
 
 /**
  * The session could not be started: its `init` died of a defect.
@@ -238,19 +207,14 @@ export class SessionCrashed
  */
 export class StartFailed extends taggedError<StartFailed>()("StartFailed", { ...Address, defect: Schema.Defect() }, {
   status: 500,
-  retrySafe: false
-}) {
-  static of(kind: string, id: string, defect: unknown): StartFailed {
-    return withoutStack(() =>
-      new StartFailed({
-        kind,
-        id,
-        defect,
-        message: `session ${kind}/${id} could not start: ${describe(defect)}`
-      })
-    )
-  }
-}
+  retrySafe: false,
+  of: (kind: string, id: string, defect: unknown) => ({
+    kind,
+    id,
+    defect,
+    message: `session ${kind}/${id} could not start: ${describe(defect)}`
+  })
+}) {}
 
 /**
  * The session's `init` or `restore` took longer than the kind's `startTimeout` and was interrupted. What the store has of
@@ -261,19 +225,14 @@ export class StartFailed extends taggedError<StartFailed>()("StartFailed", { ...
  */
 export class StartTimeout extends taggedError<StartTimeout>()("StartTimeout", { ...Address, timeout: Schema.Number }, {
   status: 504,
-  retrySafe: true
-}) {
-  static of(kind: string, id: string, timeout: number): StartTimeout {
-    return withoutStack(() =>
-      new StartTimeout({
-        kind,
-        id,
-        timeout,
-        message: `session ${kind}/${id} did not start within ${timeout} ms: its start was interrupted`
-      })
-    )
-  }
-}
+  retrySafe: true,
+  of: (kind: string, id: string, timeout: number) => ({
+    kind,
+    id,
+    timeout,
+    message: `session ${kind}/${id} did not start within ${timeout} ms: its start was interrupted`
+  })
+}) {}
 
 /**
  * The kind's `init` refused the start with its declared error, which is in `error`. Only where the kind is
@@ -284,19 +243,14 @@ export class StartTimeout extends taggedError<StartTimeout>()("StartTimeout", { 
  */
 export class StartRefused extends taggedError<StartRefused>()("StartRefused", { ...Address, error: Schema.Defect() }, {
   status: 422,
-  retrySafe: false
-}) {
-  static of(kind: string, id: string, error: unknown): StartRefused {
-    return withoutStack(() =>
-      new StartRefused({
-        kind,
-        id,
-        error,
-        message: `session ${kind}/${id} refused to start: ${describe(error)}`
-      })
-    )
-  }
-}
+  retrySafe: false,
+  of: (kind: string, id: string, error: unknown) => ({
+    kind,
+    id,
+    error,
+    message: `session ${kind}/${id} refused to start: ${describe(error)}`
+  })
+}) {}
 
 /**
  * No answer within the call's deadline. `begun` tells whether the handler had begun: when it had not,
@@ -310,22 +264,20 @@ export class CallTimeout extends taggedError<CallTimeout>()("CallTimeout", {
   tag: Schema.String,
   timeout: Schema.Number,
   begun: Schema.Boolean
-}, { status: 504, retrySafe: (error) => !error.begun }) {
-  static of(kind: string, id: string, tag: string, timeout: number, begun: boolean): CallTimeout {
-    return withoutStack(() =>
-      new CallTimeout({
-        kind,
-        id,
-        tag,
-        timeout,
-        begun,
-        message: `session ${kind}/${id} did not answer ${tag} within ${timeout} ms${
-          begun ? ", its handler goes on" : ": the message was skipped"
-        }`
-      })
-    )
-  }
-}
+}, {
+  status: 504,
+  retrySafe: (error) => !error.begun,
+  of: (kind: string, id: string, tag: string, timeout: number, begun: boolean) => ({
+    kind,
+    id,
+    tag,
+    timeout,
+    begun,
+    message: `session ${kind}/${id} did not answer ${tag} within ${timeout} ms${
+      begun ? ", its handler goes on" : ": the message was skipped"
+    }`
+  })
+}) {}
 
 /**
  * The mailbox is full and the message's overflow policy does not wait, or the message was dropped for
@@ -337,21 +289,16 @@ export class CallTimeout extends taggedError<CallTimeout>()("CallTimeout", {
 export class MailboxFull
   extends taggedError<MailboxFull>()("MailboxFull", { ...Address, tag: Schema.String, capacity: Schema.Number }, {
     status: 503,
-    retrySafe: true
+    retrySafe: true,
+    of: (kind: string, id: string, tag: string, capacity: number) => ({
+      kind,
+      id,
+      tag,
+      capacity,
+      message: `the mailbox of session ${kind}/${id} is full (${capacity} messages): ${tag} was not handled`
+    })
   })
-{
-  static of(kind: string, id: string, tag: string, capacity: number): MailboxFull {
-    return withoutStack(() =>
-      new MailboxFull({
-        kind,
-        id,
-        tag,
-        capacity,
-        message: `the mailbox of session ${kind}/${id} is full (${capacity} messages): ${tag} was not handled`
-      })
-    )
-  }
-}
+{}
 
 /**
  * The sessions' Layer is closing or closed: nothing new is accepted.
@@ -359,15 +306,11 @@ export class MailboxFull
  * @since 0.1.0
  * @category errors
  */
-export class SessionsClosed
-  extends taggedError<SessionsClosed>()("SessionsClosed", {}, { status: 503, retrySafe: true })
-{
-  static of(): SessionsClosed {
-    return withoutStack(() =>
-      new SessionsClosed({ message: "the sessions are shutting down: nothing new is accepted" })
-    )
-  }
-}
+export class SessionsClosed extends taggedError<SessionsClosed>()("SessionsClosed", {}, {
+  status: 503,
+  retrySafe: true,
+  of: () => ({ message: "the sessions are shutting down: nothing new is accepted" })
+}) {}
 
 /**
  * A setting is not usable. Raised when a Layer is built, before anything runs.
@@ -390,8 +333,10 @@ export class StoreUnavailable extends taggedError<StoreUnavailable>()("StoreUnav
   kind: Schema.String,
   id: Schema.String,
   scope: Schema.Literals(["store", "key"])
-}, { status: 503, retrySafe: true }) {
-  static of(
+}, {
+  status: 503,
+  retrySafe: true,
+  of: (
     kind: string,
     id: string,
     why: string,
@@ -399,12 +344,8 @@ export class StoreUnavailable extends taggedError<StoreUnavailable>()("StoreUnav
       readonly scope?: "store" | "key" | undefined
       readonly what?: string | undefined
     } = {}
-  ): StoreUnavailable {
-    return withoutStack(() =>
-      new StoreUnavailable({ kind, id, scope, message: `${kind}/${id} cannot be ${what}: ${why}` })
-    )
-  }
-}
+  ) => ({ kind, id, scope, message: `${kind}/${id} cannot be ${what}: ${why}` })
+}) {}
 
 /**
  * This program cannot read the stored snapshot of the session: its format is unknown, or it is damaged. The snapshot was
@@ -417,16 +358,16 @@ export class SnapshotUnreadable extends taggedError<SnapshotUnreadable>()("Snaps
   kind: Schema.String,
   id: Schema.String,
   format: Schema.Int
-}, { status: 500, retrySafe: false }) {
-  static of(kind: string, id: string, format: number, why: string): SnapshotUnreadable {
-    return new SnapshotUnreadable({
-      kind,
-      id,
-      format,
-      message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was quarantined: ${why}`
-    })
-  }
-}
+}, {
+  status: 500,
+  retrySafe: false,
+  of: (kind: string, id: string, format: number, why: string) => ({
+    kind,
+    id,
+    format,
+    message: `the snapshot of ${kind}/${id} (format ${format}) cannot be read and was quarantined: ${why}`
+  })
+}) {}
 
 /**
  * The session is in the store, but its `restore` hook failed, with what is in `defect`. It stays there: the next attempt
@@ -438,20 +379,15 @@ export class SnapshotUnreadable extends taggedError<SnapshotUnreadable>()("Snaps
 export class RestoreFailed
   extends taggedError<RestoreFailed>()("RestoreFailed", { ...Address, defect: Schema.Defect() }, {
     status: 503,
-    retrySafe: true
+    retrySafe: true,
+    of: (kind: string, id: string, defect: unknown) => ({
+      kind,
+      id,
+      defect,
+      message: `session ${kind}/${id} could not be restored: ${describe(defect)}`
+    })
   })
-{
-  static of(kind: string, id: string, defect: unknown): RestoreFailed {
-    return withoutStack(() =>
-      new RestoreFailed({
-        kind,
-        id,
-        defect,
-        message: `session ${kind}/${id} could not be restored: ${describe(defect)}`
-      })
-    )
-  }
-}
+{}
 
 /**
  * No node of the cluster answers for the session: its place has no owner yet, or its owner cannot be reached. Nothing was
@@ -462,14 +398,13 @@ export class RestoreFailed
  */
 export class NodeUnavailable extends taggedError<NodeUnavailable>()("NodeUnavailable", { ...Address }, {
   status: 503,
-  retrySafe: true
-}) {
-  static of(kind: string, id: string): NodeUnavailable {
-    return withoutStack(() =>
-      new NodeUnavailable({ kind, id, message: `no node of the cluster answers for session ${kind}/${id} now` })
-    )
-  }
-}
+  retrySafe: true,
+  of: (kind: string, id: string) => ({
+    kind,
+    id,
+    message: `no node of the cluster answers for session ${kind}/${id} now`
+  })
+}) {}
 
 /**
  * The node that owned the session was lost after the message was sent to it, and before it answered. Whether the message was
@@ -480,19 +415,14 @@ export class NodeUnavailable extends taggedError<NodeUnavailable>()("NodeUnavail
  */
 export class NodeLost extends taggedError<NodeLost>()("NodeLost", { ...Address, tag: Schema.String }, {
   status: 504,
-  retrySafe: false
-}) {
-  static of(kind: string, id: string, tag: string): NodeLost {
-    return withoutStack(() =>
-      new NodeLost({
-        kind,
-        id,
-        tag,
-        message: `the node of session ${kind}/${id} was lost: whether it handled ${tag} is not known`
-      })
-    )
-  }
-}
+  retrySafe: false,
+  of: (kind: string, id: string, tag: string) => ({
+    kind,
+    id,
+    tag,
+    message: `the node of session ${kind}/${id} was lost: whether it handled ${tag} is not known`
+  })
+}) {}
 
 /**
  * The metadata of a stored session has a value that is not JSON and would not come back from the store. Nothing was
@@ -504,20 +434,15 @@ export class NodeLost extends taggedError<NodeLost>()("NodeLost", { ...Address, 
 export class InvalidMetadata
   extends taggedError<InvalidMetadata>()("InvalidMetadata", { ...Address, path: Schema.String }, {
     status: 422,
-    retrySafe: false
+    retrySafe: false,
+    of: (kind: string, id: string, path: string, what: string) => ({
+      kind,
+      id,
+      path,
+      message: `the metadata of ${kind}/${id} cannot be stored: ${path} is ${what}`
+    })
   })
-{
-  static of(kind: string, id: string, path: string, what: string): InvalidMetadata {
-    return withoutStack(() =>
-      new InvalidMetadata({
-        kind,
-        id,
-        path,
-        message: `the metadata of ${kind}/${id} cannot be kept: ${path} is ${what}`
-      })
-    )
-  }
-}
+{}
 
 /**
  * What reaching a session that is in the store only, or on another node, can fail with. It never means that there is none.

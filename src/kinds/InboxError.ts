@@ -5,7 +5,6 @@
  */
 import * as Schema from "effect/Schema"
 import { taggedError } from "../contract/internal/taggedError.ts"
-import { withoutStack } from "../internal/withoutStack.ts"
 
 /**
  * The inbox is at its `capacity`, and its `whenFull` policy is `"reject"`. Nothing was pushed. A retry succeeds once the user
@@ -17,15 +16,15 @@ import { withoutStack } from "../internal/withoutStack.ts"
 export class InboxFull
   extends taggedError<InboxFull>()("InboxFull", { kind: Schema.String, id: Schema.String, capacity: Schema.Int }, {
     status: 409,
-    retrySafe: true
+    retrySafe: true,
+    of: (kind: string, id: string, capacity: number) => ({
+      kind,
+      id,
+      capacity,
+      message: `the inbox ${kind}/${id} is full (${capacity} notifications)`
+    })
   })
-{
-  static of(kind: string, id: string, capacity: number): InboxFull {
-    return withoutStack(() =>
-      new InboxFull({ kind, id, capacity, message: `the inbox ${kind}/${id} is full (${capacity} notifications)` })
-    )
-  }
-}
+{}
 
 /**
  * The inbox has no such kind of notification, the payload does not fit the schema of its kind, or it has no JSON form. Nothing

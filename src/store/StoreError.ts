@@ -12,13 +12,11 @@ import { taggedError } from "../contract/internal/taggedError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class UnknownAction
-  extends taggedError<UnknownAction>()("UnknownAction", { type: Schema.String }, { status: 404, retrySafe: false })
-{
-  static of(type: string): UnknownAction {
-    return new UnknownAction({ type, message: `no reducer knows the action ${JSON.stringify(type)}` })
-  }
-}
+export class UnknownAction extends taggedError<UnknownAction>()("UnknownAction", { type: Schema.String }, {
+  status: 404,
+  retrySafe: false,
+  of: (type: string) => ({ type, message: `no reducer knows the action ${JSON.stringify(type)}` })
+}) {}
 
 /**
  * `Store.decode` got an action whose payload or meta does not fit its schema; the message says where.
@@ -46,10 +44,8 @@ export class ActionStopped
  * @since 0.1.0
  * @category errors
  */
-export class VersionGone
-  extends taggedError<VersionGone>()("VersionGone", { version: Schema.Number }, { status: 410, retrySafe: false })
-{
-  static of(version: number): VersionGone {
-    return new VersionGone({ version, message: `the history does not have version ${version}` })
-  }
-}
+export class VersionGone extends taggedError<VersionGone>()("VersionGone", { version: Schema.Number }, {
+  status: 410,
+  retrySafe: false,
+  of: (version: number) => ({ version, message: `the history does not have version ${version}` })
+}) {}

@@ -162,7 +162,7 @@ const examples: Record<ClassName, ReadonlyArray<Example>> = {
   InvalidMetadata: [{
     error: SessionError.InvalidMetadata.of("Cart", "ada", "metadata.total", "a bigint"),
     retrySafe: false,
-    mentions: ["Cart/ada", "metadata.total", "a bigint"]
+    mentions: ["Cart/ada", "cannot be stored", "metadata.total", "a bigint"]
   }]
 }
 

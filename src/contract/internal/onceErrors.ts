@@ -2,7 +2,6 @@
  * The errors of actions with a number, apart from the others: they are in the bundle of each client.
  */
 import * as Schema from "effect/Schema"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { taggedError } from "./taggedError.ts"
 
 /**
@@ -12,18 +11,14 @@ import { taggedError } from "./taggedError.ts"
  * @since 0.1.0
  * @category errors
  */
-export class ActionForgotten
-  extends taggedError<ActionForgotten>()("ActionForgotten", { sequence: Schema.Int }, { status: 409, retrySafe: false })
-{
-  static of(sequence: number): ActionForgotten {
-    return withoutStack(() =>
-      new ActionForgotten({
-        sequence,
-        message: `the session does not remember action ${sequence}: it may have been handled, or not`
-      })
-    )
-  }
-}
+export class ActionForgotten extends taggedError<ActionForgotten>()("ActionForgotten", { sequence: Schema.Int }, {
+  status: 409,
+  retrySafe: false,
+  of: (sequence: number) => ({
+    sequence,
+    message: `the session does not remember action ${sequence}: it may have been handled, or not`
+  })
+}) {}
 
 /**
  * An action of the client came before the one that it follows. Nothing happened: send them in order, from `expected`
@@ -35,12 +30,11 @@ export class ActionForgotten
 export class ActionOutOfOrder
   extends taggedError<ActionOutOfOrder>()("ActionOutOfOrder", { sequence: Schema.Int, expected: Schema.Int }, {
     status: 409,
-    retrySafe: true
+    retrySafe: true,
+    of: (sequence: number, expected: number) => ({
+      sequence,
+      expected,
+      message: `action ${sequence} came where ${expected} is expected`
+    })
   })
-{
-  static of(sequence: number, expected: number): ActionOutOfOrder {
-    return withoutStack(() =>
-      new ActionOutOfOrder({ sequence, expected, message: `action ${sequence} came where ${expected} is expected` })
-    )
-  }
-}
+{}

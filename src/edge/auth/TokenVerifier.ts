@@ -18,7 +18,6 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { taggedError } from "../../contract/internal/taggedError.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 
 /**
  * The WebSocket subprotocol after which a browser sends a token: `new WebSocket(url, [bearerProtocol, token])`.
@@ -76,14 +75,10 @@ export type InvalidTokenReason = keyof typeof explanations
 export class InvalidToken
   extends taggedError<InvalidToken>()("InvalidToken", { reason: Schema.Literals(Struct.keys(explanations)) }, {
     status: 401,
-    retrySafe: true
+    retrySafe: true,
+    of: (reason: InvalidTokenReason, message = explanations[reason]) => ({ reason, message })
   })
-{
-  /** Makes the error, without a stack. */
-  static of(reason: InvalidTokenReason, message = explanations[reason]): InvalidToken {
-    return withoutStack(() => new InvalidToken({ reason, message }))
-  }
-}
+{}
 
 /**
  * Tokens cannot be verified now, because the keys for that cannot be fetched. `retryAfter` is in milliseconds.
@@ -93,14 +88,12 @@ export class InvalidToken
  */
 export class KeysUnavailable extends taggedError<KeysUnavailable>()("KeysUnavailable", { retryAfter: Schema.Number }, {
   status: 503,
-  retrySafe: true
-}) {
-  /** Makes the error, without a stack. `retryAfter` is in milliseconds. */
-  static of(retryAfter: number): KeysUnavailable {
+  retrySafe: true,
+  of: (retryAfter: number) => {
     const message = `the keys that verify tokens cannot be fetched, try again in ${Math.ceil(retryAfter / 1_000)} s`
-    return withoutStack(() => new KeysUnavailable({ retryAfter, message }))
+    return { retryAfter, message }
   }
-}
+}) {}
 
 /**
  * Checks tokens and gives their claims.

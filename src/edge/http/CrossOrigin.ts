@@ -23,7 +23,6 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { refusal, respondable } from "../internal/answers.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -39,16 +38,15 @@ const shown = (text: string): string =>
  * @category errors
  */
 export class CrossOriginRefused extends respondable(
-  taggedError<CrossOriginRefused>()("CrossOriginRefused", {}, { status: 403, retrySafe: true })
-) {
-  /** Makes the error for the `Origin` header of a request, without a stack. */
-  static of(origin: string | undefined): CrossOriginRefused {
-    const from = origin === undefined ? "another origin" : `the origin ${shown(origin)}`
-    return withoutStack(() =>
-      new CrossOriginRefused({ message: `requests from ${from} are refused: if it is yours, allow it` })
-    )
-  }
-}
+  taggedError<CrossOriginRefused>()("CrossOriginRefused", {}, {
+    status: 403,
+    retrySafe: true,
+    of: (origin: string | undefined) => {
+      const from = origin === undefined ? "another origin" : `the origin ${shown(origin)}`
+      return { message: `requests from ${from} are refused: if it is yours, allow it` }
+    }
+  })
+) {}
 
 /**
  * The origins that are accepted besides the own origin.

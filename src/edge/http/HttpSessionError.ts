@@ -6,7 +6,6 @@
  */
 import * as Schema from "effect/Schema"
 import { taggedError } from "../../contract/internal/taggedError.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { respondable } from "../internal/answers.ts"
 
 /**
@@ -15,14 +14,13 @@ import { respondable } from "../internal/answers.ts"
  * @since 0.1.0
  * @category errors
  */
-export class NoSession
-  extends respondable(taggedError<NoSession>()("NoSession", {}, { status: 401, retrySafe: true }))
-{
-  /** Makes the error, without a stack. */
-  static of(message = "there is no session for this request"): NoSession {
-    return withoutStack(() => new NoSession({ message }))
-  }
-}
+export class NoSession extends respondable(
+  taggedError<NoSession>()("NoSession", {}, {
+    status: 401,
+    retrySafe: true,
+    of: (message = "there is no session for this request") => ({ message })
+  })
+) {}
 
 /** When the browser has the new cookie, most likely, in milliseconds. */
 const soon = 1_000
@@ -36,14 +34,15 @@ const soon = 1_000
  * @category errors
  */
 export class CookieReplaced extends respondable(
-  taggedError<CookieReplaced>()("CookieReplaced", { retryAfter: Schema.Number }, { status: 409, retrySafe: true })
-) {
-  /** Makes the error, without a stack. */
-  static of(): CookieReplaced {
-    const message = "the cookie of this request was replaced meanwhile: send the request again"
-    return withoutStack(() => new CookieReplaced({ retryAfter: soon, message }))
-  }
-}
+  taggedError<CookieReplaced>()("CookieReplaced", { retryAfter: Schema.Number }, {
+    status: 409,
+    retrySafe: true,
+    of: () => {
+      const message = "the cookie of this request was replaced meanwhile: send the request again"
+      return { retryAfter: soon, message }
+    }
+  })
+) {}
 
 /** When a store may work again, in milliseconds. */
 const later = 1_000
@@ -58,11 +57,7 @@ const later = 1_000
 export class SessionUnavailable extends respondable(
   taggedError<SessionUnavailable>()("SessionUnavailable", { retryAfter: Schema.Number }, {
     status: 503,
-    retrySafe: true
+    retrySafe: true,
+    of: (message = "the session cannot be reached now") => ({ retryAfter: later, message })
   })
-) {
-  /** Makes the error, without a stack. */
-  static of(message = "the session cannot be reached now"): SessionUnavailable {
-    return withoutStack(() => new SessionUnavailable({ retryAfter: later, message }))
-  }
-}
+) {}
