@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { afterEach, assert, describe, it, vi } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { EndReason, Live, SessionError, Sessions, Supervision } from "effect-sessions"
 import { Admission } from "effect-sessions/auth"
@@ -961,6 +961,23 @@ it.effect("a session that cannot be loaded now is Busy, for hello and for views,
       assert.deepInclude(yield* peer.event, { _tag: "snapshot", state: "" })
     })
   )
+})
+
+describe("without @effect/platform-node", () => {
+  const driver = "@effect/platform-node/NodeWS"
+  afterEach(() => {
+    vi.doUnmock(driver)
+  })
+
+  it.effect("a route is InvalidConfig that names the package and says how to install it", () =>
+    Effect.gen(function*() {
+      vi.doMock(driver, () => {
+        throw new Error("Cannot find package")
+      })
+      const error = yield* Effect.flip(room({}, () => Effect.void))
+      assert.deepInclude(error, { _tag: "InvalidConfig", setting: "@effect/platform-node" })
+      assert.include(error.message, "npm install @effect/platform-node")
+    }))
 })
 
 it.effect("an option that is not usable is InvalidConfig", () =>

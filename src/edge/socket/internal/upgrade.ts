@@ -9,6 +9,8 @@ import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
+import { InvalidConfig } from "../../../contract/SessionError.ts"
+import { describe } from "../../../internal/describe.ts"
 import { bearerProtocol } from "../../auth/TokenVerifier.ts"
 
 interface Upgrader {
@@ -29,9 +31,16 @@ export const isWellFormed = ({ headers }: HttpServerRequest): boolean =>
   /^(8|13)$/.test(headers["sec-websocket-version"] ?? "")
 
 /** Loaded with the first route, so that programs without WebSockets can import what may serve them. */
-const driver = Effect.promise(() =>
-  Promise.all([import("@effect/platform-node/NodeWS"), import("@effect/platform-node/NodeHttpServerRequest")])
-)
+const driver = Effect.tryPromise({
+  try: () =>
+    Promise.all([import("@effect/platform-node/NodeWS"), import("@effect/platform-node/NodeHttpServerRequest")]),
+  catch: (cause) =>
+    new InvalidConfig({
+      setting: "@effect/platform-node",
+      message: "routes for WebSockets need the package @effect/platform-node, which could not be loaded: " +
+        `install it with "npm install @effect/platform-node" (${describe(cause)})`
+    })
+})
 
 export const make = Effect.fnUntraced(function*(options: { readonly maxFrameSize: number }) {
   const [NodeWS, NodeHttpServerRequest] = yield* driver
