@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, type Redacted, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, type Redacted, Stream } from "effect"
 import { Sessions, StartLimiter } from "effect-sessions"
 import { Connections, CookieKeys, Devices, HttpSession } from "effect-sessions/http"
 import { TestSessions } from "effect-sessions/testing"
@@ -542,6 +542,31 @@ describe("hold", () => {
       assert.deepStrictEqual(statuses, [200, 200, 429])
       assert.strictEqual((yield* (yield* Connections).of("ada")).length, 2)
     }).pipe(Effect.scoped, setup({ perOwner: 2 })))
+
+  it.effect("disconnects a reader that takes nothing for two minutes, and none that reads slowly or waits", () =>
+    Effect.gen(function*() {
+      const browser = new Browser(yield* serve)
+      yield* browser.start()
+      const read = (stream: Stream.Stream<string>, pause: Effect.Effect<void>) =>
+        Effect.gen(function*() {
+          const { value } = yield* browser.run((visitor) =>
+            Effect.flatMap(visitor.hold(stream), (held) => Effect.forkDetach(Stream.runForEach(held, () => pause)))
+          )
+          return value!
+        })
+      const stalled = yield* read(Stream.make("a"), Effect.never)
+      const slow = yield* read(Stream.rechunk(Stream.make("a", "b", "c", "d"), 1), Effect.sleep("80 seconds"))
+      const waiting = yield* read(Stream.concat(Stream.make("a"), Stream.never), Effect.void)
+      yield* elapse("89 seconds")
+      assert.isUndefined(stalled.pollUnsafe())
+      yield* elapse("31 seconds")
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(stalled)))
+      yield* elapse("200 seconds")
+      assert.deepStrictEqual(yield* Fiber.await(slow), Exit.void)
+      assert.isUndefined(waiting.pollUnsafe())
+      assert.strictEqual(yield* (yield* Connections).count, 1)
+      yield* Fiber.interrupt(waiting)
+    }).pipe(Effect.scoped, setup()))
 
   it.effect("ends soon after the session", () =>
     Effect.gen(function*() {

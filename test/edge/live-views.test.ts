@@ -1,7 +1,7 @@
 import { assert, describe, it, layer as shared } from "@effect/vitest"
 import { DateTime, Effect, Exit, Fiber, Layer, Logger, References, Schema, Scope, Stream } from "effect"
 import { EndReason, type KindOptions, Live, Session, Sessions, SnapshotStore, Supervision } from "effect-sessions"
-import { LiveViews } from "effect-sessions/live"
+import { LiveHttp, LiveViews } from "effect-sessions/live"
 import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import * as Rpc from "effect/rpc/Rpc"
@@ -924,3 +924,16 @@ shared(layer({ put: (item) => ran.push(item), live: { history: 3, resumeWindow: 
     )
   }
 )
+
+it.effect("`follow` as server-sent events interrupts a reader that takes nothing for two minutes", () =>
+  Effect.gen(function*() {
+    const ref = yield* board
+    const events = LiveHttp.follow(yield* BoardLive, ref, ["n"])
+    const stalled = yield* Effect.forkChild(Stream.runForEach(events, () => Effect.never))
+    const waiting = yield* Effect.forkChild(Stream.runDrain(events))
+    yield* TestSessions.elapse("89 seconds")
+    assert.isUndefined(stalled.pollUnsafe())
+    yield* TestSessions.elapse("31 seconds")
+    assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(stalled)))
+    assert.isUndefined(waiting.pollUnsafe())
+  }).pipe(provide()))

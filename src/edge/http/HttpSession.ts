@@ -118,7 +118,8 @@ export interface HttpSession<in out State, in out Protocol extends Rpc.Any, in o
 
   /**
    * Makes a stream a connection of the session, for an answer that stays open. While it runs, the client counts as connected.
-   * It ends when the cookie is replaced, or a second after the end of the session.
+   * It ends when the cookie is replaced, or a second after the end of the session. A reader that takes nothing for two minutes,
+   * while there is something for it, is interrupted, which closes its connection.
    */
   hold<A, E2, R>(
     stream: Stream.Stream<A, E2, R>

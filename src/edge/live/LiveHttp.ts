@@ -62,7 +62,7 @@ import * as SessionsConfig from "../../policy/SessionsConfig.ts"
 import { type Admission, type Allow, allowing, type Refused } from "../auth/Admission.ts"
 import { json, refusal, refuse } from "../internal/answers.ts"
 import { Commands } from "../internal/Commands.ts"
-import { disconnectStalled } from "./internal/disconnectStalled.ts"
+import { disconnectStalled, inParts } from "../internal/disconnectStalled.ts"
 import type { AnyLive } from "./LiveViews.ts"
 
 const of = <const Name extends string, F extends Schema.Struct.Fields>(event: Name, fields: F) =>
@@ -107,6 +107,7 @@ export type ServerSentEvent = typeof ServerSentEvent.Type
  * Follows views as server-sent events, for an endpoint of your own. Continues after `lastEventId`, if that is the id of an
  * event for the same views in the same order. Ends with the event `end` and the reason of the session's end, or `null` when
  * there is no session; or with the event `failed` when a view fails. Fails with `Busy` when the session cannot be loaded now.
+ * A reader that takes nothing for two minutes, while there is an event for it, is interrupted, which closes its connection.
  *
  * @since 0.1.0
  * @category streams
@@ -116,6 +117,14 @@ export const follow = <State, N extends string>(
   session: SessionRef<State, any>,
   names: ReadonlyArray<N>,
   lastEventId?: string
+): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone | ViewFailed>> =>
+  disconnectStalled()(eventsOf(views, session, names, lastEventId))
+
+const eventsOf = <State, N extends string>(
+  views: Live.Views<State, N>,
+  session: SessionRef<State, any>,
+  names: ReadonlyArray<N>,
+  lastEventId: string | undefined
 ): Stream.Stream<ServerSentEvent, Exclude<ViewError, SessionGone | ViewFailed>> =>
   Stream.unwrap(Effect.gen(function*() {
     // Only signals that there is something new: events are made when the reader is ready, and changes until then conflated.
@@ -245,11 +254,12 @@ const make = Effect.fnUntraced(function*<RSession, R>(definition: AnyLive, optio
         yield* session.watch({ identified: () => void run(Effect.forkIn(again, scope)), ended: () => {} })
       }
       const lastEventId = request.headers["last-event-id"]
-      return Stream.interruptWhen(follow(views, session, names, lastEventId), Deferred.await(disconnected))
+      return Stream.interruptWhen(eventsOf(views, session, names, lastEventId), Deferred.await(disconnected))
     })
     const stream = Stream.unwrap(held).pipe(
       Stream.map(encodeEvent),
       Stream.merge(comments, { haltStrategy: "left" }),
+      inParts,
       disconnectStalled(heartbeat),
       Stream.encodeText,
       // The headers are sent by now: a refusal just ends the stream, and the client reconnects.

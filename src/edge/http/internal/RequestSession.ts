@@ -20,6 +20,7 @@ import { isLoadError, type ReachError, type SessionNotFound } from "../../../con
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionInfo, SessionRef } from "../../../contract/SessionRef.ts"
 import { withRetryAfter } from "../../internal/answers.ts"
+import { disconnectStalled } from "../../internal/disconnectStalled.ts"
 import * as ClientAddress from "../ClientAddress.ts"
 import type { Connection, Connections, TooManyConnections } from "../Connections.ts"
 import type { HttpSession } from "../HttpSession.ts"
@@ -318,7 +319,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
         const disconnected = yield* Deferred.make<void>()
         const ref = yield* this.connect(() => Deferred.doneUnsafe(disconnected, Effect.void))
         const ended = Effect.andThen(Effect.ignore(ref.awaitEnd), Effect.sleep(endGrace))
-        return Stream.interruptWhen(stream, Effect.race(Deferred.await(disconnected), ended))
+        return Stream.interruptWhen(stream, Effect.race(Deferred.await(disconnected), ended)).pipe(disconnectStalled())
       })
       // The headers are sent by now: one connection too many, a rotation or the end of the session just end the stream.
       return Stream.unwrap(Effect.catch(held, () => Effect.succeed(Stream.empty)))

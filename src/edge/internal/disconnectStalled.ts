@@ -11,10 +11,13 @@ import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import * as Parts from "../../../internal/parts.ts"
+import * as Parts from "../../internal/parts.ts"
 
 /** How many heartbeats may pass without a pull. */
 const patience = 3
+
+/** The heartbeat of answers that have none of their own, in milliseconds. Their parts may be large, so that it is long. */
+const ofOthers = 30_000
 
 /** A text in parts, so that a slow reader of a long text still pulls from time to time. */
 const split = (text: string): NonEmptyReadonlyArray<string> => {
@@ -28,14 +31,17 @@ const split = (text: string): NonEmptyReadonlyArray<string> => {
   return parts
 }
 
+/** Texts in parts, each pulled on its own. */
+export const inParts = <E, R>(stream: Stream.Stream<string, E, R>): Stream.Stream<string, E, R> =>
+  Stream.rechunk(Stream.mapArray(stream, (texts) => Arr.flatMap(texts, split)), 1)
+
 /**
- * Interrupts the fiber that reads the stream when it has pulled nothing for more than three heartbeats. A fiber that answers
- * a request closes the connection then. `heartbeat` is in milliseconds.
+ * Interrupts the fiber that reads the stream when it has pulled nothing for more than three heartbeats after it was given
+ * something. A fiber that answers a request closes the connection then. `heartbeat` is in milliseconds.
  */
 export const disconnectStalled =
-  (heartbeat: number) => <E, R>(stream: Stream.Stream<string, E, R>): Stream.Stream<string, E, R> => {
-    const parts = Stream.mapArray(stream, (texts) => Arr.flatMap(texts, split))
-    return Stream.transformPull(Stream.rechunk(parts, 1), (pull, scope) => {
+  (heartbeat = ofOthers) => <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+    Stream.transformPull(stream, (pull, scope) => {
       /** The fiber that was given a part and has not pulled since. */
       let busy: Fiber.Fiber<unknown, unknown> | undefined = undefined
       let beats = 0
@@ -52,4 +58,3 @@ export const disconnectStalled =
       })
       return Effect.as(Effect.forkIn(Effect.forever(Effect.andThen(Effect.sleep(heartbeat), beat)), scope), next)
     })
-  }
