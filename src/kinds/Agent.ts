@@ -57,8 +57,8 @@ export const Service = <Self>() =>
   makeKind<Self>()(name, options.state) as never
 
 /**
- * The behavior of an agent, for its `toLayer`: its first state, from the session's id. A state that does not fit the schema is a
- * defect of the start.
+ * The behavior of an agent, for its `toLayer`: its first state, from the session's id. A state that does not fit the schema, or
+ * that has no JSON form when the kind has `snapshots`, is a defect of the start.
  *
  * @since 0.1.0
  * @category constructors
@@ -88,7 +88,8 @@ export const update = <State>(ref: Ref<State>, f: (state: State) => State): Effe
 
 /**
  * Changes the state with a function and gives its reply. When the function throws, or gives a state that does not fit the
- * schema, the state stays as it was and the caller gets `SessionCrashed`.
+ * schema, or that has no JSON form when the kind has `snapshots`, the state stays as it was and the caller gets
+ * `SessionCrashed`.
  *
  * @since 0.1.0
  * @category operations

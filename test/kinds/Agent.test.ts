@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { Agent, SessionError, Supervision } from "effect-sessions"
+import { MemoryStore } from "effect-sessions/snapshots"
 import { TestSessions } from "effect-sessions/testing"
 import { TestClock } from "effect/testing"
 
@@ -146,4 +147,38 @@ describe("a function that gives a state that does not fit the schema", () => {
         assert.strictEqual(yield* Agent.get(counter, (n) => n), 7)
       }).pipe(Effect.provide(TestSessions.layer(Counter.toLayer(Agent.behavior(Counter, () => 0))))))
   }
+})
+
+describe("a state without a JSON form", () => {
+  class Note extends Agent.Service<Note>()("Note", { state: Schema.Struct({ by: Schema.Any }) }) {}
+  const behavior = Agent.behavior(Note, (id) => ({ by: id === "odd" ? new Map() : id }))
+  const plain = Note.toLayer(behavior)
+  const snapshots = { save: "everyChange" as const }
+  const provide = (layer: typeof plain) =>
+    Effect.provide(TestSessions.layer(layer).pipe(Layer.provide(Layer.fresh(MemoryStore.layer))))
+
+  for (
+    const [made, layer] of [
+      ["itself", Note.toLayer(behavior, { snapshots })],
+      ["by an Effect", Note.toLayer(Effect.succeed(behavior), { snapshots })]
+    ] as const
+  ) {
+    it.effect(`is refused when the kind has snapshots: the behavior is given ${made}`, () =>
+      Effect.gen(function*() {
+        const note = yield* (yield* Note).start("ada")
+        yield* Agent.update(note, () => ({ by: "bob" }))
+        const error = yield* Effect.flip(Agent.update(note, () => ({ by: 1n })))
+        assert.strictEqual(error._tag, "SessionCrashed")
+        assert.include(error.message, "the state of an agent Note does not fit")
+        assert.deepStrictEqual(yield* note.state, { by: "bob" })
+        assert.strictEqual((yield* Effect.flip((yield* Note).start("odd")))._tag, "StartFailed")
+      }).pipe(provide(layer)))
+  }
+
+  it.effect("is a state like any other when the kind has none", () =>
+    Effect.gen(function*() {
+      const note = yield* (yield* Note).start("odd")
+      yield* Agent.update(note, () => ({ by: 1n }))
+      assert.deepStrictEqual(yield* note.state, { by: 1n })
+    }).pipe(provide(plain)))
 })
