@@ -1,6 +1,8 @@
 /**
- * `effect-sessions/cluster`: the sessions of a program on several machines, each of them on one at a time.
+ * `effect-sessions/cluster`: the sessions of a program on several nodes, each of them on one at a time.
  *
  * @since 0.1.0
  */
+export * as Coverage from "./Coverage.ts"
 export * from "./NodeAddress.ts"
+export * from "./SessionCluster.ts"

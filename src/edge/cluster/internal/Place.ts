@@ -58,6 +58,11 @@ export class Place {
     return this.isOpen && now < this.leaseUntil
   }
 
+  /** Is its lock certainly held by this node? `true` also while it is handed over, when it finishes what it has accepted. */
+  isHeld(now: number): boolean {
+    return now < this.leaseUntil
+  }
+
   /** Calls back whenever the place opens. Gives the function that unsubscribes. */
   onOpen(f: () => void): () => void {
     return this.opened.add(f)
@@ -82,10 +87,11 @@ export class Place {
     if (leaseUntil > this.leaseUntil) this.leaseUntil = leaseUntil
   }
 
-  /** Nothing is served here from now on. Its sessions are still to be drained. */
-  leave(): void {
+  /** Nothing is accepted here from now on. Its sessions are still to be drained, or dropped if the lock is lost. */
+  leave(why: "release" | "lost"): void {
     this.isOpen = false
     this.isLeaving = true
+    if (why === "lost") this.leaseUntil = -Infinity
     this.left.notify()
   }
 

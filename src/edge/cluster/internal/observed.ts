@@ -129,7 +129,7 @@ export class Observed {
     const drained = Deferred.makeUnsafe<void>()
     for (const place of open) {
       this.drains.set(place, drained)
-      place.leave()
+      place.leave(why)
     }
     const end = Effect.sync(() => {
       for (const place of open) {
@@ -248,10 +248,10 @@ export class Observed {
       const place = this.placeOf(shard)
       const isHeld = ids.has(shard.id)
       if (!isHeld) this.locked.delete(place)
-      if (isHeld && place.isHere(now)) {
-        place.prolong(until)
-        kept.push(shard)
-      } else if (place.isOpen) lost.push(place)
+      // One that is handed over keeps its lease, so that it can finish what it has accepted, and its sessions are saved.
+      if (isHeld && place.isHeld(now)) place.prolong(until)
+      if (isHeld && place.isHere(now)) kept.push(shard)
+      else if (place.isOpen) lost.push(place)
     }
     return Effect.as(this.close(lost, "lost"), kept)
   }

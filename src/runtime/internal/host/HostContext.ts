@@ -59,7 +59,7 @@ export class HostContext {
     readonly router: Router | undefined
   }) {
     this.clock = services.clock
-    this.time = new MonotonicClock(services.clock)
+    this.time = services.router?.time ?? new MonotonicClock(services.clock)
     this.config = services.config
     this.expiry = services.expiry
     this.deadlines = new Deadlines(this.time, services.clock, services.context)

@@ -11,6 +11,7 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import type { EndReason } from "../../../contract/EndReason.ts"
 import type { ReachError } from "../../../contract/SessionError.ts"
 import type { VersionedState, Watcher } from "../../../contract/SessionRef.ts"
+import type { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 import type { Request } from "../messages/Request.ts"
 import type { RoutedRef } from "../messages/RoutedRef.ts"
 import type { Kind } from "./Kind.ts"
@@ -28,6 +29,8 @@ export interface Place {
 
 /** Finds the owners of sessions, and asks them. */
 export interface Router {
+  /** The time of its places, and of the host. */
+  readonly time: MonotonicClock
   /** The place of an id. It is always the same one. */
   of(id: string): Place
   /** A kind is registered: gives its sessions, wherever they are. */

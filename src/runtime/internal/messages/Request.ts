@@ -19,7 +19,7 @@ export interface OnceRequest {
   readonly payload: unknown
   /** In milliseconds. */
   readonly timeout: number
-  readonly once: OnceOptions
+  readonly action: OnceOptions
 }
 
 export interface CastRequest {
@@ -38,7 +38,7 @@ interface WatchRequest {
   readonly op: "watch" | "awaitEnd"
 }
 
-interface StartRequest {
+export interface StartRequest {
   readonly op: "start"
   readonly options: (StartOptions & { readonly args?: unknown }) | undefined
 }

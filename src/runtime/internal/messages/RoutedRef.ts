@@ -93,6 +93,16 @@ export class RoutedRef extends PlacedRef {
     return this.router.attach(this)
   }
 
+  /** Attaches to the session while its place is here. */
+  get attachHere(): Effect.Effect<void, ReachError, Scope.Scope> {
+    return super.attach
+  }
+
+  /** Waits for the end of the session while its place is here; a move is an end, too. */
+  get awaitEndHere(): Effect.Effect<EndReason.EndReason, ReachError> {
+    return super.awaitEnd
+  }
+
   /** Follows the session while its place is here. */
   watchHere(watcher: Watcher<any>): Effect.Effect<VersionedState<any>, ReachError, Scope.Scope> {
     return super.watch(watcher)

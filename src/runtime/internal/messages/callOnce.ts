@@ -29,7 +29,7 @@ export const callOnce = (
     const now = ref.home.host.now()
     const session = ref.live(now)
     const self = () => callOnce(ref, tag, payload, timeout, once)
-    const request = (): OnceRequest => ({ op: "once", tag, payload, timeout, once })
+    const request = (): OnceRequest => ({ op: "once", tag, payload, timeout, action: once })
     if (session === undefined) return ref.elsewhere(self(), request())
     const cycle = callCycle(session, fiber, tag)
     if (cycle !== undefined) return Effect.die(cycle)

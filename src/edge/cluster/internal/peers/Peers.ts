@@ -5,7 +5,6 @@
  * loop go in one write. Nothing is sent before both nodes have greeted each other, because a stopped process still accepts
  * connections.
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -24,7 +23,7 @@ export interface Options {
   /** Where the other nodes reach this one. The port 0 means any free port. */
   readonly address: NodeAddress
   /** Where it listens, if that is somewhere else. */
-  readonly listen?: Partial<NodeAddress> | undefined
+  readonly listen?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined
   /** Nodes of other clusters are refused. */
   readonly cluster: string
   /** Nodes whose protocol has another number are refused. */
@@ -58,13 +57,6 @@ export interface Peers {
    */
   goodbye(linger: Duration.Input): Effect.Effect<void>
 }
-
-/** The port cannot be listened on. */
-export class ListenFailed extends Data.TaggedError("ListenFailed")<{
-  readonly address: NodeAddress
-  readonly message: string
-  readonly cause: unknown
-}> {}
 
 const leastSecret = 32
 const largestLine = 256 * 1_024 * 1_024
@@ -111,7 +103,10 @@ const settingsOf = (
 export const make = (options: Options): Effect.Effect<Peers, InvalidConfig | ListenFailed, Scope.Scope> =>
   Effect.uninterruptible(Effect.gen(function*() {
     const { unreadLimit, ...settings } = yield* settingsOf(options)
-    const server = yield* listenOn({ ...options.address, ...options.listen })
+    const server = yield* listenOn({
+      host: options.listen?.host ?? options.address.host,
+      port: options.listen?.port ?? options.address.port
+    })
     const { port } = server.address() as Net.AddressInfo
     const address: NodeAddress = { host: options.address.host, port: options.address.port || port }
     const node = new NodeContext({ ...settings, address }, unreadLimit, yield* Effect.context<never>())
@@ -196,7 +191,7 @@ const listenOn = (address: NodeAddress): Effect.Effect<Net.Server, ListenFailed>
     const server = Net.createServer()
     const failed = (cause: unknown) => {
       const message = `a node cannot listen on ${keyOf(address)}: ${String(cause)}`
-      resume(Effect.fail(new ListenFailed({ address, message, cause })))
+      resume(Effect.fail(new ListenFailed({ host: address.host, port: address.port, message, cause })))
     }
     listen({ threw: failed }, server, "error", (_, error) => failed(error))
     listen({ threw: failed }, server, "listening", () => resume(Effect.succeed(server)))

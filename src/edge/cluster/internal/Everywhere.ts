@@ -1,0 +1,90 @@
+/**
+ * Operations on the sessions of all nodes: each node does its part, and the parts are put together.
+ */
+import * as Effect from "effect/Effect"
+import type { EndOptions } from "../../../contract/SessionRef.ts"
+import type { HostContext } from "../../../runtime/internal/host/HostContext.ts"
+import { CallbackDeadline } from "../../../runtime/internal/time/Deadlines.ts"
+import { Unreached } from "../Coverage.ts"
+import type { NodeAddress } from "../NodeAddress.ts"
+import { decodeReason } from "./KindCodec.ts"
+import type { Json, Link } from "./peers/model.ts"
+import type { Places } from "./Places.ts"
+import { succeeded } from "./wire.ts"
+
+/** How long a node may take for its part, in milliseconds. */
+const limit = 5_000
+
+export class Everywhere {
+  private readonly places: Places
+  private readonly linkTo: (node: NodeAddress) => Link
+  /** The host of this node; `undefined` until it is made. */
+  host: Pick<HostContext, "deadlines" | "now"> | undefined = undefined
+
+  constructor(places: Places, linkTo: (node: NodeAddress) => Link) {
+    this.places = places
+    this.linkTo = linkTo
+  }
+
+  /** The parts of all nodes that answer: that of this one is `here`. */
+  gather<A, E>(here: Effect.Effect<A, E>, op: string, ...args: ReadonlyArray<Json>): Effect.Effect<Array<A>, E> {
+    return Effect.gen({ self: this }, function*() {
+      const { nodes, self } = this.places
+      const unreached: Array<NodeAddress> = []
+      const [own, others] = yield* Effect.all([
+        here,
+        Effect.forEach(
+          nodes.filter(({ key }) => key !== self.key),
+          (node) =>
+            Effect.map(this.ask(node, ["node", op, ...args]), (answer) => {
+              if (answer !== undefined) return [answer.value as A]
+              unreached.push(node)
+              return []
+            }),
+          { concurrency: "unbounded" }
+        )
+      ], { concurrency: 2 })
+      if (unreached.length > 0) {
+        const collected = yield* Unreached
+        if (collected === undefined) {
+          yield* Effect.logWarning(`nodes that did not answer: ${unreached.map(({ key }) => key).join(", ")} (${op})`)
+        } else for (const node of unreached) collected.set(node.key, node)
+      }
+      return [own, ...others.flat()]
+    })
+  }
+
+  /** Tells all nodes, and waits for no answer longer than for those that can be reached. */
+  private ask(node: NodeAddress, request: Json): Effect.Effect<{ readonly value: unknown } | undefined> {
+    return Effect.callback((resume) => {
+      const { host } = this
+      const stop = () => host?.deadlines.cancel(deadline)
+      const deadline = new CallbackDeadline(() => {
+        withdraw()
+        resume(Effect.undefined)
+      })
+      host?.deadlines.set(deadline, host.now() + limit)
+      const withdraw = this.linkTo(node).ask(request, {
+        end: (json) => {
+          stop()
+          const [status, value] = json as [number, Json]
+          resume(Effect.succeed(status === succeeded ? { value } : undefined))
+        },
+        lost: () => {
+          stop()
+          resume(Effect.undefined)
+        }
+      })
+      return Effect.sync(() => {
+        stop()
+        withdraw()
+      })
+    })
+  }
+}
+
+/** The options of an end, as JSON tells them. */
+export const endOptionsOf = (reason: Json, drain: Json): EndOptions => ({
+  drain: drain === true,
+  reason: reason === null ? undefined : decodeReason(reason)
+})

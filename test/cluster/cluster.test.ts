@@ -1,0 +1,139 @@
+/** A program on several nodes, on a real PostgreSQL. */
+import { assert, layer } from "@effect/vitest"
+import { Context, Deferred, Effect, Fiber, Layer, type Redacted, Stream } from "effect"
+import { Coverage } from "effect-sessions/cluster"
+import * as PostgresServer from "../snapshots/PostgresServer.ts"
+import { type ClusterNode, idOn, settled, startNode } from "./ClusterNode.ts"
+
+class Url extends Context.Service<Url, Redacted.Redacted>()("test/Url") {}
+
+let names = 0
+
+/** So many nodes that have shared the places out. */
+const nodes = Effect.fnUntraced(function*(count: number, kind?: Parameters<typeof startNode>[0]["kind"]) {
+  const url = yield* Url
+  const name = `c${++names}`
+  const all = yield* Effect.forEach(Array.from({ length: count }), () => startNode({ url, name, kind }), {
+    concurrency: "unbounded"
+  })
+  yield* settled(...all)
+  return all as ReadonlyArray<ClusterNode> & [ClusterNode, ClusterNode, ClusterNode]
+})
+
+layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A cluster", (it) => {
+  it.effect("answers on every node for a session that is on one", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes(3)
+      const id = yield* idOn(b)
+      const refs = yield* Effect.forEach([a, b, c], ({ counters }) => counters.start(id))
+      for (const ref of refs) yield* ref.call("Add", 1)
+      yield* refs[0]!.cast("Note", "hello")
+      assert.deepStrictEqual(yield* refs[2]!.state, { count: 3, notes: ["hello"] })
+      assert.strictEqual(yield* refs[0]!.callOnce("Add", 5, { client: "me", sequence: 1 }), 8)
+      assert.strictEqual(yield* refs[2]!.callOnce("Add", 5, { client: "me", sequence: 1, again: true }), 8)
+      assert.strictEqual((yield* Effect.flip(refs[0]!.call("Add", -1)))._tag, "Refused")
+      assert.strictEqual((yield* Effect.flip(refs[0]!.call("Die")))._tag, "SessionCrashed")
+      assert.strictEqual((yield* Effect.flip(a.counters.ref(`${id}-nobody`).call("Look")))._tag, "SessionNotFound")
+      yield* refs[2]!.setUser("ada")
+      yield* refs[0]!.setMetadata({ theme: "dark" })
+      const info = yield* refs[2]!.info
+      assert.deepInclude(info, { id, kind: "Counter", user: "ada", metadata: { theme: "dark" }, version: 5 })
+      assert.isTrue(yield* refs[2]!.compareAndSet({ theme: "dark" }, { metadata: { theme: "light" } }))
+      assert.isFalse(yield* refs[0]!.compareAndSet({ theme: "dark" }, { metadata: { theme: "pink" } }))
+      const ended = yield* Effect.forkChild(refs[2]!.awaitEnd)
+      yield* Effect.yieldNow
+      assert.isTrue(yield* refs[0]!.end())
+      assert.strictEqual((yield* Fiber.join(ended))._tag, "Stopped")
+      assert.isFalse(yield* refs[2]!.isLive)
+    }))
+
+  it.effect("lists, counts and tells the sessions of all nodes, and says which nodes are missing", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes(3)
+      const ids = yield* Effect.forEach([a, b, c], (node) => idOn(node))
+      yield* Effect.forEach(ids, (id) => a.counters.start(id, { user: "ada" }))
+      assert.deepStrictEqual((yield* b.counters.list).map(({ id }) => id).sort(), Array.from(ids).sort())
+      assert.strictEqual(yield* b.counters.count, 3)
+      assert.deepStrictEqual((yield* c.sessions.match("s*")).length, 3)
+      assert.strictEqual(yield* a.sessions.broadcast("Note", "all"), 3)
+      for (const id of ids) assert.deepStrictEqual((yield* b.counters.ref(id).state).notes, ["all"])
+      assert.deepInclude(yield* c.sessions.count, { count: 3, kinds: { Counter: 3 } })
+      assert.deepStrictEqual(yield* c.sessions.health, { total: 3, healthy: 3, crashed: 0 })
+      assert.strictEqual((yield* a.sessions.stats).totals["Counter"]!.started, 3)
+      assert.deepStrictEqual((yield* b.sessions.ofUser("ada")).length, 3)
+      const { unreachable, value } = yield* Coverage.of(a.counters.count)
+      assert.deepStrictEqual([value, unreachable], [3, []])
+      assert.strictEqual(yield* c.sessions.endAll(), 3)
+      assert.strictEqual(yield* a.counters.count, 0)
+    }))
+
+  it.effect("hands sessions over when a node leaves, and loses nothing", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2, { snapshots: { save: { debounce: "1 hour" } } })
+      const ids = yield* Effect.forEach(Array.from({ length: 40 }), (_, i) =>
+        Effect.as(a.counters.start(`n${i}`), `n${i}`))
+      const sent = new Map(ids.map((id) => [id, 0]))
+      const traffic = { isOver: false }
+      const senders = yield* Effect.forkChild(Effect.forEach(ids, (id) =>
+        Effect.gen(function*() {
+          while (!traffic.isOver) {
+            yield* a.counters.ref(id).call("Add", 1)
+            sent.set(id, sent.get(id)! + 1)
+            yield* Effect.yieldNow
+          }
+        }), { concurrency: "unbounded" }))
+      yield* Effect.sleep(100)
+      yield* b.stop
+      yield* settled(a)
+      yield* Effect.sleep(100)
+      traffic.isOver = true
+      yield* Fiber.join(senders)
+      for (const id of ids) {
+        assert.strictEqual(yield* a.counters.ref(id).call("Look"), sent.get(id), id)
+      }
+    }))
+
+  it.effect("follows a session over a move without a gap", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const id = yield* idOn(b)
+      const ref = yield* a.counters.start(id)
+      const seen: Array<number> = []
+      const following = yield* Effect.forkChild(
+        Stream.runForEach(ref.changes(({ count }) => count), (count) => Effect.sync(() => void seen.push(count)))
+      )
+      yield* ref.call("Add", 1)
+      yield* ref.call("Add", 1)
+      yield* b.stop
+      yield* ref.call("Add", 1)
+      while (seen.at(-1) !== 3) yield* Effect.sleep(5)
+      assert.deepStrictEqual(seen, Array.from(new Set(seen)).sort())
+      yield* Fiber.interrupt(following)
+    }))
+
+  it.effect("lets a handler finish that runs while its node leaves", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const id = yield* idOn(b)
+      const ref = yield* a.counters.start(id)
+      const call = yield* Effect.forkChild(ref.call("Slow", 7))
+      yield* Deferred.await(b.gate.entered)
+      const stopping = yield* Effect.forkChild(b.stop)
+      while (yield* b.cluster.isReady) yield* Effect.sleep(5)
+      yield* Deferred.succeed(b.gate.open, undefined)
+      assert.strictEqual(yield* Fiber.join(call), 7)
+      yield* Fiber.join(stopping)
+      assert.strictEqual(yield* ref.call("Look"), 7)
+    }))
+
+  it.effect("rings the timers of a session at its new owner", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const id = yield* idOn(b)
+      const ref = yield* a.counters.start(id)
+      yield* ref.call("AddLater", 300)
+      yield* b.stop
+      while ((yield* ref.state).notes.length === 0) yield* Effect.sleep(10)
+      assert.deepStrictEqual((yield* ref.state).notes, ["later"])
+    }))
+})
