@@ -6,8 +6,8 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { Unreached } from "./internal/Unreached.ts"
 import type { NodeAddress } from "./NodeAddress.ts"
 
 /**
@@ -21,11 +21,6 @@ export interface Covered<A> {
   /** The nodes that did not answer: what they have is not in the value. */
   readonly unreachable: ReadonlyArray<NodeAddress>
 }
-
-/** Collects the nodes that were not reached. */
-export const Unreached = Context.Reference<Map<string, NodeAddress> | undefined>("effect-sessions/cluster/Unreached", {
-  defaultValue: () => undefined
-})
 
 /**
  * Runs an effect, and also gives the nodes that its operations did not reach.

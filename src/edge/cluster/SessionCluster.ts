@@ -38,15 +38,33 @@ import * as Peers from "./internal/peers/Peers.ts"
 import { Places } from "./internal/Places.ts"
 import { ClusterRouter } from "./internal/Router.ts"
 import { type ServedKind, Server } from "./internal/Server.ts"
+import type { ListenFailed } from "./ListenFailed.ts"
 import type { NodeAddress } from "./NodeAddress.ts"
 
 /**
- * Options of a node.
+ * Options of a node; what is left out has its default. All nodes of a cluster need the same `shards`, `expiration`, `refresh` and
+ * `prefix`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options extends Membership.Options {
+export interface Options {
+  /** Where the other nodes reach this node. */
+  readonly self: { readonly host: string; readonly port: number }
+  /** How many places this node gets, relative to the others. Default: 1. */
+  readonly weight?: number | undefined
+  /** How many places there are. It can never be changed. Default: 300. */
+  readonly shards?: number | undefined
+  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 5 seconds. */
+  readonly expiration?: Duration.Input | undefined
+  /** How often locks are confirmed: at least three times within the expiration. Default: 1.5 seconds. */
+  readonly refresh?: Duration.Input | undefined
+  /** How often a node looks who the members are. Default: 250 milliseconds. */
+  readonly assignments?: Duration.Input | undefined
+  /** How often one of the nodes checks whether the others can be reached. Default: 1 second. */
+  readonly health?: Duration.Input | undefined
+  /** The names of the tables begin with it, and with a `_`. Default: `effect_sessions_cluster`. */
+  readonly prefix?: string | undefined
   /** Where it listens for other nodes, if that is not its address: for example `0.0.0.0` in a container. */
   readonly listen?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined
   /** The name of the cluster: nodes of another one are refused. Default: `effect-sessions`. */
@@ -105,7 +123,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
     options: Options
   ): Layer.Layer<
     Provided | SessionCluster,
-    InvalidConfig | Peers.ListenFailed | SqlError,
+    InvalidConfig | ListenFailed | SqlError,
     SqlClient.SqlClient
   > =>
     Layer.effectContext(Effect.gen(function*() {

@@ -4,5 +4,6 @@
  * @since 0.1.0
  */
 export * as Coverage from "./Coverage.ts"
+export * from "./ListenFailed.ts"
 export * from "./NodeAddress.ts"
 export * from "./SessionCluster.ts"

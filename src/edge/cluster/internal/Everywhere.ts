@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import type { EndOptions } from "../../../contract/SessionRef.ts"
 import type { HostContext } from "../../../runtime/internal/host/HostContext.ts"
 import { CallbackDeadline } from "../../../runtime/internal/time/Deadlines.ts"
-import { Unreached } from "../Coverage.ts"
 import type { NodeAddress } from "../NodeAddress.ts"
 import { decodeReason } from "./KindCodec.ts"
 import type { Json, Link } from "./peers/model.ts"
 import type { Places } from "./Places.ts"
+import { Unreached } from "./Unreached.ts"
 import { succeeded } from "./wire.ts"
 
 /** How long a node may take for its part, in milliseconds. */

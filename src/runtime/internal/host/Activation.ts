@@ -204,11 +204,17 @@ export class Activation implements Activator {
     const { kind } = this
     const { host, name, sessions } = kind
     const began = host.now()
+    const place = host.router?.of(id)
+    const term = place?.term
     const refuse = (error: StartError) => start === undefined ? Effect.fail(error) : this.refuse(id, error)
-    return Effect.flatMap(Effect.catch(persistence.loader.load(id), refuse), (loaded) => {
+    const load = Effect.catch(
+      persistence.loader.load(id, term),
+      (error) => error._tag === "ClaimRefused" ? failNotHere : refuse(error)
+    )
+    return Effect.flatMap(load, (loaded) => {
       if (kind.isClosing) return Effect.fail(SessionsClosed.of())
-      // The store may have been slow.
-      if (!host.isHere(id)) return failNotHere
+      // The store may have been slow, and another node may have had the place meanwhile.
+      if (!host.isHere(id) || place?.term !== term) return failNotHere
       // Others may have started meanwhile.
       if (host.isFull()) return refuse(SessionLimitReached.of(host.config.maxSessions))
       if (loaded.stored === undefined) {
