@@ -45,7 +45,15 @@ describe("tables", () => {
       const errors = yield* allErrors
       assert.isAtLeast(errors.size, 40)
       const rows = new Map(
-        ["Sessions", "Live views", "HTTP and tokens", "Ready-made kinds", "Snapshot stores", "The client"]
+        [
+          "Sessions",
+          "Live views",
+          "HTTP and tokens",
+          "Ready-made kinds",
+          "Snapshot stores",
+          "The cluster",
+          "The client"
+        ]
           .flatMap((heading) => table("docs/errors.md", heading))
           .map(([name, ...cells]) => [names(name!)[0]!, cells])
       )
