@@ -390,8 +390,8 @@ export class RestoreFailed
 {}
 
 /**
- * No node of the cluster answers for the session: its place has no owner yet, or its owner cannot be reached. Nothing was
- * done. Only in a cluster.
+ * No node of the cluster answers for the session: its place has no owner yet, its owner cannot be reached, or the owner runs
+ * another version of the program, which does not know the message. Nothing was done. Only in a cluster.
  *
  * @since 0.1.0
  * @category errors
@@ -399,10 +399,10 @@ export class RestoreFailed
 export class NodeUnavailable extends taggedError<NodeUnavailable>()("NodeUnavailable", { ...Address }, {
   status: 503,
   retrySafe: true,
-  of: (kind: string, id: string) => ({
+  of: (kind: string, id: string, why?: string) => ({
     kind,
     id,
-    message: `no node of the cluster answers for session ${kind}/${id} now`
+    message: `no node of the cluster answers for session ${kind}/${id} now${why === undefined ? "" : `: ${why}`}`
   })
 }) {}
 

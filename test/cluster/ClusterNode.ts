@@ -8,7 +8,7 @@ import { type AddressInfo, createServer } from "node:net"
 import { Counter, counterLayer, type CounterOptions, Gate } from "./Counter.ts"
 
 /** A port that is free now. */
-const freePort = Effect.callback<number>((resume) => {
+export const freePort = Effect.callback<number>((resume) => {
   const server = createServer()
   server.listen(0, "127.0.0.1", () => {
     const { port } = server.address() as AddressInfo

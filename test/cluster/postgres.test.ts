@@ -66,7 +66,7 @@ layer(ClientLayer, { excludeTestServices: true })("a cluster in PostgreSQL", (it
         new Map(locks.map(({ address, shard_id }) => [shard_id, address])),
         new Map(a.places.all.map((place) => [`default:${place.index + 1}`, b.places.ownerOf(place)!.key]))
       )
-      const terms = yield* sql<{ place: number; term: string }>`SELECT place, term FROM shared_places`
+      const terms = yield* sql<{ place: number; term: string }>`SELECT place, term FROM shared_places WHERE place >= 0`
       for (const { place, term } of terms) {
         assert.strictEqual(Math.max(a.places.all[place]!.term, b.places.all[place]!.term), Number(term))
       }
@@ -108,9 +108,18 @@ layer(ClientLayer, { excludeTestServices: true })("a cluster in PostgreSQL", (it
       assert.deepStrictEqual(yield* sql`SELECT * FROM closed_places ORDER BY place`, terms)
     }))
 
+  it.effect("refuses a node with another number of places", () =>
+    Effect.gen(function*() {
+      yield* makeTerms("counted", 40)
+      yield* makeTerms("counted", 40)
+      const error = yield* Effect.flip(makeTerms("counted", 41))
+      assert.deepInclude(error, { _tag: "InvalidConfig", setting: "shards" })
+      assert.include(error.message, "40")
+    }))
+
   it.effect("gives each term once, however many ask for it at the same time", () =>
     Effect.gen(function*() {
-      const each = yield* Effect.forEach(Array.from({ length: 6 }), () => makeTerms("raced"), { concurrency: 6 })
+      const each = yield* Effect.forEach(Array.from({ length: 6 }), () => makeTerms("raced", 40), { concurrency: 6 })
       const given = yield* Effect.forEach(
         Array.from({ length: 60 }),
         (_, i) => each[i % 6]!.raise(i % 2 === 0 ? [3, 1, 2] : [2, 3, 1]),

@@ -270,7 +270,7 @@ class Routing<A, E> {
         end: (json) => {
           deadlines.cancel(limit)
           try {
-            resume(decodeAnswer(codec, this.request, json))
+            resume(decodeAnswer(codec, this.ref, this.request, json))
           } catch (defect) {
             resume(Effect.die(defect))
           }

@@ -96,7 +96,9 @@ export class Server {
     deadlines.set(limit, kind.host.now() + patience)
     return () => {
       stop()
-      withdraw?.()
+      // It has not begun: whoever withdraws it, or hears that this node leaves, may ask another one.
+      if (withdraw === undefined) reply.refuse()
+      else withdraw()
     }
   }
 
@@ -111,13 +113,13 @@ export class Server {
     const { codec, kind } = served
     const isMessage = op === "call" || op === "once" || op === "cast"
     if (isMessage && codec.message(String(rest[0])) === undefined) {
-      return void reply.end([unknown, `its program has no message ${kind.name}.${String(rest[0])}`])
+      return void reply.end([unknown, `its owner runs a program without the message ${kind.name}.${String(rest[0])}`])
     }
     let request: Request
     try {
       request = decodeRequest(codec, op, rest)
     } catch (defect) {
-      return void reply.end([unknown, describe(defect)])
+      return void reply.end([unknown, `its owner does not understand the request: ${describe(defect)}`])
     }
     const ref = new PlacedRef(kind, id, kind.sessions.get(id), place)
     if (request.op === "call") {

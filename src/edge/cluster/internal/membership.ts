@@ -125,7 +125,7 @@ export const join = Effect.fnUntraced(function*(
     return yield* refuse("SqlClient", `must be for PostgreSQL, this one is for ${sql.driver}`)
   }
   yield* checkTimeZone(sql)
-  const terms = yield* makeTerms(settings.prefix)
+  const terms = yield* makeTerms(settings.prefix, settings.shards)
   const storage = SqlRunnerStorage.layerWith({ prefix: settings.prefix }).pipe(
     Layer.provide(configuration(settings))
   )

@@ -4,7 +4,7 @@
  *   request   [op, kind, id, …]      what follows depends on the operation
  *   answer    [0, value]             it succeeded
  *             [1, failure]           it failed, with an error that a schema knows, or a defect
- *             [2, text]              the node cannot do it, now or ever: its program has no such kind or message
+ *             [2, text]              the node does not understand it: it runs another version of the program
  *   event     ["state", epoch, version, state]       of a watch: the whole state
  *             ["patch", epoch, version, operations]  the change since the event before
  *             ["identity", user, metadata]
@@ -13,6 +13,7 @@
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { StartOptions } from "../../../contract/Session.ts"
+import { NodeUnavailable } from "../../../contract/SessionError.ts"
 import type { Identity, OnceOptions, SessionInfo } from "../../../contract/SessionRef.ts"
 import { findUnfit } from "../../../internal/jsonValue.ts"
 import type { Request } from "../../../runtime/internal/messages/Request.ts"
@@ -154,7 +155,12 @@ export const encodeAnswer = (codec: KindCodec, request: Request, exit: Exit.Exit
     : [failed, failureOf(codec, request).encode(exit)]
 
 /** The outcome that an answer tells. Throws when it does not fit. */
-export const decodeAnswer = (codec: KindCodec, request: Request, json: Json): Exit.Exit<any, any> => {
+export const decodeAnswer = (
+  codec: KindCodec,
+  { id, kind }: { readonly kind: string; readonly id: string },
+  request: Request,
+  json: Json
+): Exit.Exit<any, any> => {
   const [status, value] = json as [number, Json]
   switch (status) {
     case succeeded:
@@ -162,6 +168,6 @@ export const decodeAnswer = (codec: KindCodec, request: Request, json: Json): Ex
     case failed:
       return failureOf(codec, request).decode(value)
     default:
-      return Exit.die(new Error(`the node that owns the session cannot do it: ${String(value)}`))
+      return Exit.fail(NodeUnavailable.of(kind, id, String(value)))
   }
 }

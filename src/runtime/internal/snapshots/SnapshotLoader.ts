@@ -102,6 +102,11 @@ export class SnapshotLoader {
       const { epoch, snapshot } = claimed
       host.noteEpoch(epoch)
       if (Option.isNone(snapshot) || this.hasExpired(snapshot.value)) return { epoch, stored: undefined }
+      // In a cluster, another node may run the next version of the program. It is its snapshot, and not damaged.
+      if (host.router !== undefined && snapshot.value.format > codec.format) {
+        const why = `a newer version of the program wrote it (format ${snapshot.value.format}, here ${codec.format})`
+        return yield* StoreUnavailable.of(kind, id, why, { scope: "key" })
+      }
       const read = yield* Effect.result(Effect.try({
         try: () =>
           codec.decode(
