@@ -1,7 +1,7 @@
 /** Nodes that run two versions of a program, as during a rolling upgrade. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Redacted, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Layer, type Redacted, Schema, Scope } from "effect"
 import { Migration, Session, type SessionHost } from "effect-sessions"
 import { SessionCluster } from "effect-sessions/cluster"
 import { SqlStore } from "effect-sessions/snapshots"
