@@ -24,7 +24,9 @@ export interface NodeOptions {
 }
 
 /** Starts a node, which leaves when the scope of the test closes, or `stop` is run. */
-export const startNode = Effect.fnUntraced(function*({ expiration = "3 seconds", kind, name, url }: NodeOptions) {
+export const startNode = Effect.fnUntraced(function*(
+  { expiration = "3 seconds", kind, name, url }: NodeOptions
+) {
   const port = yield* freePort
   const gate = new Gate()
   const Client = PgClient.layer({ url, maxConnections: 4 })

@@ -1,6 +1,6 @@
 /** A program on several nodes, on a real PostgreSQL. */
 import { assert, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, type Redacted, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, type Redacted, Scope, Stream, SubscriptionRef } from "effect"
 import { Coverage } from "effect-sessions/cluster"
 import * as PostgresServer from "../snapshots/PostgresServer.ts"
 import { type ClusterNode, idOn, settled, startNode } from "./ClusterNode.ts"
@@ -135,5 +135,73 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
       yield* b.stop
       while ((yield* ref.state).notes.length === 0) yield* Effect.sleep(10)
       assert.deepStrictEqual((yield* ref.state).notes, ["later"])
+    }))
+
+  it.effect("counts connections where the session is, and again where it moves to", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes(3)
+      const id = yield* idOn(b)
+      const ref = yield* a.counters.start(id)
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      yield* Effect.all([ref.attach, c.counters.ref(id).attach], { discard: true }).pipe(Scope.provide(scope))
+      assert.strictEqual((yield* ref.info).connections, 2)
+      yield* b.stop
+      while ((yield* ref.info).connections !== 2) yield* Effect.sleep(5)
+      yield* Scope.close(scope, Exit.void)
+      while ((yield* ref.info).connections !== 0) yield* Effect.sleep(5)
+    }))
+
+  it.effect("mirrors a state that is on another node, until the session ends", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const ref = yield* a.counters.start(yield* idOn(b))
+      const mirror = yield* ref.subscriptionRef
+      assert.strictEqual(yield* ref.subscriptionRef, mirror)
+      assert.deepStrictEqual(yield* SubscriptionRef.get(mirror), { count: 0, notes: [] })
+      yield* ref.call("Add", 2)
+      yield* mirror.pipe(SubscriptionRef.changes, Stream.filter(({ count }) => count === 2), Stream.runHead)
+      yield* ref.end()
+      while ((yield* Effect.result(ref.subscriptionRef))._tag === "Success") yield* Effect.sleep(5)
+    }))
+
+  it.effect("withdraws a call whose caller is interrupted, and fails one that takes too long", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const ref = yield* a.counters.start(yield* idOn(b))
+      const slow = yield* Effect.forkChild(ref.call("Slow", 1))
+      yield* Deferred.await(b.gate.entered)
+      const waiting = yield* Effect.forkChild(ref.call("Add", 100))
+      while ((yield* ref.info).mailbox === 0) yield* Effect.sleep(5)
+      const late = yield* Effect.flip(ref.call("Add", 1_000, { timeout: 50 }))
+      assert.strictEqual(late._tag, "CallTimeout")
+      yield* Fiber.interrupt(waiting)
+      while ((yield* ref.info).mailbox > 0) yield* Effect.sleep(5)
+      yield* Deferred.succeed(b.gate.open, undefined)
+      assert.strictEqual(yield* Fiber.join(slow), 1)
+      assert.strictEqual(yield* ref.call("Look"), 1)
+    }))
+
+  it.effect("sends what is large, dies of what does not fit its schema, and goes on", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      const ref = yield* a.counters.start(yield* idOn(b))
+      const large = "\u{1f600}\ud800".repeat(300_000)
+      yield* ref.cast("Note", large)
+      assert.deepStrictEqual((yield* ref.state).notes, [large])
+      assert.strictEqual((yield* Effect.exit(ref.call("Add", 0.5)))._tag, "Failure")
+      assert.strictEqual(yield* ref.call("Add", 1), 1)
+    }))
+
+  it.effect("ends sessions that are not stored when their node leaves, and says so to those who follow them", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2, { snapshots: undefined })
+      const ref = yield* a.counters.start(yield* idOn(b))
+      const ended = yield* Effect.forkChild(ref.awaitEnd)
+      const following = yield* Effect.forkChild(Effect.flip(Stream.runDrain(ref.changes())))
+      yield* ref.call("Add", 1)
+      yield* b.stop
+      assert.strictEqual((yield* Fiber.join(ended))._tag, "Moved")
+      assert.strictEqual((yield* Fiber.join(following))._tag, "SessionEnded")
+      assert.strictEqual((yield* Effect.flip(ref.call("Look")))._tag, "SessionNotFound")
     }))
 })

@@ -5,8 +5,11 @@
  * certainly has not begun it, looks again, until its time is over. A request that a node may have begun, and has not answered,
  * is repeated only if that does no harm; otherwise its caller gets `NodeLost`.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as EndReason from "../../../contract/EndReason.ts"
@@ -130,11 +133,8 @@ export class ClusterRouter implements Router {
           }
         )
       }))
-      const follow = Effect.onExit(
-        this.follow(this.route(ref, { op: "watch" }, here, watch.heard)),
-        (exit) => Effect.sync(() => watch.over(exit))
-      )
-      return Effect.andThen(Effect.forkScoped(follow), watch.first)
+      const follow = this.follow(this.route(ref, { op: "watch" }, here, watch.heard))
+      return Effect.andThen(forkFollow(follow, (exit) => watch.over(exit)), watch.first)
     })
   }
 
@@ -149,14 +149,9 @@ export class ClusterRouter implements Router {
       const here = Effect.scoped(
         Effect.andThen(Effect.tap(ref.attachHere, () => Effect.sync(counted)), ref.awaitEndHere)
       )
-      const follow = Effect.onExit(
-        this.follow(this.route(ref, { op: "attach" }, here, counted)),
-        (exit) =>
-          Effect.sync(() =>
-            Deferred.doneUnsafe(attached, exit._tag === "Success" ? Effect.void : Effect.failCause(exit.cause))
-          )
-      )
-      return Effect.andThen(Effect.forkScoped(follow), Deferred.await(attached))
+      const follow = this.follow(this.route(ref, { op: "attach" }, here, counted))
+      const over = (exit: Exit.Exit<unknown, ReachError>) => Deferred.doneUnsafe(attached, Exit.asVoid(exit))
+      return Effect.andThen(forkFollow(follow, over), Deferred.await(attached))
     })
   }
 
@@ -167,26 +162,41 @@ export class ClusterRouter implements Router {
       if (found !== undefined) return Effect.succeed(found)
       return Effect.gen({ self: this }, function*() {
         const made = Deferred.makeUnsafe<SubscriptionRef.SubscriptionRef<any>, ReachError>()
-        const over = Deferred.makeUnsafe<void>()
-        const mirror = yield* SubscriptionRef.make<any>(undefined)
-        const changed = (state: unknown) => void Effect.runSync(SubscriptionRef.set(mirror, state))
         const follow = Effect.scoped(Effect.gen({ self: this }, function*() {
-          const { state } = yield* this.watch(ref, { changed, ended: () => Deferred.doneUnsafe(over, Effect.void) })
-          mirror.value = state
+          const over = Deferred.makeUnsafe<void>()
+          const { state } = yield* this.watch(ref, {
+            changed: (state) => {
+              const mirror = this.mirrors.get(key)
+              if (mirror === undefined) return
+              mirror.value = state
+              PubSub.publishUnsafe(mirror.pubsub, state)
+            },
+            ended: () => Deferred.doneUnsafe(over, Effect.void)
+          })
+          const mirror = yield* SubscriptionRef.make(state)
           this.mirrors.set(key, mirror)
-          Deferred.doneUnsafe(made, Effect.succeed(mirror))
-          yield* Deferred.await(over)
+          yield* Deferred.succeed(made, mirror)
+          yield* Effect.ensuring(Deferred.await(over), Effect.sync(() => this.mirrors.delete(key)))
         }))
-        ref.home.runFork(Effect.onExit(follow, (exit) =>
-          Effect.sync(() => {
-            if (this.mirrors.get(key) === mirror) this.mirrors.delete(key)
-            if (exit._tag === "Failure") Deferred.doneUnsafe(made, Effect.failCause(exit.cause))
-          })))
+        ref.home.runFork(Effect.catchCause(follow, (cause) => Deferred.failCause(made, cause)))
         return yield* Deferred.await(made)
       })
     })
   }
 }
+
+/** Follows for as long as the Scope lives, and says how that ends if it ends before. */
+const forkFollow = <A>(
+  follow: Effect.Effect<A, ReachError>,
+  over: (exit: Exit.Exit<A, ReachError>) => void
+): Effect.Effect<unknown, never, Scope.Scope> =>
+  Effect.forkScoped(Effect.onExit(follow, (exit) => {
+    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+    over(exit)
+    return Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+      ? Effect.logError("a session in the cluster is not followed any more", exit.cause)
+      : Effect.void
+  }))
 
 /** One request, until it is answered. */
 class Routing<A, E> {

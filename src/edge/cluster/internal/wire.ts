@@ -118,6 +118,7 @@ const encodeValue = (codec: KindCodec, request: Request, value: unknown): Json =
       return codec.encodeState(value)
     case "info":
       return { ...value as SessionInfo, state: codec.encodeState((value as SessionInfo).state) }
+    case "attach":
     case "awaitEnd":
     case "watch":
       return encodeReason(value as never)
@@ -137,6 +138,7 @@ const decodeValue = (codec: KindCodec, request: Request, json: Json): unknown =>
       const { endsAt, expiresAt, user, ...info } = json as SessionInfo
       return { ...info, endsAt, expiresAt, user, state: codec.decodeState(info.state) }
     }
+    case "attach":
     case "awaitEnd":
     case "watch":
       return decodeReason(json)
