@@ -1,7 +1,7 @@
 /** Nodes of a cluster in one process: each has a Layer of its own, and they share a database. */
 import { PgClient } from "@effect/sql-pg"
 import { Context, type Duration, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import { Sessions } from "effect-sessions"
+import { Sessions, type SnapshotStore } from "effect-sessions"
 import { SessionCluster } from "effect-sessions/cluster"
 import { SqlStore } from "effect-sessions/snapshots"
 import { type AddressInfo, createServer } from "node:net"
@@ -16,19 +16,24 @@ export const freePort = Effect.callback<number>((resume) => {
   })
 })
 
-export interface NodeOptions {
+interface AnyNodeOptions {
   readonly url: Redacted.Redacted
   readonly name: string
-  readonly kind?: CounterOptions | undefined
   readonly expiration?: Duration.Input | undefined
 }
 
-/** Starts a node, which leaves when the scope of the test closes, or `stop` is run. */
-export const startNode = Effect.fnUntraced(function*(
-  { expiration = "3 seconds", kind, name, url }: NodeOptions
+interface NodeOptions extends AnyNodeOptions {
+  readonly kind?: CounterOptions | undefined
+}
+
+type Host = Layer.Success<ReturnType<typeof SessionCluster.layer>> | SnapshotStore.SnapshotStore
+
+/** Starts a node with a program, which leaves when the scope of the test closes, or `stop` is run. */
+export const startProgram = Effect.fnUntraced(function*<A, E>(
+  { expiration = "3 seconds", name, url }: AnyNodeOptions,
+  program: Layer.Layer<A, E, Host>
 ) {
   const port = yield* freePort
-  const gate = new Gate()
   const Client = PgClient.layer({ url, maxConnections: 4 })
   const Cluster = SessionCluster.layer({
     self: { host: "127.0.0.1", port },
@@ -42,24 +47,31 @@ export const startNode = Effect.fnUntraced(function*(
     sessions: { shutdownGrace: "2 seconds" }
   }).pipe(Layer.provide(Client))
   const Store = SqlStore.layer({ table: `${name}_sessions` }).pipe(Layer.provide(Client))
-  const Program = counterLayer(gate, { snapshots: { save: "everyChange" }, ...kind }).pipe(
-    Layer.provideMerge(Layer.mergeAll(Layer.fresh(Cluster), Layer.fresh(Store)))
-  )
+  const Program = program.pipe(Layer.provideMerge(Layer.mergeAll(Layer.fresh(Cluster), Layer.fresh(Store))))
   const scope = yield* Scope.fork(yield* Effect.scope)
   const context = yield* Layer.buildWithScope(Layer.fresh(Program), scope)
   return {
-    gate,
-    counters: Context.get(context, Counter),
+    context,
     sessions: Context.get(context, Sessions),
     cluster: Context.get(context, SessionCluster),
     stop: Scope.close(scope, Exit.void)
   }
 })
 
+/** Starts a node whose program is the `Counter`. */
+export const startNode = Effect.fnUntraced(function*({ kind, ...options }: NodeOptions) {
+  const gate = new Gate()
+  const program = counterLayer(gate, { snapshots: { save: "everyChange" }, ...kind })
+  const node = yield* startProgram(options, program)
+  return { ...node, gate, counters: Context.get(node.context, Counter) }
+})
+
+type AnyNode = Pick<ClusterNode, "cluster">
+
 export type ClusterNode = Effect.Success<ReturnType<typeof startNode>>
 
 /** Waits until the places are shared out among these nodes, and each of them knows. */
-export const settled = Effect.fnUntraced(function*(...nodes: ReadonlyArray<ClusterNode>) {
+export const settled = Effect.fnUntraced(function*(...nodes: ReadonlyArray<AnyNode>) {
   for (;;) {
     let open = 0
     let isAgreed = true
@@ -74,7 +86,7 @@ export const settled = Effect.fnUntraced(function*(...nodes: ReadonlyArray<Clust
 })
 
 /** An id that this node owns. */
-export const idOn = Effect.fnUntraced(function*(node: ClusterNode, prefix = "s") {
+export const idOn = Effect.fnUntraced(function*(node: AnyNode, prefix = "s") {
   for (let i = 0;; i++) {
     const id = `${prefix}${i}`
     if ((yield* node.cluster.ownerOf(id))?.key === node.cluster.self.key) return id

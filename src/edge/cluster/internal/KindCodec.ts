@@ -10,6 +10,7 @@ import type * as Session from "../../../contract/Session.ts"
 import * as SessionErrors from "../../../contract/SessionError.ts"
 import { describe } from "../../../internal/describe.ts"
 import { fromJson, toJson } from "../../../internal/jsonCodec.ts"
+import { type Increments, incrementsOf } from "../../../runtime/internal/messages/increments.ts"
 
 type Encode = (value: any) => unknown
 type Decode = (json: unknown) => any
@@ -59,11 +60,26 @@ const messageCodec = ({ errorSchema, payloadSchema, successSchema }: Rpc.AnyWith
   failure: failureCodec(errorSchema)
 })
 
+/** How the changes of states are sent. */
+interface ChangesCodec extends Pick<Increments, "of"> {
+  readonly encode: Encode
+  /** The state after the changes that the JSON tells. */
+  readonly apply: (before: unknown, json: unknown) => unknown
+}
+
+const changesCodec = ({ apply, change, of }: Increments): ChangesCodec => {
+  const changes = Schema.Array(change as Schema.Top)
+  const decode = fromJson(changes) as Decode
+  return { of, encode: toJson(changes), apply: (before, json) => apply(before, decode(json)) }
+}
+
 export class KindCodec {
   private readonly messages = new Map<string, MessageCodec>()
   private readonly definition: Session.Any
   readonly encodeState: Encode
   readonly decodeState: Decode
+  /** How changes are sent, if the states of the kind say them. */
+  readonly changes: ChangesCodec | undefined
   readonly encodeArgs: Encode
   readonly decodeArgs: Decode
   /** Of requests that are no messages. */
@@ -73,6 +89,8 @@ export class KindCodec {
     this.definition = definition
     this.encodeState = toJson(definition.state)
     this.decodeState = fromJson(definition.state)
+    const increments = incrementsOf(definition)
+    this.changes = increments && changesCodec(increments)
     this.encodeArgs = toJson(definition.args)
     this.decodeArgs = fromJson(definition.args)
     this.failure = failureCodec(definition.error)

@@ -19,8 +19,9 @@ export class RoutedWatch {
   private readonly found = Deferred.makeUnsafe<VersionedState<any>, ReachError>()
   /** The last state that the watcher was told. */
   private last: { readonly epoch: number; readonly version: number } | undefined = undefined
-  /** The state of the last event of another node. */
+  /** The state of the last event of another node: as JSON; or decoded, if changes follow it. */
   private json: Schema.Json = null
+  private state: unknown = undefined
 
   constructor(codec: KindCodec, watcher: Watcher<any>, notFound: () => ReachError) {
     this.codec = codec
@@ -54,8 +55,16 @@ export class RoutedWatch {
       return this.identified({ user: user ?? undefined, metadata })
     }
     const [epoch, version, value] = rest as [number, number, any]
+    this.changed(this.stateOf(event, value), version, epoch)
+  }
+
+  private stateOf(event: string, value: any): unknown {
+    const { codec } = this
+    if (codec.changes !== undefined) {
+      return this.state = event === "state" ? codec.decodeState(value) : codec.changes.apply(this.state, value)
+    }
     this.json = event === "state" ? value : JsonPatch.apply(value, this.json)
-    this.changed(this.codec.decodeState(this.json), version, epoch)
+    return codec.decodeState(this.json)
   }
 
   /** It goes on no more. */

@@ -1,7 +1,8 @@
 /**
  * Tells another node of the states of a session: first the whole state, then what has changed since.
  *
- * A peer that reads too slowly misses states, not changes: it gets the difference to the newest state when it reads again.
+ * A peer that reads too slowly misses states, not changes: it gets the difference to the newest state when it reads again. Of
+ * kinds whose states say their changes it gets all of them, or the whole state when there are too many.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,9 +19,15 @@ import { encodeReason, type KindCodec } from "./KindCodec.ts"
 import type { Json, Reply } from "./peers/model.ts"
 import { failed, succeeded } from "./wire.ts"
 
+/** How many changes may wait for a slow peer; beyond that, it gets the whole state. */
+const mostChanges = 1_024
+
 class ServedWatch implements Watcher<unknown>, Owner {
   private readonly codec: KindCodec
   private readonly reply: Reply
+  /** Of a kind whose states say them: the changes since the last event; `undefined` when the next one is a whole state. */
+  private changes: Array<unknown> | undefined = undefined
+  private version = -1
   readonly over = Deferred.makeUnsafe<EndReason>()
   /** What the peer has. */
   private told: { readonly epoch: number; readonly json: Schema.Json } | undefined = undefined
@@ -36,7 +43,22 @@ class ServedWatch implements Watcher<unknown>, Owner {
 
   readonly changed = (state: unknown, version: number, epoch: number): void => {
     this.latest = { state, version, epoch }
+    this.collect(state, version)
     this.tellLater()
+  }
+
+  /** A change that came before the watch began is newer than the state with which it begins. */
+  begin({ epoch, state, version }: VersionedState<unknown>): void {
+    if (this.latest === undefined && this.told === undefined) this.changed(state, version, epoch)
+  }
+
+  private collect(state: unknown, version: number): void {
+    const { changes, codec, version: before } = this
+    this.version = version
+    if (changes === undefined) return
+    const more = codec.changes!.of(state)
+    if (version !== before + 1 || changes.length + more.length > mostChanges) this.changes = undefined
+    else for (const change of more) changes.push(change)
   }
 
   readonly identified = (identity: Identity): void => {
@@ -67,13 +89,23 @@ class ServedWatch implements Watcher<unknown>, Owner {
     this.latest = this.identity = undefined
     if (latest !== undefined) {
       const { epoch, version } = latest
-      const json = codec.encodeState(latest.state) as Schema.Json
-      this.told = { epoch, json }
-      reply.event(
-        told?.epoch === epoch
-          ? ["patch", epoch, version, JsonPatch.diff(told.json, json)]
-          : ["state", epoch, version, json]
-      )
+      if (codec.changes !== undefined) {
+        reply.event(
+          this.changes !== undefined && told?.epoch === epoch
+            ? ["changes", epoch, version, codec.changes.encode(this.changes)]
+            : ["state", epoch, version, codec.encodeState(latest.state)]
+        )
+        this.changes = []
+        this.told = { epoch, json: null }
+      } else {
+        const json = codec.encodeState(latest.state) as Schema.Json
+        this.told = { epoch, json }
+        reply.event(
+          told?.epoch === epoch
+            ? ["patch", epoch, version, JsonPatch.diff(told.json, json)]
+            : ["state", epoch, version, json]
+        )
+      }
     }
     if (identity !== undefined) reply.event(["identity", identity.user ?? null, identity.metadata])
   }
@@ -83,8 +115,8 @@ class ServedWatch implements Watcher<unknown>, Owner {
 export const serveWatch = (codec: KindCodec, ref: PlacedRef, reply: Reply): () => void => {
   const { home } = ref
   const watch = new ServedWatch(codec, reply)
-  const fiber = home.runFork(Effect.scoped(Effect.flatMap(ref.watch(watch), ({ epoch, state, version }) => {
-    watch.changed(state, version, epoch)
+  const fiber = home.runFork(Effect.scoped(Effect.flatMap(ref.watch(watch), (first) => {
+    watch.begin(first)
     return Deferred.await(watch.over)
   })))
   observe(home, fiber, (_, exit) => reply.end(outcome(codec, exit)))

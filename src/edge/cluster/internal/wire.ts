@@ -6,7 +6,8 @@
  *             [1, failure]           it failed, with an error that a schema knows, or a defect
  *             [2, text]              the node does not understand it: it runs another version of the program
  *   event     ["state", epoch, version, state]       of a watch: the whole state
- *             ["patch", epoch, version, operations]  the change since the event before
+ *             ["patch", epoch, version, operations]  the difference to the event before
+ *             ["changes", epoch, version, changes]   of a kind whose states say how they came about: since the event before
  *             ["identity", user, metadata]
  *             ["here"]               of an attachment: it is counted
  */

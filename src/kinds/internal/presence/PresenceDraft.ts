@@ -18,6 +18,17 @@ export class PresenceDraft {
     this.present = before.present
   }
 
+  /** The state after the changes of another one. */
+  static apply(before: State<unknown>, changes: ReadonlyArray<Change<unknown>>): State<unknown> {
+    const draft = new PresenceDraft(before)
+    for (const { _tag, device, key, meta, since } of changes) {
+      if (_tag === "Join") draft.join(key, device, since, meta)
+      else if (_tag === "Update") draft.update(key, device, meta)
+      else draft.leave(key, device)
+    }
+    return draft.state
+  }
+
   private devices(key: string): Devices<unknown> | undefined {
     return Option.getOrUndefined(HashMap.get(this.present, key))
   }

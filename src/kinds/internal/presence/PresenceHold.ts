@@ -12,7 +12,13 @@ import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Scope from "effect/Scope"
 import type { SessionKind } from "../../../contract/Session.ts"
-import { type CallError, SessionEnded, SessionNotFound, SessionsClosed } from "../../../contract/SessionError.ts"
+import {
+  type CallError,
+  NodeLost,
+  SessionEnded,
+  SessionNotFound,
+  SessionsClosed
+} from "../../../contract/SessionError.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import { backoff } from "../../../internal/backoff.ts"
 import type { Protocol, State, TopicError, Tracking } from "../../Presence.ts"
@@ -57,6 +63,7 @@ interface Link {
   readonly scope: Scope.Closeable
   state: State<unknown>
   epoch: number
+  version: number
   isOver: boolean
 }
 
@@ -66,6 +73,9 @@ type Waiter = (exit: Exit.Exit<Ref, Failure>) => void
 
 /** The first pause between attempts, in milliseconds. */
 const firstPause = 50
+
+/** How long a topic on another node may take to accept that this process shuts down, in milliseconds. */
+const farewell = 1_000
 
 export class PresenceHold {
   readonly topic: string
@@ -107,7 +117,10 @@ export class PresenceHold {
     this.digest = (this.digest + mix(tracking.revision)) | 0
   }
 
-  /** Sends a new tracking to the topic and waits until the topic has it. When the session ends meanwhile, tries its successor. */
+  /**
+   * Sends a new tracking to the topic and waits until the topic has it. Tries again when the session ends meanwhile, or its
+   * node does not answer: twice does no harm.
+   */
   track(tracking: OwnTracking, tries = 3): Effect.Effect<void, TopicError | CallError> {
     const sent = Effect.flatMap(this.reach, (ref) =>
       Effect.tapError(
@@ -118,7 +131,7 @@ export class PresenceHold {
       Effect.map(sent, (since) => {
         tracking.since = since
       }),
-      isGone,
+      isRepeatable,
       (error) => tries > 1 ? this.track(tracking, tries - 1) : Effect.fail(error)
     )
   }
@@ -141,7 +154,14 @@ export class PresenceHold {
 
   /** Sends without waiting. When the session does not take it, a repair sends all trackings. */
   private send(...[tag, payload]: ["Track" | "Untrack", any]): void {
-    if (this.link === undefined || this.link.ref.castUnsafe(tag, payload)) return
+    const { link, topic, tracker: { kind, run } } = this
+    if (link === undefined || link.ref.castUnsafe(tag, payload)) return
+    if (kind.findUnsafe(topic) !== undefined) return this.refused()
+    // It is on another node, or gone. What overtakes on the way is noticed when the lease is renewed.
+    run(Effect.catch(link.ref.cast(tag, payload), () => Effect.sync(() => this.refused())))
+  }
+
+  private refused(): void {
     this.differs = true
     this.tend()
   }
@@ -197,7 +217,7 @@ export class PresenceHold {
   private readonly connect: Effect.Effect<void, Failure> = Effect.gen({ self: this }, function*() {
     const ref: Ref = yield* this.tracker.kind.start(this.topic) as Effect.Effect<Ref, TopicError>
     const scope = Scope.makeUnsafe()
-    const link: Link = { ref, scope, state: emptyState, epoch: -1, isOver: false }
+    const link: Link = { ref, scope, state: emptyState, epoch: -1, version: -1, isOver: false }
     const seen = yield* Effect.onError(
       Scope.provide(
         ref.watch({
@@ -212,6 +232,7 @@ export class PresenceHold {
     // A change that came since is newer.
     if (link.epoch === -1) {
       link.epoch = seen.epoch
+      link.version = seen.version
       link.state = seen.state
     }
     this.link = link
@@ -221,9 +242,11 @@ export class PresenceHold {
   })
 
   private changed(link: Link, state: State<unknown>, version: number, epoch: number): void {
-    const isNew = link.epoch !== -1 && (version === 0 || epoch !== link.epoch)
+    // A session that has crashed counts its versions anew.
+    const isNew = link.epoch !== -1 && (version <= link.version || epoch !== link.epoch)
     link.state = state
     link.epoch = epoch
+    link.version = version
     if (this.link !== link) return
     this.state = state
     if (isNew) {
@@ -231,7 +254,11 @@ export class PresenceHold {
       this.differs = this.trackings.size > 0
       this.tend()
     } else if (this.isCurrent) {
-      for (const reader of this.readers) reader.send(state.changes)
+      // From another node a whole state, which has none, replaces changes that are too many.
+      for (const reader of this.readers) {
+        if (state.changes.length === 0) reader.sendList()
+        else reader.send(state.changes)
+      }
     }
   }
 
@@ -360,15 +387,20 @@ export class PresenceHold {
 
   /** Removes all trackings of this process, which shuts down; with the grace, for clients that come back elsewhere. */
   get release(): Effect.Effect<void> {
-    if (this.trackings.size > 0) {
-      this.link?.ref.castUnsafe("Sync", { owner: this.tracker.id, trackings: [], grace: true })
-    }
+    const { link, topic, tracker: { id: owner, kind }, trackings: { size } } = this
+    const none = { owner, trackings: [], grace: true }
+    const isTold = size === 0 || link === undefined || link.ref.castUnsafe("Sync", none) ||
+      kind.findUnsafe(topic) !== undefined
     this.trackings.clear()
     this.digest = 0
     this.close()
-    return this.drop
+    if (isTold) return this.drop
+    return Effect.andThen(Effect.ignore(Effect.timeoutOption(link.ref.cast("Sync", none), farewell)), this.drop)
   }
 }
+
+const isRepeatable = (error: unknown): error is SessionNotFound | SessionEnded | NodeLost =>
+  isGone(error) || error instanceof NodeLost
 
 const isGone = (error: unknown): error is SessionNotFound | SessionEnded =>
   error instanceof SessionNotFound || error instanceof SessionEnded

@@ -161,7 +161,7 @@ export class PresenceTracker implements Presence.Tracker<unknown>, Tracker {
     this.closed = true
     const holds = Array.from(this.holds.values())
     this.holds.clear()
-    return Effect.forEach(holds, (hold) => hold.release, { discard: true })
+    return Effect.forEach(holds, (hold) => hold.release, { concurrency: "unbounded", discard: true })
   })
 }
 

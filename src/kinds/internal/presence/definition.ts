@@ -5,17 +5,22 @@ import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Session from "../../../contract/Session.ts"
+import { setIncrements } from "../../../runtime/internal/messages/increments.ts"
 import type * as Presence from "../../Presence.ts"
+import { PresenceDraft } from "./PresenceDraft.ts"
+
+const changeOf = (device: Schema.Struct.Fields) =>
+  Schema.Union([
+    Schema.TaggedStruct("Join", { key: Schema.String, ...device, first: Schema.Boolean }),
+    Schema.TaggedStruct("Update", { key: Schema.String, ...device }),
+    Schema.TaggedStruct("Leave", { key: Schema.String, ...device, last: Schema.Boolean })
+  ])
 
 /** Changes belong to one moment: the encoded state has none. */
-const changesOf = (device: Schema.Struct.Fields) =>
+const momentary = (change: ReturnType<typeof changeOf>) =>
   Schema.Null.pipe(
     Schema.decodeTo(
-      Schema.Array(Schema.Union([
-        Schema.TaggedStruct("Join", { key: Schema.String, ...device, first: Schema.Boolean }),
-        Schema.TaggedStruct("Update", { key: Schema.String, ...device }),
-        Schema.TaggedStruct("Leave", { key: Schema.String, ...device, last: Schema.Boolean })
-      ])),
+      Schema.Array(change),
       SchemaTransformation.transform<ReadonlyArray<any>, null>({ decode: () => [], encode: () => null })
     )
   )
@@ -36,13 +41,14 @@ export const makeKind = <Topics>() => <const Name extends string, Meta extends S
     since: Schema.NullOr(Schema.Number)
   })
   const owner = Schema.String
+  const change = changeOf(device)
   const kind = Session.Service<Topics>()(name, {
     state: Schema.Struct({
       present: Schema.HashMap(
         Schema.String,
         Schema.Union([Schema.Struct(device), Schema.HashMap(Schema.String, Schema.Struct(device))])
       ),
-      changes: changesOf(device)
+      changes: momentary(change)
     }),
     protocol: [
       // Adds or updates a tracking; the reply is the `since` of its device.
@@ -56,6 +62,11 @@ export const makeKind = <Topics>() => <const Name extends string, Meta extends S
       // The timer of the next grace or lease that ends.
       Rpc.make("Tick")
     ]
+  })
+  setIncrements(kind, {
+    change,
+    of: ({ changes }: Presence.State<unknown>) => changes,
+    apply: PresenceDraft.apply
   })
   return { kind, present }
 }

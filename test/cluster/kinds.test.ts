@@ -1,0 +1,132 @@
+/** Presence, inboxes, groups and stores on several nodes, on a real PostgreSQL. */
+import { assert, layer } from "@effect/vitest"
+import { Context, Effect, Exit, HashMap, Layer, type Redacted, Schema, Scope, Stream } from "effect"
+import { Presence } from "effect-sessions"
+import * as PostgresServer from "../snapshots/PostgresServer.ts"
+import { idOn, settled, startProgram } from "./ClusterNode.ts"
+
+class Url extends Context.Service<Url, Redacted.Redacted>()("test/Url") {}
+
+class Shoppers extends Presence.Service<Shoppers>()("Shoppers", { meta: Schema.String }) {}
+
+const Program = Presence.layer(Shoppers, { grace: "300 millis", lease: "1 second" })
+
+let names = 0
+
+const startNode = Effect.fnUntraced(function*(name: string) {
+  const node = yield* startProgram({ url: yield* Url, name }, Program)
+  return { ...node, shoppers: Context.get(node.context, Shoppers) }
+})
+
+type Node = Effect.Success<ReturnType<typeof startNode>>
+
+/** Three nodes that have shared the places out. */
+const nodes = Effect.gen(function*() {
+  const name = `k${++names}`
+  const all = yield* Effect.forEach([1, 2, 3], () => startNode(name), { concurrency: "unbounded" })
+  yield* settled(...all)
+  return all as ReadonlyArray<Node> & [Node, Node, Node]
+})
+
+/** Waits until it is so. */
+const until = (isSo: () => boolean) =>
+  Effect.gen(function*() {
+    while (!isSo()) yield* Effect.sleep(5)
+  })
+
+/** Tracks until its scope is closed. */
+const track = Effect.fnUntraced(function*(node: Node, topic: string, key: string) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const tracked = yield* Scope.provide(node.shoppers.track(topic, key, key.toUpperCase(), { device: "d" }), scope)
+  return { tracked, close: Scope.close(scope, Exit.void) }
+})
+
+const keys = (node: Node, topic: string) =>
+  Effect.map(node.shoppers.list(topic), (present) => present.map(({ key }) => key).sort())
+
+/** What a reader of a topic is told. */
+const follow = Effect.fnUntraced(function*(node: Node, topic: string) {
+  const told: Array<string> = []
+  const say = (event: Presence.Event<string>) =>
+    event._tag === "List"
+      ? `= ${event.present.map(({ key }) => key).sort().join(" ")}`
+      : `${event._tag} ${event.key} ${event.meta}`
+  yield* Effect.forkScoped(
+    Stream.runForEach(node.shoppers.changes(topic), (event) => Effect.sync(() => void told.push(say(event))))
+  )
+  yield* until(() => told.length > 0)
+  return told
+})
+
+/** The keys that a reader of a topic knows. */
+const known = Effect.fnUntraced(function*(node: Node, topic: string) {
+  let present = HashMap.empty<string, Presence.Present<string>>()
+  yield* Effect.forkScoped(
+    Stream.runForEach(node.shoppers.changes(topic), (event) =>
+      Effect.sync(() => {
+        present = Presence.apply(present, event)
+      }))
+  )
+  return () => Array.from(HashMap.keys(present)).sort().join(" ")
+})
+
+layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("Kinds on a cluster", (it) => {
+  it.effect("shows who is present on all nodes, and each change once", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes
+      const topic = yield* idOn(b)
+      const told = yield* Effect.forEach([a, b, c], (node) => follow(node, topic))
+      const ada = yield* track(a, topic, "ada")
+      yield* until(() => told.every((events) => events.length === 2))
+      const bob = yield* track(c, topic, "bob")
+      for (const node of [a, b, c]) assert.deepStrictEqual(yield* keys(node, topic), ["ada", "bob"])
+      yield* ada.tracked.update("Ada L.")
+      yield* until(() => told.every((events) => events.length === 4))
+      yield* bob.tracked.leave
+      yield* until(() => told.every((events) => events.length === 5))
+      yield* ada.close
+      assert.deepStrictEqual(yield* keys(b, topic), ["ada"], "the grace")
+      yield* until(() => told.every((events) => events.length === 6))
+      for (const events of told) {
+        assert.deepStrictEqual(events, [
+          "= ",
+          "Join ada ADA",
+          "Join bob BOB",
+          "Update ada Ada L.",
+          "Leave bob BOB",
+          "Leave ada Ada L."
+        ])
+      }
+    }))
+
+  it.effect("has neither ghosts nor holes when the node of a topic leaves", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes
+      const topic = yield* idOn(b)
+      yield* track(a, topic, "ada")
+      yield* track(b, topic, "ben")
+      const cid = yield* track(c, topic, "cid")
+      const present = yield* known(a, topic)
+      yield* until(() => present() === "ada ben cid")
+      yield* b.stop
+      yield* settled(a, c)
+      yield* until(() => present() === "ada cid")
+      for (const node of [a, c]) assert.deepStrictEqual(yield* keys(node, topic), ["ada", "cid"])
+      yield* cid.tracked.leave
+      yield* until(() => present() === "ada")
+    }))
+
+  it.effect("forgets those whose node is gone after the lease", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes
+      const topic = yield* idOn(b)
+      yield* track(a, topic, "ada")
+      const ref = yield* a.shoppers.topic(topic)
+      const tracking = { id: 1, key: "dee", device: "d", meta: "DEE", revision: 1, since: null }
+      yield* ref.call("Track", { owner: "a process that never renews", tracking })
+      const told = yield* follow(a, topic)
+      assert.deepStrictEqual(told, ["= ada dee"])
+      yield* until(() => told.length === 2)
+      assert.deepStrictEqual(told, ["= ada dee", "Leave dee DEE"])
+    }))
+})
