@@ -1,6 +1,6 @@
 /** Nodes of a cluster in one process: each has a Layer of its own, and they share a database. */
 import { PgClient } from "@effect/sql-pg"
-import { Context, type Duration, Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Layer, Redacted, Scope, Tracer } from "effect"
 import { Sessions, type SnapshotStore } from "effect-sessions"
 import { SessionCluster } from "effect-sessions/cluster"
 import { SqlStore } from "effect-sessions/snapshots"
@@ -20,6 +20,7 @@ interface AnyNodeOptions {
   readonly url: Redacted.Redacted
   readonly name: string
   readonly expiration?: Duration.Input | undefined
+  readonly tracer?: Tracer.Tracer | undefined
 }
 
 interface NodeOptions extends AnyNodeOptions {
@@ -30,7 +31,7 @@ type Host = Layer.Success<ReturnType<typeof SessionCluster.layer>> | SnapshotSto
 
 /** Starts a node with a program, which leaves when the scope of the test closes, or `stop` is run. */
 export const startProgram = Effect.fnUntraced(function*<A, E>(
-  { expiration = "3 seconds", name, url }: AnyNodeOptions,
+  { expiration = "20 seconds", name, tracer, url }: AnyNodeOptions,
   program: Layer.Layer<A, E, Host>
 ) {
   const port = yield* freePort
@@ -41,7 +42,7 @@ export const startProgram = Effect.fnUntraced(function*<A, E>(
     prefix: name,
     shards: 30,
     expiration,
-    refresh: "400 millis",
+    refresh: "1 second",
     assignments: "50 millis",
     secret: Redacted.make("a secret that nobody can guess at all"),
     sessions: { shutdownGrace: "2 seconds" }
@@ -49,7 +50,8 @@ export const startProgram = Effect.fnUntraced(function*<A, E>(
   const Store = SqlStore.layer({ table: `${name}_sessions` }).pipe(Layer.provide(Client))
   const Program = program.pipe(Layer.provideMerge(Layer.mergeAll(Layer.fresh(Cluster), Layer.fresh(Store))))
   const scope = yield* Scope.fork(yield* Effect.scope)
-  const context = yield* Layer.buildWithScope(Layer.fresh(Program), scope)
+  const Traced = tracer === undefined ? Program : Layer.provide(Program, Layer.succeed(Tracer.Tracer, tracer))
+  const context = yield* Layer.buildWithScope(Layer.fresh(Traced), scope)
   return {
     context,
     sessions: Context.get(context, Sessions),

@@ -1,6 +1,18 @@
 /** A program on several nodes, on a real PostgreSQL. */
 import { assert, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, type Redacted, Scope, Stream, SubscriptionRef } from "effect"
+import {
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  type Redacted,
+  Scope,
+  Stream,
+  SubscriptionRef,
+  Tracer
+} from "effect"
 import { Coverage } from "effect-sessions/cluster"
 import * as PostgresServer from "../snapshots/PostgresServer.ts"
 import { type ClusterNode, idOn, settled, startNode } from "./ClusterNode.ts"
@@ -10,10 +22,14 @@ class Url extends Context.Service<Url, Redacted.Redacted>()("test/Url") {}
 let names = 0
 
 /** So many nodes that have shared the places out. */
-const nodes = Effect.fnUntraced(function*(count: number, kind?: Parameters<typeof startNode>[0]["kind"]) {
+const nodes = Effect.fnUntraced(function*(
+  count: number,
+  kind?: Parameters<typeof startNode>[0]["kind"],
+  tracer?: Tracer.Tracer
+) {
   const url = yield* Url
   const name = `c${++names}`
-  const all = yield* Effect.forEach(Array.from({ length: count }), () => startNode({ url, name, kind }), {
+  const all = yield* Effect.forEach(Array.from({ length: count }), () => startNode({ url, name, kind, tracer }), {
     concurrency: "unbounded"
   })
   yield* settled(...all)
@@ -203,5 +219,31 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
       assert.strictEqual((yield* Fiber.join(ended))._tag, "Moved")
       assert.strictEqual((yield* Fiber.join(following))._tag, "SessionEnded")
       assert.strictEqual((yield* Effect.flip(ref.call("Look")))._tag, "SessionNotFound")
+    }))
+
+  it.effect("runs a handler in the trace of a caller on another node", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const [a, b] = yield* nodes(2, {}, tracer)
+      const ref = yield* a.counters.start(yield* idOn(b))
+      yield* Effect.andThen(ref.call("Add", 1), ref.cast("Note", "x")).pipe(
+        Effect.withSpan("caller"),
+        Effect.withTracer(tracer)
+      )
+      yield* ref.state
+      const caller = spans.find(({ name }) => name === "caller")!
+      const handlers = spans.filter(({ name }) => name.startsWith("Counter."))
+      assert.deepStrictEqual(handlers.map(({ name }) => name), ["Counter.Add", "Counter.Note"])
+      for (const { parent, traceId } of handlers) {
+        assert.strictEqual(traceId, caller.traceId)
+        assert.strictEqual(parent._tag === "Some" ? parent.value.spanId : "", caller.spanId)
+      }
     }))
 })

@@ -46,8 +46,8 @@ const startNode = Effect.fnUntraced(function*<A, E>(kind: Layer.Layer<A, E, Sess
     self: { host: "127.0.0.1", port: yield* freePort },
     prefix: "skew",
     shards: 20,
-    expiration: "3 seconds",
-    refresh: "400 millis",
+    expiration: "20 seconds",
+    refresh: "1 second",
     assignments: "50 millis"
   })
   const Store = SqlStore.layer({ table: "skew_sessions" })

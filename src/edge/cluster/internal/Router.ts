@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import type * as Tracer from "effect/Tracer"
 import * as EndReason from "../../../contract/EndReason.ts"
 import {
   CallTimeout,
@@ -28,6 +29,7 @@ import type { KindSessions } from "../../../runtime/internal/host/KindSessions.t
 import { isNotHere, type Router } from "../../../runtime/internal/host/Placement.ts"
 import type { Request } from "../../../runtime/internal/messages/Request.ts"
 import type { RoutedRef } from "../../../runtime/internal/messages/RoutedRef.ts"
+import { traceOf } from "../../../runtime/internal/messages/tracing.ts"
 import { CallbackDeadline } from "../../../runtime/internal/time/Deadlines.ts"
 import type { NodeAddress } from "../NodeAddress.ts"
 import { KindCodec } from "./KindCodec.ts"
@@ -88,7 +90,9 @@ export class ClusterRouter implements Router {
   }
 
   route<A, E>(ref: RoutedRef, request: Request, here: Effect.Effect<A, E>, onEvent?: OnEvent): Effect.Effect<A, E> {
-    return Effect.suspend(() => new Routing<A, E>(this, ref, request, here, onEvent).attempt())
+    return Effect.withFiber((fiber) =>
+      new Routing<A, E>(this, ref, request, here, onEvent, traceOf(fiber)?.parent).attempt()
+    )
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -204,6 +208,7 @@ class Routing<A, E> {
   private readonly ref: RoutedRef
   private readonly here: Effect.Effect<A, E>
   private readonly onEvent: OnEvent | undefined
+  private readonly span: Tracer.AnySpan | undefined
   private readonly place: Place
   private readonly timeout: number
   private request: Request
@@ -219,7 +224,8 @@ class Routing<A, E> {
     ref: RoutedRef,
     request: Request,
     here: Effect.Effect<A, E>,
-    onEvent: OnEvent | undefined
+    onEvent: OnEvent | undefined,
+    span: Tracer.AnySpan | undefined
   ) {
     const { home } = ref
     this.router = router
@@ -227,6 +233,7 @@ class Routing<A, E> {
     this.request = request
     this.here = here
     this.onEvent = onEvent
+    this.span = span
     this.place = router.of(ref.id)
     this.timeout = "timeout" in request && request.op !== "setIdleTimeout"
       ? request.timeout
@@ -258,12 +265,12 @@ class Routing<A, E> {
   }
 
   private ask(owner: NodeAddress): Effect.Effect<A, any> {
-    const { home, id, kind } = this.ref
+    const { home, kind } = this.ref
     const { deadlines } = home.host
     const codec = this.router.codecOf(kind)
     return Effect.callback<A, any>((resume) => {
       // A payload that does not fit its schema cannot be sent.
-      this.json ??= encodeRequest(codec, kind, id, this.request)
+      this.json ??= encodeRequest(codec, this.ref, this.request, this.span)
       const limit = new CallbackDeadline(() => {
         withdraw()
         this.mayHaveBegun = true

@@ -23,7 +23,7 @@ import type { Json, Reply } from "./peers/model.ts"
 import type { Place } from "./Place.ts"
 import type { Places } from "./Places.ts"
 import { serveWatch } from "./serveWatch.ts"
-import { decodeRequest, encodeAnswer, failed, succeeded, unknown } from "./wire.ts"
+import { decodeRequest, encodeAnswer, failed, spanOf, succeeded, unknown } from "./wire.ts"
 
 /** How long a request waits for its place to be opened, in milliseconds. */
 const patience = 1_000
@@ -122,13 +122,14 @@ export class Server {
       return void reply.end([unknown, `its owner does not understand the request: ${describe(defect)}`])
     }
     const ref = new PlacedRef(kind, id, kind.sessions.get(id), place)
-    if (request.op === "call") {
+    const span = spanOf(op, rest)
+    if (request.op === "call" && span === undefined) {
       const taken = this.take(codec, ref, request, reply)
       if (taken !== undefined) return taken
     }
     if (request.op === "watch") return serveWatch(codec, ref, reply)
     const effect = perform(served, ref, request, reply)
-    const fiber = kind.runFork(effect)
+    const fiber = kind.runFork(span === undefined ? effect : Effect.withParentSpan(effect, span))
     observe(kind, fiber, (_, exit) => respond(codec, request, exit, reply))
     return () => fiber.interruptUnsafe()
   }

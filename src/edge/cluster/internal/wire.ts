@@ -13,6 +13,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
+import * as Tracer from "effect/Tracer"
 import type { StartOptions } from "../../../contract/Session.ts"
 import { NodeUnavailable } from "../../../contract/SessionError.ts"
 import type { Identity, OnceOptions, SessionInfo } from "../../../contract/SessionRef.ts"
@@ -43,19 +44,37 @@ const startJson = ({ address, idleTimeout, metadata, user }: StartOptions): Json
   ...metadata !== undefined && { metadata: metadataJson(metadata) }
 })
 
+/** The span of the caller, of which the span of the handler is a child. */
+const spanJson = (span: Tracer.AnySpan | undefined): ReadonlyArray<Json> =>
+  span === undefined ? [] : [[span.traceId, span.spanId, span.sampled]]
+
+/** The span of the caller on another node, if it has one. */
+export const spanOf = (op: Request["op"], rest: ReadonlyArray<Json>): Tracer.ExternalSpan | undefined => {
+  const json = op === "call" ? rest[3] : op === "once" ? rest[4] : op === "cast" ? rest[2] : undefined
+  if (json === undefined) return undefined
+  const [traceId, spanId, sampled] = json as [string, string, boolean]
+  return Tracer.externalSpan({ traceId, spanId, sampled })
+}
+
 /** Throws when a payload does not fit its schema. */
-export const encodeRequest = (codec: KindCodec, kind: string, id: string, request: Request): Json => {
+export const encodeRequest = (
+  codec: KindCodec,
+  { id, kind }: { readonly kind: string; readonly id: string },
+  request: Request,
+  span: Tracer.AnySpan | undefined
+): Json => {
   const { op } = request
   switch (op) {
     case "call":
     case "once":
     case "cast": {
       const payload = codec.message(request.tag)!.encodePayload(request.payload)
-      if (op === "cast") return [op, kind, id, request.tag, payload]
+      if (op === "cast") return [op, kind, id, request.tag, payload, ...spanJson(span)]
       const timeout = timeJson(request.timeout)
-      if (op === "call") return [op, kind, id, request.tag, payload, timeout]
+      if (op === "call") return [op, kind, id, request.tag, payload, timeout, ...spanJson(span)]
       const { accepted, again, client, epoch, sequence } = request.action
-      return [op, kind, id, request.tag, payload, timeout, { client, sequence, again, epoch, accepted }]
+      const action = { client, sequence, again, epoch, accepted }
+      return [op, kind, id, request.tag, payload, timeout, action, ...spanJson(span)]
     }
     case "start":
       return [op, kind, id, startJson(request.options ?? {}), codec.encodeArgs(request.options?.args)]
