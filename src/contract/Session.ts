@@ -22,7 +22,7 @@ import type { EndReason } from "./EndReason.ts"
 import type { KindOptions } from "./KindOptions.ts"
 import type { CastError, InvalidConfig, LoadError, ReachError, StartError } from "./SessionError.ts"
 import { SessionHost } from "./SessionHost.ts"
-import type { EndOptions, Message, PayloadArg, SessionRef, Tag } from "./SessionRef.ts"
+import type { EndOptions, Message, PayloadArg, Reached, SessionRef, Tag } from "./SessionRef.ts"
 
 /**
  * Options of starting a session.
@@ -80,12 +80,13 @@ export interface SessionKind<in out State, in out Protocol extends Rpc.Any, in o
   /**
    * `find` for a visitor from outside with a credential that the session must recognise; counts as activity. A kind with
    * `snapshots` asks the store whether this process still owns the session: if another process took it over, or ended it,
-   * the copy in memory leaves with `Moved`, and what the other one wrote counts.
+   * the copy in memory leaves with `Moved`, and what the other one wrote counts. In a cluster, it is one request to the node
+   * that owns the session.
    *
    * A session that was never saved (`save: "atEnd"`, or nothing changed yet) exists in this process only. If another process
    * starts one under the same id, `reach` notices that for as long as the store remembers epochs, one hour by default.
    */
-  reach(id: string): Effect.Effect<Option.Option<SessionRef<State, Protocol>>, LoadError>
+  reach(id: string): Effect.Effect<Option.Option<Reached<State, Protocol>>, LoadError>
 
   /** `find` for callers outside Effect. */
   findUnsafe(id: string): SessionRef<State, Protocol> | undefined

@@ -140,6 +140,25 @@ export interface SessionInfo<State = unknown> {
 }
 
 /**
+ * What a visitor's request needs to know of a session: all but its state.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ReachedInfo = Omit<SessionInfo, "state">
+
+/**
+ * A session that was found for a visitor with a credential: see `SessionKind.reach`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reached<in out State, in out Protocol extends Rpc.Any> {
+  readonly session: SessionRef<State, Protocol>
+  readonly info: ReachedInfo
+}
+
+/**
  * Callbacks that follow a session's state: see `SessionRef.watch`. They run in the stack of whatever changed the
  * session, so they should only note what happened. What they throw is logged.
  *

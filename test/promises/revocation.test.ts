@@ -318,12 +318,12 @@ describe("Another process", () => {
       yield* two.visits.ref("a").setMetadata({ ticket: "two" })
       // No caller has looked yet.
       assert.deepStrictEqual((yield* here.info).metadata, { ticket: "one" })
-      const reached = Option.getOrThrow(yield* one.visits.reach("a"))
+      const reached = Option.getOrThrow(yield* one.visits.reach("a")).session
       assert.strictEqual((yield* Fiber.join(ended))._tag, "Moved")
       assert.deepStrictEqual((yield* reached.info).metadata, { ticket: "two" })
       assert.strictEqual(yield* reached.call("Add"), 2)
       // And the other way round.
-      assert.deepStrictEqual(yield* Option.getOrThrow(yield* two.visits.reach("a")).call("Add"), 3)
+      assert.deepStrictEqual(yield* Option.getOrThrow(yield* two.visits.reach("a")).session.call("Add"), 3)
       yield* one.close
       yield* two.close
     }))
@@ -356,7 +356,7 @@ describe("Another process", () => {
           assert.strictEqual(yield* ref.call("Add"), visit)
         }
         assert.strictEqual((yield* store.kept("a"))?.user, "ada")
-        assert.strictEqual(yield* Option.getOrThrow(yield* one.visits.reach("a")).call("Add"), 11)
+        assert.strictEqual(yield* Option.getOrThrow(yield* one.visits.reach("a")).session.call("Add"), 11)
         yield* one.close
       }))
   }
@@ -373,7 +373,7 @@ describe("Another process", () => {
       assert.deepStrictEqual([error._tag, error.httpStatus, error.retrySafe], ["StoreUnavailable", 503, true])
       assert.isDefined(one.visits.findUnsafe("a"))
       store.before = Effect.void
-      assert.strictEqual(Option.getOrThrow(yield* one.visits.reach("a")).id, "a")
+      assert.strictEqual(Option.getOrThrow(yield* one.visits.reach("a")).session.id, "a")
       yield* one.close
     }))
 })

@@ -6,10 +6,11 @@ import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as Scope from "effect/Scope"
 import type * as Session from "../../../contract/Session.ts"
-import type { SessionRef } from "../../../contract/SessionRef.ts"
 import * as ClientAddress from "../../http/ClientAddress.ts"
 import { Connections } from "../../http/Connections.ts"
 import * as HttpSession from "../../http/HttpSession.ts"
+import * as Binding from "../../http/internal/binding.ts"
+import { HeldCookie } from "../../http/internal/HeldCookie.ts"
 import type { Admitted, Authenticator, Listener, Renewal, TokenOptions } from "../Admission.ts"
 import { bearerProtocol, type Claims, InvalidToken, TokenVerifier } from "../TokenVerifier.ts"
 import * as Expirations from "./expirations.ts"
@@ -17,7 +18,7 @@ import * as Expirations from "./expirations.ts"
 /** The claims of a token, and the session that the token is bound to. */
 interface Verified {
   readonly claims: Claims
-  readonly bound: SessionRef<any, any> | undefined
+  readonly bound: Binding.Bound<any, any> | undefined
 }
 
 export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(options: TokenOptions<D>) {
@@ -34,7 +35,7 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
     const binding = claims["sid"]
     return bindings === undefined || binding === undefined
       ? Effect.undefined
-      : HttpSession.bound(bindings, String(binding))
+      : Binding.read(bindings, String(binding))
   }
 
   const read = Effect.fnUntraced(function*(token: string) {
@@ -67,7 +68,7 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
         renew: (token) =>
           Effect.flatMap(read(token), (next) => {
             if (
-              next.claims.sub !== claims.sub || idOf(next.claims) !== idOf(claims) || next.bound?.id !== first.bound?.id
+              next.claims.sub !== claims.sub || idOf(next.claims) !== idOf(claims) || next.bound?.session.id !== first.bound?.session.id
             ) {
               return Effect.fail(InvalidToken.of("Claims", "the token is for another user or session"))
             }
@@ -96,21 +97,27 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
     connect: Effect.fnUntraced(function*(request, listener) {
       const found = yield* check(request)
       const { bound, claims } = found
+      const address = ClientAddress.of(request)
+      const agent = request.headers["user-agent"]?.slice(0, 200)
       yield* connections.add({
-        session: bound ?? { kind: options.kind.kind, id: idOf(claims) },
+        session: bound?.session ?? { kind: options.kind.kind, id: idOf(claims) },
         owner: claims.sub,
-        address: ClientAddress.of(request),
-        agent: request.headers["user-agent"]?.slice(0, 200),
+        address,
+        agent,
         disconnect: () => listener.revoked("replaced")
       })
       const { claims: latest, renewal } = yield* lasting(found, listener)
       if (bound !== undefined) {
-        yield* bound.watch({
+        const cookie = new HeldCookie(bound.ticket, { address, agent })
+        yield* bound.session.watch({
+          identified: (identity) => {
+            if (!cookie.follow(identity)) listener.revoked("replaced")
+          },
           // A shutdown ends it too, which does not make the token invalid.
           ended: (reason) => reason._tag === "Shutdown" ? listener.ended(reason) : listener.revoked("revoked")
         })
-        yield* bound.attach
-        // From here on, replacing the cookie disconnects it. The cookie may have been replaced before that.
+        yield* bound.session.attach
+        // The cookie may have been replaced before the watch.
         yield* boundTo(claims)
       }
       const admitted = yield* start(request, claims)

@@ -46,13 +46,13 @@ export class ClusterSessions extends KindSessions {
     })
   }
 
-  override reach(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
+  override reach(id: string): Effect.Effect<Option.Option<SessionRef.Reached<any, any>>, LoadError> {
     return Effect.suspend(() => {
-      const ref = this.home.ref(id) as RoutedRef
-      const here = Effect.map(super.reach(id), Option.isSome)
+      const session = this.home.ref(id) as RoutedRef
+      const here = Effect.map(this.reachHere(id), Option.match({ onNone: () => undefined, onSome: ({ info }) => info }))
       return Effect.map(
-        this.router.route(ref, { op: "reach" }, here),
-        (isLive) => isLive ? Option.some(ref) : Option.none()
+        this.router.route(session, { op: "reach" }, here),
+        (info) => info === undefined ? Option.none() : Option.some({ session, info })
       )
     })
   }

@@ -19,6 +19,8 @@ export class RoutedWatch {
   private readonly found = Deferred.makeUnsafe<VersionedState<any>, ReachError>()
   /** The last state that the watcher was told. */
   private last: { readonly epoch: number; readonly version: number } | undefined = undefined
+  /** The JSON of the user and the metadata that were told last. */
+  private identity: string | undefined = undefined
   /** The state of the last event of another node: as JSON; or decoded, if changes follow it. */
   private json: Schema.Json = null
   private state: unknown = undefined
@@ -43,16 +45,28 @@ export class RoutedWatch {
     else this.watcher.changed?.(state, version, epoch)
   }
 
-  readonly identified = (identity: Identity): void => {
-    this.watcher.identified?.(identity)
+  /** The user and the metadata have changed, or were set anew. */
+  readonly identified = ({ metadata, user }: Identity): void => {
+    if (this.watcher.identified === undefined) return
+    this.identity = JSON.stringify([user, metadata])
+    this.watcher.identified({ user, metadata })
+  }
+
+  /** The user and the metadata at the beginning, or after a move, during which they may have changed unseen. */
+  readonly identifies = ({ metadata, user }: Identity): void => {
+    const { identity } = this
+    const now = JSON.stringify([user, metadata])
+    if (identity === undefined) this.identity = now
+    else if (identity !== now) this.identified({ user, metadata })
   }
 
   /** An event of another node. */
   readonly heard = (json: Json): void => {
     const [event, ...rest] = json as [string, ...Array<Json>]
     if (event === "identity") {
-      const [user, metadata] = rest as [string | null, Identity["metadata"]]
-      return this.identified({ user: user ?? undefined, metadata })
+      const [user, metadata, isFirst] = rest as [string | null, Identity["metadata"], boolean]
+      const identity = { user: user ?? undefined, metadata }
+      return isFirst ? this.identifies(identity) : this.identified(identity)
     }
     const [epoch, version, value] = rest as [number, number, any]
     this.changed(this.stateOf(event, value), version, epoch)

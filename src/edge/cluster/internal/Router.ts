@@ -133,7 +133,7 @@ export class ClusterRouter implements Router {
           ref.watchHere({ changed: watch.changed, identified: watch.identified, ended }),
           (first) => {
             watch.changed(first.state, first.version, first.epoch)
-            return Deferred.await(over)
+            return Effect.andThen(Effect.map(ref.infoHere, watch.identifies), Deferred.await(over))
           }
         )
       }))

@@ -202,7 +202,7 @@ const perform = (
     case "start":
       return kind.activator.start(ref.id, request.options)
     case "reach":
-      return Effect.map(local.reach(ref.id), Option.isSome)
+      return Effect.map(local.reachHere(ref.id), Option.match({ onNone: () => undefined, onSome: ({ info }) => info }))
     case "end":
       return ref.end({ drain: request.drain, reason: request.reason })
     case "setIdleTimeout":

@@ -1,5 +1,5 @@
 /**
- * Tells another node of the states of a session: first the whole state, then what has changed since.
+ * Tells another node of the states of a session, and of its user and metadata: first the whole, then what has changed since.
  *
  * A peer that reads too slowly misses states, not changes: it gets the difference to the newest state when it reads again. Of
  * kinds whose states say their changes it gets all of them, or the whole state when there are too many.
@@ -33,6 +33,8 @@ class ServedWatch implements Watcher<unknown>, Owner {
   private told: { readonly epoch: number; readonly json: Schema.Json } | undefined = undefined
   private latest: VersionedState<unknown> | undefined = undefined
   private identity: Identity | undefined = undefined
+  /** Was the peer told the user and the metadata? */
+  private isIdentified = false
   private isWaiting = false
   private readonly tellNow = guard<this, void, void>(this, () => this.tell()) as () => void
 
@@ -107,7 +109,9 @@ class ServedWatch implements Watcher<unknown>, Owner {
         )
       }
     }
-    if (identity !== undefined) reply.event(["identity", identity.user ?? null, identity.metadata])
+    if (identity === undefined) return
+    reply.event(["identity", identity.user ?? null, identity.metadata, !this.isIdentified])
+    this.isIdentified = true
   }
 }
 
@@ -115,9 +119,11 @@ class ServedWatch implements Watcher<unknown>, Owner {
 export const serveWatch = (codec: KindCodec, ref: PlacedRef, reply: Reply): () => void => {
   const { home } = ref
   const watch = new ServedWatch(codec, reply)
-  const fiber = home.runFork(Effect.scoped(Effect.flatMap(ref.watch(watch), (first) => {
-    watch.begin(first)
-    return Deferred.await(watch.over)
+  const fiber = home.runFork(Effect.scoped(Effect.gen(function*() {
+    watch.begin(yield* ref.watch(watch))
+    // Where the session was before, its user or its metadata may have changed unseen.
+    watch.identified(yield* ref.info)
+    return yield* Deferred.await(watch.over)
   })))
   observe(home, fiber, (_, exit) => reply.end(outcome(codec, exit)))
   return () => fiber.interruptUnsafe()

@@ -8,7 +8,7 @@
  *   event     ["state", epoch, version, state]       of a watch: the whole state
  *             ["patch", epoch, version, operations]  the difference to the event before
  *             ["changes", epoch, version, changes]   of a kind whose states say how they came about: since the event before
- *             ["identity", user, metadata]
+ *             ["identity", user, metadata, isFirst]  the user and the metadata: of the beginning, or of a change
  *             ["here"]               of an attachment: it is counted
  */
 import * as Duration from "effect/Duration"
@@ -128,6 +128,12 @@ export const decodeRequest = (codec: KindCodec, op: Request["op"], rest: Readonl
   }
 }
 
+/** JSON leaves out what is not there. */
+const infoOf = (json: Json): SessionInfo => {
+  const { endsAt, expiresAt, user, ...info } = json as SessionInfo
+  return { ...info, endsAt, expiresAt, user }
+}
+
 /** The value of an answer. */
 const encodeValue = (codec: KindCodec, request: Request, value: unknown): Json => {
   switch (request.op) {
@@ -138,6 +144,8 @@ const encodeValue = (codec: KindCodec, request: Request, value: unknown): Json =
       return codec.encodeState(value)
     case "info":
       return { ...value as SessionInfo, state: codec.encodeState((value as SessionInfo).state) }
+    case "reach":
+      return value === undefined ? null : { ...value as SessionInfo, state: undefined }
     case "attach":
     case "awaitEnd":
     case "watch":
@@ -155,9 +163,11 @@ const decodeValue = (codec: KindCodec, request: Request, json: Json): unknown =>
     case "state":
       return codec.decodeState(json)
     case "info": {
-      const { endsAt, expiresAt, user, ...info } = json as SessionInfo
-      return { ...info, endsAt, expiresAt, user, state: codec.decodeState(info.state) }
+      const info = infoOf(json)
+      return { ...info, state: codec.decodeState(info.state) }
     }
+    case "reach":
+      return json === null ? undefined : infoOf(json)
     case "attach":
     case "awaitEnd":
     case "watch":

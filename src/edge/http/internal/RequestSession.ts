@@ -18,15 +18,16 @@ import * as Stream from "effect/Stream"
 import type * as Session from "../../../contract/Session.ts"
 import { isLoadError, type ReachError, type SessionNotFound } from "../../../contract/SessionError.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
-import type { SessionInfo, SessionRef } from "../../../contract/SessionRef.ts"
+import type { ReachedInfo, SessionInfo, SessionRef } from "../../../contract/SessionRef.ts"
 import { withRetryAfter } from "../../internal/answers.ts"
 import { disconnectStalled } from "../../internal/disconnectStalled.ts"
 import * as ClientAddress from "../ClientAddress.ts"
 import type { Connection, Connections, TooManyConnections } from "../Connections.ts"
 import type { HttpSession } from "../HttpSession.ts"
 import { CookieReplaced, NoSession, SessionUnavailable } from "../HttpSessionError.ts"
+import * as Binding from "./binding.ts"
 import * as Noted from "./device.ts"
-import { fingerprint } from "./fingerprint.ts"
+import { HeldCookie } from "./HeldCookie.ts"
 import type { RecentTickets } from "./RecentTickets.ts"
 import { type Credential, type SessionCookie, varyByCookie } from "./SessionCookie.ts"
 
@@ -62,8 +63,8 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   private readonly services: Services
   private readonly request: HttpServerRequest
   private readonly receivedAt: Noted.Moment
-  private readonly address: string | undefined
-  private readonly agent: string | undefined
+  readonly address: string | undefined
+  readonly agent: string | undefined
   /** The content of the request's cookie. */
   private credential: Credential | undefined = undefined
   /** The session that was found or started earlier in this request, and the ticket of its cookie. */
@@ -100,15 +101,11 @@ export class RequestSession implements HttpSession<any, any, any, any> {
       // `reach` asks the store: the session may have been taken over, and its cookie replaced, by another process.
       return Effect.matchEffect(kind.reach(credential.id), {
         onFailure: () => this.unavailable,
-        onSuccess: (found) => found._tag === "None" ? Effect.succeedNone : this.look(found.value, credential)
+        onSuccess: (found) =>
+          found._tag === "None"
+            ? Effect.succeedNone
+            : this.recognize(found.value.session, found.value.info, credential)
       })
-    })
-  }
-
-  private look(ref: Ref, credential: Credential): Effect.Effect<Option.Option<Ref>, Unreached> {
-    return Effect.matchEffect(ref.info, {
-      onFailure: (error) => this.gone(error),
-      onSuccess: (info) => this.recognize(ref, info, credential)
     })
   }
 
@@ -120,7 +117,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   /** The id is no secret: the session must have the ticket of the cookie. */
   private recognize(
     ref: Ref,
-    info: SessionInfo,
+    info: ReachedInfo,
     credential: Credential
   ): Effect.Effect<Option.Option<Ref>, Unreached> {
     const known = Noted.ticketOf(info)
@@ -133,12 +130,11 @@ export class RequestSession implements HttpSession<any, any, any, any> {
     this.current = ref
     this.ticket = credential.ticket
     const { address, agent } = this
-    const device = Noted.deviceOf(info)
     const now = this.services.clock.currentTimeMillisUnsafe()
     // A cookie's lifetime is a matter of dates: browsers delete it by their own clock.
     const expires = cookieEnd(info, now)
     if (expires - credential.expires > (expires - now) / 2) this.intent = "give"
-    if (device?.address === address && device?.agent === agent) return Effect.succeedSome(ref)
+    if (Noted.isSameDevice(Noted.deviceOf(info), this)) return Effect.succeedSome(ref)
     // Not worth a write to the store at once.
     const noted = Effect.catchTag(
       ref.setMetadata(Noted.noteDevice({ address, agent }), { durable: false }),
@@ -238,7 +234,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   ): Effect.Effect<Ref, NoSession | Unreached> {
     return Effect.flatMap(this.get, (ref) =>
       this.ifMine(ref, (info) =>
-        // When the old cookie is invalid, its connections must be disconnected, even if the request is aborted.
+        // When the old cookie is invalid, the answer must have the new one, even if the request is aborted.
         Effect.uninterruptible(this.replaceTicket(ref, info, options))))
   }
 
@@ -249,21 +245,23 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   ): Effect.Effect<Ref, ReachError | CookieReplaced> {
     return Effect.gen({ self: this }, function*() {
       const ticket = yield* SessionId.make
-      const { address, agent, services: { clock, connections } } = this
+      const { address, agent, services: { clock } } = this
+      // A connection that was opened for another user, or before there was one, is not for this user, whoever opened it.
+      const all = options.disconnect === "all" || ("user" in options && options.user !== before)
+      const rotation = {
+        ...Noted.moment(clock),
+        from: this.ticket!,
+        keeps: all ? undefined : { address, agent }
+      }
+      // The open connections of the session, wherever they are, learn of it by their watches.
       const setting = ref.compareAndSet(Noted.noteTicket(this.ticket!), {
-        metadata: { ...Noted.noteTicket(ticket), ...Noted.noteRotation(Noted.moment(clock)) },
+        metadata: { ...Noted.noteTicket(ticket), ...Noted.noteRotation(rotation) },
         ...("user" in options && { user: options.user })
       })
       const changed = yield* Effect.catchTag(setting, "InvalidMetadata", Effect.die)
       if (!changed) return yield* this.replaced
       this.ticket = ticket
       this.intent = "give"
-      // A connection that was opened for another user, or before there was one, is not for this user, whoever opened it.
-      const all = options.disconnect === "all" || ("user" in options && options.user !== before)
-      yield* connections.disconnect(
-        ref,
-        (connection) => all || connection.address !== address || connection.agent !== agent
-      )
       return ref
     })
   }
@@ -295,11 +293,15 @@ export class RequestSession implements HttpSession<any, any, any, any> {
       const ref = yield* this.get
       const { address, agent, services: { connections } } = this
       const connection: Connection = { session: ref, owner: ownerOf(yield* ref.info), address, agent, disconnect }
+      const cookie = new HeldCookie(this.ticket!, this)
       yield* connections.add(connection)
       yield* ref.attach
       // It is counted for whoever the session belongs to.
       yield* ref.watch({
-        identified: ({ user }) => connections.assign(connection, user ?? ref.id),
+        identified: (identity) => {
+          if (cookie.follow(identity)) connections.assign(connection, identity.user ?? ref.id)
+          else disconnect()
+        },
         ended: () => {}
       })
       // The cookie may have been replaced in between.
@@ -329,7 +331,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   get binding(): Effect.Effect<string, NoSession | Unreached> {
     return Effect.flatMap(
       this.get,
-      (ref) => this.ifMine(ref, () => Effect.map(fingerprint(this.ticket!), (print) => `${ref.id}.${print}`))
+      (ref) => this.ifMine(ref, () => Binding.make(ref.id, this.ticket!))
     )
   }
 
@@ -372,7 +374,7 @@ const ownerOf = ({ id, user }: SessionInfo): string => user ?? id
  * because activity that is not a request prolongs the session. The cookie of a session that does not expire is deleted when
  * the browser is closed.
  */
-const cookieEnd = ({ endsAt, expiresAt }: SessionInfo, now: number): number =>
+const cookieEnd = ({ endsAt, expiresAt }: ReachedInfo, now: number): number =>
   expiresAt === undefined ? Infinity : Math.min(endsAt ?? Infinity, now + longestCookie)
 
 const isNotFound = (error: unknown): error is SessionNotFound =>

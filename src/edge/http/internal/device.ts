@@ -24,6 +24,14 @@ export interface Device {
   readonly agent: string | undefined
 }
 
+/** The latest replacement of a ticket. */
+export interface Rotation extends Moment {
+  /** The ticket that was replaced. */
+  readonly from: string
+  /** The client whose connections stay; `undefined`: none. */
+  readonly keeps: Device | undefined
+}
+
 const ticketKey = "effect-sessions/ticket"
 const rotationKey = "effect-sessions/rotation"
 const deviceKey = "effect-sessions/device"
@@ -43,19 +51,25 @@ const between = (earlier: Moment, later: Moment): number =>
 /** The ticket that the cookie of this session must have. */
 export const noteTicket = (ticket: string): Readonly<Record<string, unknown>> => ({ [ticketKey]: ticket })
 
-/** When the ticket was last replaced. */
-export const noteRotation = (moment: Moment): Readonly<Record<string, unknown>> => ({ [rotationKey]: moment })
+/** When and how the ticket was last replaced. */
+export const noteRotation = (rotation: Rotation): Readonly<Record<string, unknown>> => ({ [rotationKey]: rotation })
 
 export const noteDevice = (device: Device): Readonly<Record<string, unknown>> => ({ [deviceKey]: device })
 
-type Noting = Pick<SessionInfo, "metadata">
+export type Noting = Pick<SessionInfo, "metadata">
 
 export const ticketOf = ({ metadata }: Noting): string | undefined => metadata[ticketKey] as string | undefined
 
 export const deviceOf = ({ metadata }: Noting): Device | undefined => metadata[deviceKey] as Device | undefined
 
+export const rotationOf = ({ metadata }: Noting): Rotation | undefined =>
+  metadata[rotationKey] as Rotation | undefined
+
+export const isSameDevice = (one: Device | undefined, other: Device): boolean =>
+  one?.address === other.address && one?.agent === other.agent
+
 /** Whether the ticket was replaced after this moment, or at most `grace` milliseconds before. */
-export const isRotatedSince = ({ metadata }: Noting, since: Moment, grace: number): boolean => {
-  const rotated = metadata[rotationKey] as Moment | undefined
+export const isRotatedSince = (noting: Noting, since: Moment, grace: number): boolean => {
+  const rotated = rotationOf(noting)
   return rotated !== undefined && between(rotated, since) < grace
 }

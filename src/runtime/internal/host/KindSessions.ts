@@ -13,6 +13,7 @@ import { emit } from "../session/events.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { ended } from "../session/status.ts"
 import type { Kind } from "./Kind.ts"
+import { failNotHere } from "./Placement.ts"
 
 type Options = StartOptions & { readonly args?: unknown }
 
@@ -57,6 +58,11 @@ export class KindSessions implements SessionKind<any, any, any, any> {
   }
 
   find(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
+    return this.findHere(id)
+  }
+
+  /** Finds a session of this process. */
+  private findHere(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
     return Effect.suspend(() => {
       const found = this.findUnsafe(id)
       return found !== undefined || this.home.persistence === undefined
@@ -65,17 +71,24 @@ export class KindSessions implements SessionKind<any, any, any, any> {
     })
   }
 
-  reach(id: string): Effect.Effect<Option.Option<SessionRef.Any>, LoadError> {
+  reach(id: string): Effect.Effect<Option.Option<SessionRef.Reached<any, any>>, LoadError> {
+    return this.reachHere(id)
+  }
+
+  /** Reaches a session of this process. */
+  reachHere(id: string): Effect.Effect<Option.Option<SessionRef.Reached<any, any>>, LoadError> {
     return Effect.suspend(() => {
       const { host, persistence, sessions } = this.home
       const session = sessions.get(id)
-      const touch = Effect.map(this.find(id), (found) => {
-        const session = Option.isSome(found) ? sessions.get(id) : undefined
-        if (session !== undefined) host.expiry.touch(session, host.now())
-        return found
+      const touch = Effect.flatMap(this.findHere(id), () => {
+        const session = this.home.findLive(id)
+        if (session === undefined) return host.isHere(id) ? Effect.succeedNone : failNotHere
+        host.expiry.touch(session, host.now())
+        return Effect.succeedSome({ session: session.ref, info: session.info() })
       })
-      // A session that is loaded now is owned.
-      if (persistence === undefined || session === undefined || !session.isLive(host.now())) return touch
+      // A session that is loaded now is owned; so is one whose place is here.
+      const isOwned = persistence === undefined || session === undefined || host.router !== undefined
+      if (isOwned || !session.isLive(host.now())) return touch
       return Effect.flatMap(persistence.loader.owns(session), (owns) => {
         if (owns) return touch
         session.fenced()

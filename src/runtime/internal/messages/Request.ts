@@ -50,7 +50,7 @@ interface EndRequest {
 }
 
 interface TouchRequest {
-  /** `reach`: touches the session, and gives whether there is one. */
+  /** `reach`: touches the session, and gives what is known of it; `undefined`: there is none. */
   readonly op: "touch" | "reach"
 }
 

@@ -53,6 +53,11 @@ export class RoutedRef extends PlacedRef {
     return this.route({ op: "info" }, super.info)
   }
 
+  /** What is known of the session while its place is here. */
+  get infoHere(): Effect.Effect<SessionInfo<any>, ReachError> {
+    return super.info
+  }
+
   override get isLive(): Effect.Effect<boolean, LoadError> {
     return this.route({ op: "isLive" }, super.isLive)
   }
