@@ -11,8 +11,8 @@ import * as EndReason from "../../contract/EndReason.ts"
 import type { LoadError } from "../../contract/SessionError.ts"
 import type { Any as AnyRef } from "../../contract/SessionRef.ts"
 import { Sessions } from "../../runtime/Sessions.ts"
+import * as Noted from "../internal/device.ts"
 import { Connections } from "./Connections.ts"
-import * as Noted from "./internal/device.ts"
 
 /**
  * A device of a user.

@@ -35,17 +35,18 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Rpc from "effect/rpc/Rpc"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type * as Session from "../../contract/Session.ts"
-import type { InvalidSessionId, LoadError, StartError } from "../../contract/SessionError.ts"
+import { type InvalidSessionId, isLoadError, type LoadError, type StartError } from "../../contract/SessionError.ts"
 import type { SessionRef } from "../../contract/SessionRef.ts"
+import * as Noted from "../internal/device.ts"
 import { Connections, type TooManyConnections } from "./Connections.ts"
 import { CookieKeys } from "./CookieKeys.ts"
 import { CookieReplaced, NoSession, SessionUnavailable } from "./HttpSessionError.ts"
-import * as Binding from "./internal/binding.ts"
+import { fingerprint } from "./internal/fingerprint.ts"
 import { RecentTickets } from "./internal/RecentTickets.ts"
 import { RequestSession } from "./internal/RequestSession.ts"
 import { SessionCookie } from "./internal/SessionCookie.ts"
@@ -316,5 +317,14 @@ export const make = <D extends AnyKind>(
 export const bound = <State, Protocol extends Rpc.Any, Args, E>(
   kind: Session.SessionKind<State, Protocol, Args, E>,
   binding: string
-): Effect.Effect<SessionRef<State, Protocol>, NoSession | SessionUnavailable> =>
-  Effect.map(Binding.read(kind, binding), ({ session }) => session)
+): Effect.Effect<SessionRef<State, Protocol>, NoSession | SessionUnavailable> => {
+  const dot = binding.indexOf(".")
+  return Effect.gen(function*() {
+    const found = yield* kind.reach(binding.slice(0, dot))
+    if (Option.isNone(found)) return yield* NoSession.of()
+    const { info, session } = found.value
+    const known = Noted.ticketOf(info)
+    if (known === undefined || (yield* fingerprint(known)) !== binding.slice(dot + 1)) return yield* NoSession.of()
+    return session
+  }).pipe(Effect.mapError((error) => isLoadError(error) ? SessionUnavailable.of() : error))
+}

@@ -6,11 +6,12 @@ import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as Scope from "effect/Scope"
 import type * as Session from "../../../contract/Session.ts"
+import type { SessionRef } from "../../../contract/SessionRef.ts"
 import * as ClientAddress from "../../http/ClientAddress.ts"
 import { Connections } from "../../http/Connections.ts"
 import * as HttpSession from "../../http/HttpSession.ts"
-import * as Binding from "../../http/internal/binding.ts"
-import { HeldCookie } from "../../http/internal/HeldCookie.ts"
+import * as Noted from "../../internal/device.ts"
+import { HeldCookie } from "../../internal/HeldCookie.ts"
 import type { Admitted, Authenticator, Listener, Renewal, TokenOptions } from "../Admission.ts"
 import { bearerProtocol, type Claims, InvalidToken, TokenVerifier } from "../TokenVerifier.ts"
 import * as Expirations from "./expirations.ts"
@@ -18,7 +19,7 @@ import * as Expirations from "./expirations.ts"
 /** The claims of a token, and the session that the token is bound to. */
 interface Verified {
   readonly claims: Claims
-  readonly bound: Binding.Bound<any, any> | undefined
+  readonly bound: SessionRef<any, any> | undefined
 }
 
 export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(options: TokenOptions<D>) {
@@ -35,7 +36,7 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
     const binding = claims["sid"]
     return bindings === undefined || binding === undefined
       ? Effect.undefined
-      : Binding.read(bindings, String(binding))
+      : HttpSession.bound(bindings, String(binding))
   }
 
   const read = Effect.fnUntraced(function*(token: string) {
@@ -68,7 +69,8 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
         renew: (token) =>
           Effect.flatMap(read(token), (next) => {
             if (
-              next.claims.sub !== claims.sub || idOf(next.claims) !== idOf(claims) || next.bound?.session.id !== first.bound?.session.id
+              next.claims.sub !== claims.sub || idOf(next.claims) !== idOf(claims) ||
+              next.bound?.id !== first.bound?.id
             ) {
               return Effect.fail(InvalidToken.of("Claims", "the token is for another user or session"))
             }
@@ -100,7 +102,7 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
       const address = ClientAddress.of(request)
       const agent = request.headers["user-agent"]?.slice(0, 200)
       yield* connections.add({
-        session: bound?.session ?? { kind: options.kind.kind, id: idOf(claims) },
+        session: bound ?? { kind: options.kind.kind, id: idOf(claims) },
         owner: claims.sub,
         address,
         agent,
@@ -108,15 +110,15 @@ export const make = Effect.fnUntraced(function*<D extends HttpSession.AnyKind>(o
       })
       const { claims: latest, renewal } = yield* lasting(found, listener)
       if (bound !== undefined) {
-        const cookie = new HeldCookie(bound.ticket, { address, agent })
-        yield* bound.session.watch({
+        const cookie = new HeldCookie(Noted.ticketOf(yield* bound.info), { address, agent })
+        yield* bound.watch({
           identified: (identity) => {
             if (!cookie.follow(identity)) listener.revoked("replaced")
           },
           // A shutdown ends it too, which does not make the token invalid.
           ended: (reason) => reason._tag === "Shutdown" ? listener.ended(reason) : listener.revoked("revoked")
         })
-        yield* bound.session.attach
+        yield* bound.attach
         // The cookie may have been replaced before the watch.
         yield* boundTo(claims)
       }

@@ -20,14 +20,14 @@ import { isLoadError, type ReachError, type SessionNotFound } from "../../../con
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { ReachedInfo, SessionInfo, SessionRef } from "../../../contract/SessionRef.ts"
 import { withRetryAfter } from "../../internal/answers.ts"
+import * as Noted from "../../internal/device.ts"
 import { disconnectStalled } from "../../internal/disconnectStalled.ts"
+import { HeldCookie } from "../../internal/HeldCookie.ts"
 import * as ClientAddress from "../ClientAddress.ts"
 import type { Connection, Connections, TooManyConnections } from "../Connections.ts"
 import type { HttpSession } from "../HttpSession.ts"
 import { CookieReplaced, NoSession, SessionUnavailable } from "../HttpSessionError.ts"
-import * as Binding from "./binding.ts"
-import * as Noted from "./device.ts"
-import { HeldCookie } from "./HeldCookie.ts"
+import { fingerprint } from "./fingerprint.ts"
 import type { RecentTickets } from "./RecentTickets.ts"
 import { type Credential, type SessionCookie, varyByCookie } from "./SessionCookie.ts"
 
@@ -331,7 +331,7 @@ export class RequestSession implements HttpSession<any, any, any, any> {
   get binding(): Effect.Effect<string, NoSession | Unreached> {
     return Effect.flatMap(
       this.get,
-      (ref) => this.ifMine(ref, () => Binding.make(ref.id, this.ticket!))
+      (ref) => this.ifMine(ref, () => Effect.map(fingerprint(this.ticket!), (print) => `${ref.id}.${print}`))
     )
   }
 

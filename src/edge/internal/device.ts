@@ -4,7 +4,7 @@
  */
 import type * as Clock from "effect/Clock"
 import { randomUUID } from "node:crypto"
-import type { SessionInfo } from "../../../contract/SessionRef.ts"
+import type { SessionInfo } from "../../contract/SessionRef.ts"
 
 /**
  * A point in time that other processes can read. Within one process, two moments are compared by its monotonic clock; between
@@ -62,8 +62,7 @@ export const ticketOf = ({ metadata }: Noting): string | undefined => metadata[t
 
 export const deviceOf = ({ metadata }: Noting): Device | undefined => metadata[deviceKey] as Device | undefined
 
-export const rotationOf = ({ metadata }: Noting): Rotation | undefined =>
-  metadata[rotationKey] as Rotation | undefined
+export const rotationOf = ({ metadata }: Noting): Rotation | undefined => metadata[rotationKey] as Rotation | undefined
 
 export const isSameDevice = (one: Device | undefined, other: Device): boolean =>
   one?.address === other.address && one?.agent === other.agent

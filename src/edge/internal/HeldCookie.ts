@@ -7,11 +7,11 @@ import * as Noted from "./device.ts"
 
 export class HeldCookie {
   private readonly client: Noted.Device
-  private ticket: string
+  private ticket: string | undefined
   /** The ticket before the latest replacement, which is reverted if it cannot be written. */
   private before: string | undefined = undefined
 
-  constructor(ticket: string, client: Noted.Device) {
+  constructor(ticket: string | undefined, client: Noted.Device) {
     this.ticket = ticket
     this.client = client
   }
@@ -26,7 +26,8 @@ export class HeldCookie {
     if (ticket === undefined) return false
     if (ticket !== this.before) {
       const rotation = Noted.rotationOf(identity)
-      if (rotation?.from !== this.ticket || !Noted.isSameDevice(rotation.keeps, this.client)) return false
+      if (rotation === undefined || rotation.from !== this.ticket) return false
+      if (!Noted.isSameDevice(rotation.keeps, this.client)) return false
     }
     this.before = this.ticket
     this.ticket = ticket
