@@ -13,6 +13,9 @@
  * - `findUnsafe` and `castUnsafe` see the sessions of their own node only, because they must not wait.
  * - Payloads, replies, states and errors have to fit their schemas when they go to another node, and metadata has to be JSON.
  * - `maxSessions` counts the sessions of each node.
+ * - Handlers of sessions on different nodes that call each other in a circle wait until their calls time out; on one node, that
+ *   is a defect at once.
+ * - What a handler does outside its session cannot be taken back when its node turns out to have lost the session meanwhile.
  *
  * @since 0.1.0
  */
