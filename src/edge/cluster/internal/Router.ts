@@ -282,7 +282,12 @@ class Routing<A, E> {
           // It has been found; from now on it takes as long as it takes.
           deadlines.cancel(limit)
           this.deadline = Infinity
-          this.onEvent?.(json)
+          try {
+            this.onEvent?.(json)
+          } catch (defect) {
+            withdraw()
+            resume(Effect.die(defect))
+          }
         },
         end: (json) => {
           deadlines.cancel(limit)
