@@ -30,6 +30,7 @@ import {
   type SnapshotStoreError
 } from "../../contract/SnapshotStore.ts"
 import { duration, wholeNumber } from "../../policy/SessionsConfig.ts"
+import { batched, keyText } from "./internal/batches.ts"
 import { causes, eachOnce, failed, inChunks, rangeOf, tooLarge } from "./internal/operations.ts"
 import {
   type HeadRow,
@@ -73,6 +74,12 @@ interface SnapshotRow extends HeadRow {
   /** `null`: it is larger than `maxBodySize`. */
   readonly body: string | null
   readonly size: number | null
+}
+
+interface Claim extends Key {
+  readonly atLeast: number
+  readonly term: number | undefined
+  readonly now: number
 }
 
 interface ClaimedRow extends SnapshotRow {
@@ -194,22 +201,43 @@ const make = Effect.fnUntraced(function*(
   }
   const text = statements(schema, name)
 
-  const claim = Effect.fnUntraced(function*(
-    key: Key,
-    atLeast: number,
-    term: number | undefined
-  ): Effect.fn.Return<ClaimedRow, SqlError> {
-    const now = yield* Clock.currentTimeMillis
-    const rows = yield* run<ClaimedRow>(
-      text.claim,
-      [key.kind, key.id, String(atLeast), String(now), String(maxBodySize), orNull(term ?? null)]
-    )
-    const row = rows[0]!
-    // The key may have been forgotten during the claim. The floor was raised before that, but perhaps after this statement
-    // had read it.
-    const floor = row.is_new ? (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch : 0
-    return row.epoch <= floor ? yield* claim(key, floor + 1, term) : row
-  })
+  /** The row of each key, in order; `undefined` where there is none. */
+  const inOrder = <R extends Key>(keys: ReadonlyArray<Key>, rows: ReadonlyArray<R>): ReadonlyArray<R | undefined> => {
+    const found = new Map(rows.map((row) => [keyText(row), row]))
+    return keys.map((key) => found.get(keyText(key)))
+  }
+
+  const claim: (one: Claim) => Effect.Effect<ClaimedRow, SqlError> = batched(
+    Effect.fnUntraced(function*(all: ReadonlyArray<Claim>): Effect.fn.Return<ReadonlyArray<ClaimedRow>, SqlError> {
+      const rows = yield* run<ClaimedRow>(text.claim, [
+        String(maxBodySize),
+        all.map(({ kind }) => kind),
+        all.map(({ id }) => id),
+        numbers(all, ({ atLeast }) => atLeast),
+        numbers(all, ({ term }) => term ?? -1),
+        numbers(all, ({ now }) => now)
+      ])
+      const claimed = inOrder(all, rows) as ReadonlyArray<ClaimedRow>
+      if (!rows.some((row) => row.is_new)) return claimed
+      // A key may have been forgotten during the claim. The floor was raised before that, but perhaps after this statement
+      // had read it.
+      const floor = (yield* run<{ readonly epoch: number }>(text.floor, []))[0]!.epoch
+      return yield* Effect.forEach(
+        claimed,
+        (row, i) => row.is_new && row.epoch <= floor ? claim({ ...all[i]!, atLeast: floor + 1 }) : Effect.succeed(row)
+      )
+    }),
+    isOfRow
+  )
+
+  const stat = batched(
+    (all: ReadonlyArray<Key>) =>
+      Effect.map(
+        run<HeadRow & { readonly epoch: number }>(text.stat, [all.map(({ kind }) => kind), all.map(({ id }) => id)]),
+        (rows) => inOrder(all, rows)
+      ),
+    isOfRow
+  )
 
   /** Runs a statement that returns the keys that it accepted. */
   const takes = <A extends Key>(
@@ -222,8 +250,8 @@ const make = Effect.fnUntraced(function*(
       const parameters = [String(now), all.map(({ kind }) => kind), all.map(({ id }) => id), ...parametersOf(all)]
       const rows = yield* run<Key>(statement, parameters)
       if (rows.length === all.length) return all.map(() => true)
-      const taken = new Set(rows.map(({ id, kind }) => `${kind}\n${id}`))
-      return all.map(({ id, kind }) => taken.has(`${kind}\n${id}`))
+      const taken = new Set(rows.map(keyText))
+      return all.map((key) => taken.has(keyText(key)))
     })
 
   /** Runs a statement on a limited number of rows at a time until none is left, and gives their number. */
@@ -240,13 +268,16 @@ const make = Effect.fnUntraced(function*(
 
   return {
     claim: (key, atLeast, term) =>
-      Effect.flatMap(attempt("claim", claim(key, atLeast, term)), (row): Effect.Effect<
-        Claimed,
-        SnapshotStoreError | ClaimRefused
-      > =>
-        term !== undefined && term < row.term
-          ? Effect.fail(ClaimRefused.of(key, row.term))
-          : Effect.map(read("claim", row), (snapshot) => ({ epoch: row.epoch, snapshot }))),
+      Effect.flatMap(
+        attempt("claim", Effect.flatMap(Clock.currentTimeMillis, (now) => claim({ ...key, atLeast, term, now }))),
+        (row): Effect.Effect<
+          Claimed,
+          SnapshotStoreError | ClaimRefused
+        > =>
+          term !== undefined && term < row.term
+            ? Effect.fail(ClaimRefused.of(key, row.term))
+            : Effect.map(read("claim", row), (snapshot) => ({ epoch: row.epoch, snapshot }))
+      ),
 
     save: (snapshots) =>
       eachOnce("save", snapshots, () =>
@@ -290,8 +321,8 @@ const make = Effect.fnUntraced(function*(
       attempt(
         "stat",
         Effect.map(
-          run<HeadRow & { readonly epoch: number }>(text.stat, [key.kind, key.id]),
-          ([row]) => Option.map(Option.fromUndefinedOr(row), (row) => ({ epoch: row.epoch, head: toHead(row) }))
+          stat(key),
+          (row) => Option.map(Option.fromUndefinedOr(row), (row) => ({ epoch: row.epoch, head: toHead(row) }))
         )
       ),
 

@@ -181,10 +181,11 @@ export const joinWith = Effect.fnUntraced(function*<E, R>(
   const health = Layer.succeed(RunnerHealth, {
     isAlive: ({ host, port }) => hooks.isAlive(nodeAddress(host, port))
   })
-  const sharding = Sharding.layer.pipe(
+  // The program may have entities of its own, and with them another `Sharding`.
+  const sharding = Layer.fresh(Sharding.layer.pipe(
     Layer.provide([Runners.layerNoop, health, Layer.provide(observed, storage)]),
     Layer.provide([MessageStorage.layerNoop, configuration(settings)])
-  )
+  ))
   const leave = yield* Effect.cached(Effect.uninterruptible(
     Effect.andThen(Scope.close(scope, Exit.void), Scope.close(drains, Exit.void))
   ))

@@ -11,6 +11,9 @@ const limited = (limit: string) =>
 /** The part of a user's name that is indexed: an index entry has a limited size. */
 const userKey = (name: string) => `left(${name}, 200)`
 
+/** Does another owner have a higher term than the claim? */
+const refused = "EXCLUDED.term >= 0 AND EXCLUDED.term < stored.term"
+
 const noSnapshot = `snapshot_epoch = NULL, version = NULL, format = NULL, body = NULL, saved_at = NULL,
   expires_at = NULL, alarm_at = NULL, user_name = NULL`
 
@@ -83,15 +86,18 @@ export const statements = (schema: string | undefined, name: string) => {
   const table = of("")
   return {
     /** It is refused if the term of the row is higher than its own: then the row stays as it was. */
+    // The term -1 says that the claim is not guarded: all terms are at least 0.
     claim: `INSERT INTO ${table} AS stored (kind, id, epoch, term, ended, touched_at)
-      VALUES ($1, $2, GREATEST($3::bigint, (SELECT epoch + 1 FROM ${of("_floor")})), COALESCE($6::bigint, 0), false,
-        $4::float8)
+      SELECT kind, id, GREATEST(at_least, (SELECT epoch + 1 FROM ${of("_floor")})), term, false, touched_at
+      FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::float8[])
+        AS given (kind, id, at_least, term, touched_at)
+      ORDER BY kind COLLATE "C", id COLLATE "C"
       ON CONFLICT (kind, id) DO UPDATE SET
-        epoch = CASE WHEN $6::bigint < stored.term THEN stored.epoch ELSE GREATEST(EXCLUDED.epoch, stored.epoch + 1) END,
+        epoch = CASE WHEN ${refused} THEN stored.epoch ELSE GREATEST(EXCLUDED.epoch, stored.epoch + 1) END,
         term = GREATEST(stored.term, EXCLUDED.term),
-        ended = CASE WHEN $6::bigint < stored.term THEN stored.ended ELSE false END,
-        touched_at = CASE WHEN $6::bigint < stored.term THEN stored.touched_at ELSE EXCLUDED.touched_at END
-      RETURNING epoch::float8 AS epoch, term::float8 AS term, (xmax = 0) AS is_new, kind, id, ${limited("$5")}`,
+        ended = CASE WHEN ${refused} THEN stored.ended ELSE false END,
+        touched_at = CASE WHEN ${refused} THEN stored.touched_at ELSE EXCLUDED.touched_at END
+      RETURNING epoch::float8 AS epoch, term::float8 AS term, (xmax = 0) AS is_new, kind, id, ${limited("$1")}`,
 
     floor: `SELECT epoch::float8 AS epoch FROM ${of("_floor")}`,
 
@@ -123,7 +129,9 @@ export const statements = (schema: string | undefined, name: string) => {
 
     peek: `SELECT kind, id, ${limited("$3")} FROM ${table} WHERE kind = $1 AND id = $2`,
 
-    stat: `SELECT kind, id, epoch::float8 AS epoch, ${head} FROM ${table} WHERE kind = $1 AND id = $2`,
+    stat: `SELECT stored.kind, stored.id, epoch::float8 AS epoch, ${head}
+      FROM unnest($1::text[], $2::text[]) AS given (kind, id)
+      JOIN ${table} AS stored ON stored.kind = given.kind COLLATE "C" AND stored.id = given.id COLLATE "C"`,
 
     quarantine: `WITH quarantined AS (
         INSERT INTO ${
