@@ -32,7 +32,8 @@ const suites = {
   live: alone(async () => (await import("./suites/live.ts")).live),
   million: alone(async () => (await import("./suites/million.ts")).million),
   snapshots: alone(async () => (await import("./suites/snapshots.ts")).snapshots),
-  writeBehind: alone(async () => (await import("./suites/write-behind.ts")).writeBehind)
+  writeBehind: alone(async () => (await import("./suites/write-behind.ts")).writeBehind),
+  cluster: alone(async () => (await import("./suites/cluster.ts")).cluster)
 } satisfies Readonly<Record<string, Suite>>
 
 export type SuiteName = keyof typeof suites

@@ -227,3 +227,45 @@ export const snapshotsSection = (figures: Figures): string => {
   ])
   return table(["Snapshots", "figure", "beside it (ours over it)", "aim"], [...throughput, ...behind])
 }
+
+/** The section of the cluster suite. */
+export const clusterSection = (figures: Figures): string => {
+  const of = (name: string) => figures[`cluster_${name}`]!
+  const beside = (label: string, name: string, baseline: string, aim: string) => [
+    label,
+    count(of(name)),
+    count(of(baseline)),
+    `${(of(name) / of(baseline)).toPrecision(3)}×`,
+    aim
+  ]
+  const inFlight = [["1", "one at a time"], ["100", "100 in flight"]] as const
+  const millis = (label: string, name: string, aim: string) => [label, `${count(of(name))} ms`, "-", "-", aim]
+  return table(["Sessions on several nodes", "figure", "beside it", "ratio", "aim"], [
+    ...inFlight.map(([n, text]) =>
+      beside(
+        `local calls a second, ${text}, beside one process without a cluster`,
+        `local@${n}`,
+        `plain@${n}`,
+        "0.95 or more"
+      )
+    ),
+    ...inFlight.map(([n, text]) =>
+      beside(`the same, beside entities of effect/cluster, ${text}`, `local@${n}`, `local_entity@${n}`, "50 or more")
+    ),
+    ...inFlight.map(([n, text]) =>
+      beside(
+        `calls a second to another node, ${text}, beside entities`,
+        `remote@${n}`,
+        `remote_entity@${n}`,
+        n === "1" ? "2.5 or more" : "5 or more"
+      )
+    ),
+    beside("bytes a session, beside an entity", "bytes", "bytes_entity", "0.15 or less"),
+    ...(figures["cluster_move_ms"] === undefined ? [] : [
+      millis(`SIGTERM: ${count(of("moved"))} changed sessions handed over`, "move_ms", "under 1,500"),
+      millis("until all of them were reached again, by 100 clients", "reach_ms", "under 3,000"),
+      millis("the longest pause of a caller", "term_pause_ms", "under 1,000"),
+      millis("SIGKILL: the longest pause of a caller", "kill_pause_ms", "under 5,000")
+    ])
+  ])
+}

@@ -9,7 +9,15 @@ export const comparedSuites: ReadonlyArray<SuiteName> = ["workload", "growth", "
 const quickSuites: ReadonlyArray<SuiteName> = ["store", "sleep", "edge"]
 
 /** A quick run leaves out other servers, disks, databases, and the million sessions. */
-const fullSuites: ReadonlyArray<SuiteName> = [...quickSuites, "realtime", "live", "million", "snapshots", "writeBehind"]
+const fullSuites: ReadonlyArray<SuiteName> = [
+  ...quickSuites,
+  "realtime",
+  "live",
+  "million",
+  "snapshots",
+  "writeBehind",
+  "cluster"
+]
 
 export const ownSuites = (full: boolean): ReadonlyArray<SuiteName> => full ? fullSuites : quickSuites
 

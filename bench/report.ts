@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"
 import {
+  clusterSection,
   edgeSection,
   liveSection,
   millionSection,
@@ -42,7 +43,8 @@ const ownSections: ReadonlyArray<readonly [title: string, present: string, secti
   ["Snapshots", "behind_plain", snapshotsSection],
   ["Presence, groups and inboxes", "inbox_push", realtimeSection],
   ["The edge", "edge_cookie_us", edgeSection],
-  ["Live views", "live_one_live_p50_us", liveSection]
+  ["Live views", "live_one_live_p50_us", liveSection],
+  ["The cluster", "cluster_plain@1", clusterSection]
 ]
 
 /** The sections, as they are printed and written. */

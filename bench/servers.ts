@@ -32,9 +32,10 @@ export const startRemote = <Asked extends Serializable, Said extends Typed>(file
   const child = fork(file, [what])
   const next = <T extends Said["type"]>(type: T) =>
     new Promise<Extract<Said, { readonly type: T }>>((resolve, reject) => {
-      child.once("exit", () => reject(new Error(`the process of ${what} has ended`)))
+      const gone = () => reject(new Error(`the process of ${what} has ended`))
+      child.once("exit", gone)
       child.once("message", (said: Said) => {
-        child.removeAllListeners("exit")
+        child.off("exit", gone)
         if (said.type === type) resolve(said as never)
         else reject(new Error(`the process of ${what} said ${said.type}, not ${type}`))
       })
@@ -45,7 +46,9 @@ export const startRemote = <Asked extends Serializable, Said extends Typed>(file
       return next(answer)
     },
     // The process ends by itself.
-    stop: () => child.disconnect()
+    stop: () => {
+      if (child.connected) child.disconnect()
+    }
   }
   return { remote, next }
 }
