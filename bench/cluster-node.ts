@@ -161,6 +161,7 @@ const main = Effect.gen(function*() {
     let calls = 0
     const errors = new Set<string>()
     const client = Effect.fnUntraced(function*(first: number) {
+      // oxlint-disable-next-line no-unmodified-loop-condition
       for (let i = first; !isOver; i += clients) {
         const began = performance.now()
         const exit = yield* Effect.exit(operations.session.run(ids[i % ids.length]!) as Effect.Effect<unknown, unknown>)

@@ -1,3 +1,4 @@
+// oxlint-disable no-restricted-imports -- the module is internal: the package does not export it
 /** Operations on single keys that become one statement. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
