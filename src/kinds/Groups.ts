@@ -68,8 +68,22 @@ export interface BroadcastOptions {
  * @category models
  */
 export type Protocol =
-  | Rpc.Rpc<"Join", Schema.Codec<{ readonly member: string; readonly stays: boolean }, any>, Schema.Boolean>
-  | Rpc.Rpc<"Leave", Schema.Codec<{ readonly member: string; readonly held: boolean }, any>, Schema.Boolean>
+  | Rpc.Rpc<
+    "Join",
+    Schema.Codec<{ readonly member: string; readonly stays: boolean; readonly owner: string }, any>,
+    Schema.Boolean
+  >
+  | Rpc.Rpc<
+    "Leave",
+    Schema.Codec<{ readonly member: string; readonly held: boolean; readonly owner: string }, any>,
+    Schema.Boolean
+  >
+  | Rpc.Rpc<
+    "Hold",
+    Schema.Codec<{ readonly owner: string; readonly members: ReadonlyArray<string> }, any>,
+    Schema.Codec<ReadonlyArray<string> | null>
+  >
+  | Rpc.Rpc<"Lapse", Schema.Void>
   | Rpc.Rpc<"Members", Schema.Void, Schema.Codec<State["members"], any>>
   | Rpc.Rpc<"Gone", Schema.Codec<ReadonlyArray<string>, any>>
   | Rpc.Rpc<"Check", Schema.Void>
@@ -226,6 +240,11 @@ export interface Options extends Omit<KindOptions<Tag<Protocol>>, "limitStarts">
   readonly laneCapacity?: number | undefined
   /** How often a group checks that its members still exist; `"Infinity"`: never. Default: 10 minutes. */
   readonly checkEvery?: Duration.Input | undefined
+  /**
+   * On a cluster, how long members that joined with `joinScoped` on another node stay when that node does not renew its
+   * lease. It renews each lease, one per group, three times within this time. At least 1 second. Default: 30 seconds.
+   */
+  readonly lease?: Duration.Input | undefined
 }
 
 /**

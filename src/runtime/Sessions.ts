@@ -155,7 +155,7 @@ export class Sessions extends Context.Service<Sessions, {
   readonly match: (pattern: string | RegExp) => Effect.Effect<Array<Address>>
   /** All sessions that belong to a user: the live ones, and those that are in a store only. */
   readonly ofUser: (user: string) => Effect.Effect<Array<AnyRef>, LoadError>
-  /** The live sessions that belong to a user, that is, those in the memory of this process. */
+  /** The live sessions that belong to a user, that is, those in memory: of this process, or of any node of a cluster. */
   readonly liveOfUser: (user: string) => Effect.Effect<Array<AnyRef>>
   /** What operators see of one session. */
   readonly inspect: (address: Address) => Effect.Effect<SessionInfo, ReachError>

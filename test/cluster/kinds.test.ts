@@ -1,7 +1,8 @@
 /** Presence, inboxes, groups and stores on several nodes, on a real PostgreSQL. */
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Exit, HashMap, Layer, type Redacted, Schema, Scope, Stream } from "effect"
-import { Presence } from "effect-sessions"
+import { Groups, Presence, Session } from "effect-sessions"
+import { Rpc } from "effect/rpc"
 import * as PostgresServer from "../snapshots/PostgresServer.ts"
 import { idOn, settled, startProgram } from "./ClusterNode.ts"
 
@@ -9,13 +10,34 @@ class Url extends Context.Service<Url, Redacted.Redacted>()("test/Url") {}
 
 class Shoppers extends Presence.Service<Shoppers>()("Shoppers", { meta: Schema.String }) {}
 
-const Program = Presence.layer(Shoppers, { grace: "300 millis", lease: "1 second" })
+class Visit extends Session.Service<Visit>()("Visit", {
+  state: Schema.Array(Schema.String),
+  protocol: [Rpc.make("Notify", { payload: Schema.String })]
+}) {}
+
+class Rooms extends Groups.Service<Rooms>()("Rooms", { members: Visit }) {}
+
+const VisitLayer = Visit.toLayer(
+  Visit.behavior({ init: () => [], handlers: { Notify: ({ payload, state }) => [[...state, payload]] } }),
+  { snapshots: { save: "everyChange" } }
+)
+
+const Program = Layer.mergeAll(
+  Presence.layer(Shoppers, { grace: "300 millis", lease: "1 second" }),
+  Groups.layer(Rooms, { lease: "1 second" }).pipe(Layer.provideMerge(VisitLayer))
+)
 
 let names = 0
 
 const startNode = Effect.fnUntraced(function*(name: string) {
   const node = yield* startProgram({ url: yield* Url, name }, Program)
-  return { ...node, shoppers: Context.get(node.context, Shoppers) }
+  return {
+    ...node,
+    shoppers: Context.get(node.context, Shoppers),
+    visits: Context.get(node.context, Visit),
+    rooms: Context.get(node.context, Rooms),
+    roomRefs: Context.get(node.context, Rooms.kind)
+  }
 })
 
 type Node = Effect.Success<ReturnType<typeof startNode>>
@@ -128,5 +150,49 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("K
       assert.deepStrictEqual(told, ["= ada dee"])
       yield* until(() => told.length === 2)
       assert.deepStrictEqual(told, ["= ada dee", "Leave dee DEE"])
+    }))
+
+  it.effect("delivers what is sent to a group to its members on all nodes, and drops those of nodes that are gone", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes
+      const room = yield* idOn(b, "room")
+      const ids = yield* Effect.forEach([a, b, c], (node) => idOn(node, "visit"))
+      for (const id of ids) yield* c.visits.start(id, { user: "ada" })
+      yield* a.rooms.join(room, ids[0]!)
+      const held = yield* Scope.fork(yield* Effect.scope)
+      yield* Scope.provide(c.rooms.joinScoped(room, ids[1]!), held)
+      yield* Scope.provide(a.rooms.joinScoped(room, ids[2]!), held)
+      assert.strictEqual(yield* b.rooms.size(room), 3)
+      yield* c.rooms.broadcast(room, "Notify", "one")
+      yield* a.rooms.broadcastToUser("ada", "Notify", "two")
+      yield* b.rooms.broadcastToAll("Notify", "three")
+      const notified = (id: string) => a.visits.ref(id).state
+      for (const id of ids) {
+        while ((yield* notified(id)).length < 3) yield* Effect.sleep(5)
+        assert.deepStrictEqual((yield* notified(id)).slice(0).sort(), ["one", "three", "two"])
+      }
+      const ref = yield* a.rooms.group(room)
+      yield* ref.call("Join", { member: "dee", stays: false, owner: "a process that is gone" })
+      assert.strictEqual(yield* c.rooms.size(room), 4)
+      while ((yield* c.rooms.size(room)) === 4) yield* Effect.sleep(20)
+      assert.sameMembers(Array.from(yield* a.rooms.members(room)), ids, "those whose lease was renewed stay")
+      yield* Scope.close(held, Exit.void)
+      while ((yield* a.rooms.size(room)) > 1) yield* Effect.sleep(5)
+      assert.deepStrictEqual(yield* a.rooms.members(room), ids.slice(0, 1))
+    }))
+
+  it.effect("joins members again that Scopes hold when the node of their group leaves", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes
+      const room = yield* idOn(b, "room")
+      const member = yield* idOn(c, "visit")
+      yield* c.visits.start(member)
+      yield* a.rooms.joinScoped(room, member)
+      yield* b.stop
+      yield* settled(a, c)
+      while (!(yield* c.rooms.has(room, member))) yield* Effect.sleep(5)
+      assert.isTrue(yield* a.rooms.leave(room, member))
+      yield* Effect.sleep(700)
+      assert.isFalse(yield* c.rooms.has(room, member), "whoever held it has noticed that it left")
     }))
 })

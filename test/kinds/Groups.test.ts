@@ -225,7 +225,7 @@ describe("Membership", () => {
       const rooms = yield* Rooms
       yield* start("ada")
       yield* rooms.joinScoped("lobby", "ada")
-      yield* (yield* Rooms.kind).ref("lobby").cast("Leave", { member: "ada", held: true })
+      yield* (yield* Rooms.kind).ref("lobby").cast("Leave", { member: "ada", held: true, owner: "" })
       assert.deepStrictEqual(yield* members("lobby"), ["ada"])
     }).pipe(Effect.scoped, provide()))
 
@@ -638,7 +638,7 @@ describe("The life of a group", () => {
       const { epoch } = yield* lobby.info
       // It is busy with so many, so that what follows waits in its mailbox: it ends before it comes to who joins.
       const broadcast = yield* Effect.forkChild(rooms.broadcast("lobby", "Ping"), { startImmediately: true })
-      for (const member of ids) assert.isTrue(lobby.castUnsafe("Leave", { member, held: false }))
+      for (const member of ids) assert.isTrue(lobby.castUnsafe("Leave", { member, held: false, owner: "" }))
       assert.isTrue(lobby.castUnsafe("Retire"))
       assert.strictEqual((yield* lobby.info).mailbox, 601)
       yield* rooms.join("lobby", "v7")

@@ -180,6 +180,8 @@ export class SessionCluster extends Context.Service<SessionCluster, {
       for (const place of places.all) place.onOpen(() => reload(kinds))
       return hosted.pipe(
         Context.add(Sessions, allSessions(sessions, kinds, everywhere)),
+        // Kinds that keep something for their process ask whether there are others.
+        Context.add(HostRouter, router),
         Context.add(SessionCluster, {
           self: places.self,
           nodes: Effect.sync(() => places.nodes),

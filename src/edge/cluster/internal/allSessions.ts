@@ -59,19 +59,33 @@ export const allSessions = (
     (all) => all.reduce<Health>(sumOf, { total: 0, healthy: 0, crashed: 0 })
   ),
   sweep: Effect.map(everywhere.gather(here.sweep, "sweep"), (counts) => counts.reduce((sum, count) => sum + count, 0)),
+  liveOfUser: (user) =>
+    Effect.map(everywhere.gather(addressesOf(here, user), "ofUser", user), (live) => refsOf(kinds, live.flat())),
   // Sessions of kinds that are not stored are found where they are, the others also where they are stored.
   ofUser: (user) =>
     Effect.gen(function*() {
       const stored = yield* here.ofUser(user)
       const live = yield* everywhere.gather(addressesOf(here, user), "ofUser", user)
       const refs = new Map<string, SessionRef.Any>(stored.map((ref) => [`${ref.kind}/${ref.id}`, ref]))
-      for (const { id, kind } of live.flat()) {
-        const ref = kinds.get(kind)?.local.ref(id)
-        if (ref !== undefined && !refs.has(`${kind}/${id}`)) refs.set(`${kind}/${id}`, ref)
+      for (const ref of refsOf(kinds, live.flat())) {
+        const key = `${ref.kind}/${ref.id}`
+        if (!refs.has(key)) refs.set(key, ref)
       }
       return Array.from(refs.values())
     })
 })
+
+interface Address {
+  readonly kind: string
+  readonly id: string
+}
+
+/** Without those of kinds that the program of this node does not have. */
+const refsOf = (kinds: ReadonlyMap<string, ServedKind>, addresses: ReadonlyArray<Address>): Array<SessionRef.Any> =>
+  addresses.flatMap(({ id, kind }) => {
+    const served = kinds.get(kind)
+    return served === undefined ? [] : [served.local.ref(id)]
+  })
 
 const addressesOf = (here: Service, user: string) =>
   Effect.map(here.liveOfUser(user), (refs) => refs.map(({ id, kind }) => ({ id, kind })))

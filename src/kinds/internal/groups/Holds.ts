@@ -7,9 +7,8 @@ export class Holds {
   add(group: string, member: string, holder: object): void {
     let members = this.groups.get(group)
     if (members === undefined) this.groups.set(group, members = new Map())
-    const holders = members.get(member)
-    if (holders === undefined) members.set(member, new Set([holder]))
-    else holders.add(holder)
+    // A new Set, so that who was told of the holders notices that there is another one.
+    members.set(member, new Set([...members.get(member) ?? [], holder]))
   }
 
   /** `true` when this was the last holder of the member. */
@@ -29,8 +28,15 @@ export class Holds {
     return Array.from(this.groups.get(group)?.keys() ?? [])
   }
 
-  forget(group: string, member: string): void {
+  /** The holders of each member of a group. */
+  holdersOf(group: string): ReadonlyMap<string, ReadonlySet<object>> {
+    return new Map(this.groups.get(group))
+  }
+
+  /** Forgets the holders of a member: with `holders`, only as long as those are the ones. */
+  forget(group: string, member: string, holders?: ReadonlySet<object>): void {
     const members = this.groups.get(group)
+    if (holders !== undefined && members?.get(member) !== holders) return
     if (members?.delete(member) === true && members.size === 0) this.groups.delete(group)
   }
 }

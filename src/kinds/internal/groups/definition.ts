@@ -59,10 +59,24 @@ export const makeKind = <const Name extends string>(name: Name, members: Session
   Session.Service<Kind<Name>>()(name, {
     state: State,
     protocol: [
-      // Replies `false` when the group is about to end: its successor takes the member.
-      Rpc.make("Join", { payload: { member: Schema.String, stays: Schema.Boolean }, success: Schema.Boolean }),
+      // Replies `false` when the group is about to end: its successor takes the member. The owner is the process that sends it.
+      Rpc.make("Join", {
+        payload: { member: Schema.String, stays: Schema.Boolean, owner: Schema.String },
+        success: Schema.Boolean
+      }),
       // With `held`, only the membership of Scopes ends. Replies whether the member left.
-      Rpc.make("Leave", { payload: { member: Schema.String, held: Schema.Boolean }, success: Schema.Boolean }),
+      Rpc.make("Leave", {
+        payload: { member: Schema.String, held: Schema.Boolean, owner: Schema.String },
+        success: Schema.Boolean
+      }),
+      // Renews the lease of another process, whose Scopes hold these members. Replies which of them have left since, or
+      // `null` when the group is about to end.
+      Rpc.make("Hold", {
+        payload: { owner: Schema.String, members: Schema.Array(Schema.String) },
+        success: Schema.NullOr(Schema.Array(Schema.String))
+      }),
+      // The timer of the leases.
+      Rpc.make("Lapse"),
       Rpc.make("Members", { success: State.fields.members }),
       Rpc.make("Broadcast", { payload: messageOf(members), success: Sent }),
       // These members have ended.

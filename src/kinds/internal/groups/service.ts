@@ -9,13 +9,21 @@ import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { SessionKind } from "../../../contract/Session.ts"
-import { type CallError, InvalidSessionId, SessionEnded, SessionNotFound } from "../../../contract/SessionError.ts"
+import {
+  type CallError,
+  InvalidConfig,
+  InvalidSessionId,
+  SessionEnded,
+  SessionNotFound
+} from "../../../contract/SessionError.ts"
 import { SessionHost } from "../../../contract/SessionHost.ts"
 import * as SessionId from "../../../contract/SessionId.ts"
 import type { SessionRef } from "../../../contract/SessionRef.ts"
 import { SnapshotStore } from "../../../contract/SnapshotStore.ts"
+import { MonotonicClock } from "../../../internal/MonotonicClock.ts"
 import * as SessionsConfig from "../../../policy/SessionsConfig.ts"
 import { DeadLetters } from "../../../runtime/DeadLetters.ts"
+import { HostRouter } from "../../../runtime/internal/host/Placement.ts"
 import { SessionEvents } from "../../../runtime/SessionEvents.ts"
 import { Sessions } from "../../../runtime/Sessions.ts"
 import type {
@@ -29,11 +37,15 @@ import type {
   State
 } from "../../Groups.ts"
 import { makeBehavior } from "./behavior.ts"
+import { makeHoldKeeper } from "./HoldKeeper.ts"
 import { Holds } from "./Holds.ts"
 import { Lanes, type Members, stride } from "./Lanes.ts"
 import { Round } from "./Round.ts"
 
 type GroupKind = SessionKind<State, Protocol, void, never>
+
+/** The shortest lease, in milliseconds. */
+const leastLease = 1_000
 
 /** How many members are looked up in the store at the same time. */
 const lookups = 16
@@ -81,11 +93,21 @@ const makeAbsent = (members: Members, store: SnapshotStore["Service"] | undefine
 /** The groups' sessions and the service. */
 const make = (definition: AnyDefinition, options: Options) =>
   Effect.gen(function*() {
-    const { checkEvery = "10 minutes", idleTimeout = "1 minute", laneCapacity = 1_000, ...kindOptions } = options
+    const {
+      checkEvery = "10 minutes",
+      idleTimeout = "1 minute",
+      laneCapacity = 1_000,
+      lease = "30 seconds",
+      ...kindOptions
+    } = options
     const { kind: name } = definition.kind
     const emptyFor = yield* SessionsConfig.duration(`${name}.idleTimeout`, idleTimeout, { infinite: true })
     const checkMillis = yield* SessionsConfig.duration(`${name}.checkEvery`, checkEvery, { infinite: true })
     const capacity = yield* SessionsConfig.wholeNumber(`${name}.laneCapacity`, laneCapacity, 1)
+    const leaseMillis = yield* SessionsConfig.duration(`${name}.lease`, lease)
+    if (leaseMillis < leastLease) {
+      return yield* new InvalidConfig({ setting: `${name}.lease`, message: `${name}.lease must be at least 1 second` })
+    }
     const members: Members = yield* definition.members as Context.Key<any, Members>
     const host = yield* SessionHost
     const sessions = yield* Sessions
@@ -97,6 +119,9 @@ const make = (definition: AnyDefinition, options: Options) =>
     const context = yield* Effect.context<never>()
     const run = Effect.runForkWith(context)
     const now = () => clock.currentTimeMillisUnsafe()
+    const time = new MonotonicClock(clock)
+    const owner = (yield* SessionId.make).slice(0, 16)
+    const isShared = (yield* HostRouter) !== undefined
 
     const holds = new Holds()
     // Acquired first, so that lanes close after the groups, which may broadcast until they end.
@@ -111,6 +136,8 @@ const make = (definition: AnyDefinition, options: Options) =>
     const groups = (yield* host.register(
       definition.kind,
       makeBehavior(definition, {
+        owner,
+        lease: isShared ? leaseMillis : undefined,
         members,
         lanes,
         holds,
@@ -119,24 +146,43 @@ const make = (definition: AnyDefinition, options: Options) =>
         absent,
         gone,
         events,
-        now
+        now,
+        time: () => time.now()
       }),
       { absoluteTimeout: "Infinity", ...kindOptions, idleTimeout: "Infinity", limitStarts: false },
       context
     )) as unknown as GroupKind
-    const service = makeService({ definition, members, groups, sessions, holds, lanes, absent, events, now })
+    const keep = isShared
+      ? yield* makeHoldKeeper({ groups, holds, owner, interval: leaseMillis / 3 })
+      : () => Effect.void
+    const service = makeService({
+      owner,
+      definition,
+      members,
+      groups,
+      sessions,
+      holds,
+      keep,
+      lanes,
+      absent,
+      events,
+      now
+    })
     return Context.make(definition, service).pipe(Context.add(definition.kind, groups))
   })
 
 export const makeLayer = (definition: AnyDefinition, options: Options) => Layer.effectContext(make(definition, options))
 
 const makeService = (
-  { absent, definition, events, groups, holds, lanes, members, now, sessions }: {
+  { absent, definition, events, groups, holds, keep, lanes, members, now, owner, sessions }: {
+    readonly owner: string
     readonly definition: AnyDefinition
     readonly members: Members
     readonly groups: GroupKind
     readonly sessions: Sessions["Service"]
     readonly holds: Holds
+    /** Keeps what is held in a group. */
+    readonly keep: (group: string) => Effect.Effect<void>
     readonly lanes: Lanes
     readonly absent: ReturnType<typeof makeAbsent>
     readonly events: SessionEvents["Service"] | undefined
@@ -168,7 +214,7 @@ const makeService = (
     const again = Effect.suspend(() => enter(group, member, stays, left - 1))
     const joined = Effect.flatMap(
       groups.start(group),
-      (ref) => ref.call("Join", { member, stays })
+      (ref) => ref.call("Join", { member, stays, owner })
     )
     if (left === 0) return Effect.asVoid(joined)
     return Effect.flatMap(
@@ -201,7 +247,7 @@ const makeService = (
   const release = (group: string, member: string, holder: object) =>
     Effect.suspend(() =>
       holds.remove(group, member, holder)
-        ? Effect.ignore(groups.ref(group).cast("Leave", { member, held: true }))
+        ? Effect.ignore(groups.ref(group).cast("Leave", { member, held: true, owner }))
         : Effect.void
     )
 
@@ -243,7 +289,8 @@ const makeService = (
       return Effect.asVoid(Effect.acquireRelease(
         Effect.suspend(() => {
           holds.add(group, member, holder)
-          return Effect.onError(join(group, member, false), () => release(group, member, holder))
+          const joined = Effect.onError(join(group, member, false), () => release(group, member, holder))
+          return Effect.andThen(joined, keep(group))
         }),
         () => release(group, member, holder)
       ))
@@ -251,7 +298,7 @@ const makeService = (
     leave: (group, member) =>
       Effect.suspend(() => {
         holds.forget(group, member)
-        return ask(group, false, (ref) => ref.call("Leave", { member, held: false }))
+        return ask(group, false, (ref) => ref.call("Leave", { member, held: false, owner }))
       }),
     members: (group) =>
       Effect.gen(function*() {
