@@ -22,6 +22,7 @@ const file = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 const sources = {
   shop: file("../examples/demo/main.ts"),
   diaryWriter: file("snapshots/diaryWriter.ts"),
+  clusterNode: file("cluster/nodeProgram.ts"),
   fullDisk: file("snapshots/fullDisk.ts"),
   raceWriter: file("snapshots/raceWriter.ts"),
   sqliteWriter: file("snapshots/sqliteWriter.ts"),
@@ -29,9 +30,10 @@ const sources = {
   worker: file("../src/edge/snapshots/internal/sqlite/worker.ts")
 }
 
-const bundle = async (directory: string): Promise<void> => {
+/** Bundles all of them, or one. */
+export const bundle = async (directory: string, only?: keyof typeof sources): Promise<void> => {
   const programs = await rolldown({
-    input: sources,
+    input: only === undefined ? sources : { [only]: sources[only] },
     platform: "node",
     resolve: { conditionNames: ["source", "node", "import"] },
     plugins: [{

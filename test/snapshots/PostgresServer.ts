@@ -1,5 +1,5 @@
 /** A PostgreSQL server of its own for a test: its data is in a temporary directory, and gone at the end. */
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, type Scope } from "effect"
 import { execFileSync, spawnSync } from "node:child_process"
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
@@ -21,8 +21,18 @@ const someoneElse = (): { readonly uid?: number; readonly gid?: number } => {
   return { uid: id("-u"), gid: id("-g") }
 }
 
-/** Starts it, and gives its URL. */
-export const start = Effect.gen(function*() {
+/** A server that is not running yet. */
+export interface Installed {
+  readonly url: (port: number) => string
+  /** Runs it until the scope closes, which stops it with a signal: by default one that lets it finish what it writes. */
+  readonly serve: (
+    port: number,
+    stop?: NodeJS.Signals
+  ) => Effect.Effect<void, ServerProcess.ServerError, Scope.Scope>
+}
+
+/** Prepares its data. */
+export const install: Effect.Effect<Installed, never, Scope.Scope> = Effect.gen(function*() {
   const parent = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "snapshots-pg-"))),
     (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
@@ -58,19 +68,26 @@ export const start = Effect.gen(function*() {
     "--icu-locale=en",
     "--no-sync"
   ], options).pipe(Effect.orDie)
-  const port = yield* ServerProcess.onFreePort((port) =>
-    ServerProcess.run(join(bin, "postgres"), [
-      "-D",
-      data,
-      "-p",
-      `${port}`,
-      "-c",
-      "fsync=off",
-      "-c",
-      "listen_addresses=127.0.0.1",
-      "-c",
-      "unix_socket_directories="
-    ], { ...options, ready: "database system is ready to accept connections", stop: "SIGINT" })
-  )
-  return Redacted.make(`postgres://postgres:password@127.0.0.1:${port}/postgres`)
+  return {
+    url: (port) => `postgres://postgres:password@127.0.0.1:${port}/postgres`,
+    serve: (port, stop = "SIGINT") =>
+      ServerProcess.run(join(bin, "postgres"), [
+        "-D",
+        data,
+        "-p",
+        `${port}`,
+        "-c",
+        "fsync=off",
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "unix_socket_directories="
+      ], { ...options, ready: "database system is ready to accept connections", stop })
+  }
 })
+
+/** Starts it, and gives its URL. */
+export const start = Effect.flatMap(
+  install,
+  ({ serve, url }) => Effect.map(ServerProcess.onFreePort(serve), (port) => Redacted.make(url(port)))
+)

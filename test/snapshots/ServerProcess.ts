@@ -6,7 +6,7 @@ import { createServer } from "node:net"
 export class ServerError extends Data.TaggedError("ServerError")<{ readonly message: string }> {}
 
 /** A port that was free a moment ago. */
-const freePort = Effect.promise(() =>
+export const freePort = Effect.promise(() =>
   new Promise<number>((resolve, reject) => {
     const server = createServer()
     server.once("error", reject)
