@@ -165,7 +165,9 @@ const main = Effect.gen(function*() {
 
 const nameOf = (exit: Exit.Exit<unknown, unknown>): string => {
   const error = Option.getOrUndefined(Exit.findErrorOption(exit))
-  if (typeof error === "object" && error !== null && "_tag" in error) return String(error._tag)
+  if (typeof error === "object" && error !== null && "_tag" in error) {
+    return "reason" in error ? `${error._tag} ${JSON.stringify(error.reason)}` : String(error._tag)
+  }
   return `a defect: ${String(exit)}`
 }
 

@@ -24,14 +24,20 @@ export interface Machine {
   readonly peers: Relay
   /** Its way to the database. */
   readonly database: Relay
-  readonly start: (leavesFirst: boolean) => Effect.Effect<NodeProcess>
+  /** The node, which is started again whenever it has ended. */
   node: NodeProcess
+  /** How long that takes, in milliseconds. */
+  away: number
+  /** Does the next node hand its sessions over before it stops to take calls? */
+  leavesFirst: boolean
 }
 
 export interface Machines {
   readonly all: ReadonlyArray<Machine>
   /** Stops the database as a crash does, and starts it after so many milliseconds. */
   readonly restartDatabase: (down: number) => Effect.Effect<void>
+  /** How often a node ended that had joined, whoever told it to. */
+  ends: number
   /** Waits until the nodes have shared all places out. */
   readonly settled: Effect.Effect<void>
 }
@@ -42,7 +48,7 @@ export const make = Effect.fnUntraced(function*({ clocks, cluster, directory, pr
   let running = yield* Scope.fork(scope)
   const serve = (port: number) => Scope.provide(postgres.serve(port, "SIGQUIT"), running)
   const databasePort = yield* ServerProcess.onFreePort(serve)
-  const all = yield* Effect.forEach(
+  const all: ReadonlyArray<Machine> = yield* Effect.forEach(
     clocks,
     Effect.fnUntraced(function*(ahead, index) {
       const listen = yield* ServerProcess.freePort
@@ -58,7 +64,13 @@ export const make = Effect.fnUntraced(function*({ clocks, cluster, directory, pr
           ),
           scope
         )
-      const machine: Machine = { port, peers, database, start, node: yield* start(false) }
+      const machine: Machine = { port, peers, database, node: yield* start(false), away: 0, leavesFirst: false }
+      yield* Effect.forkScoped(Effect.forever(Effect.gen(function*() {
+        yield* machine.node.gone
+        if (machine.node.hasJoined) machines.ends++
+        yield* Effect.sleep(machine.away)
+        machine.node = yield* start(machine.leavesFirst)
+      })))
       return machine
     })
   )
@@ -69,6 +81,7 @@ export const make = Effect.fnUntraced(function*({ clocks, cluster, directory, pr
   }
   const machines: Machines = {
     all,
+    ends: 0,
     restartDatabase: Effect.fnUntraced(function*(down) {
       yield* Scope.close(running, Exit.void)
       yield* Effect.sleep(down)

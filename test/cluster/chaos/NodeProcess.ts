@@ -13,6 +13,7 @@ export class NodeProcess {
   count = 0
   nodes = 0
   isGone = false
+  hasJoined = false
   private readonly child: ChildProcess
   private readonly waiting = new Map<number, (outcome: Outcome) => void>()
   private readonly onGone: Array<() => void> = []
@@ -27,7 +28,11 @@ export class NodeProcess {
     closeSync(file)
     this.child.on("error", () => {})
     this.child.on("message", (said: Said) => {
-      if (!Array.isArray(said)) return void Object.assign(this, said)
+      if (!Array.isArray(said)) {
+        Object.assign(this, said)
+        if (this.open > 0) this.hasJoined = true
+        return
+      }
       const [number, outcome] = said as Extract<Said, ReadonlyArray<unknown>>
       this.waiting.get(number)?.(outcome)
     })
@@ -60,7 +65,7 @@ export class NodeProcess {
   })
 
   /** Tells it to do something. Never fails. */
-  ask(kind: Command[1], id: string, action: Action, patience = 8_000): Effect.Effect<Outcome> {
+  ask(kind: Command[1], id: string, action: Action, patience = 6_000): Effect.Effect<Outcome> {
     return Effect.callback((resume) => {
       if (this.isGone) return resume(Effect.succeed({ error: "Away" }))
       const number = ++this.last

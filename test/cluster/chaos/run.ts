@@ -80,6 +80,8 @@ class Run {
   operations = 0
   worst = 0
   isOver = false
+  /** How often a node that had joined was told to end. */
+  private stops = 0
   private readonly began = now()
   private readonly options: RunOptions
   private readonly machines: Machines.Machines
@@ -195,10 +197,11 @@ class Run {
       switch (fault.tag) {
         case "SIGTERM":
         case "SIGKILL": {
-          machine.node.signal(fault.tag)
-          yield* machine.node.gone
-          yield* Effect.sleep(fault.away)
-          machine.node = yield* machine.start(fault.leavesFirst)
+          const { node } = machine
+          Object.assign(machine, { away: fault.away, leavesFirst: fault.leavesFirst })
+          if (node.hasJoined) this.stops++
+          node.signal(fault.tag)
+          yield* node.gone
           return
         }
         case "SIGSTOP": {
@@ -223,6 +226,18 @@ class Run {
         }
       }
     })
+  }
+
+  /** Says what the cluster does, every other second. */
+  get watch(): Effect.Effect<void> {
+    let before = 0
+    return Effect.forever(Effect.gen({ self: this }, function*() {
+      yield* Effect.sleep(2_000)
+      const answered = this.counters.reduce((sum, { seen }) => sum + seen.length, 0)
+      const places = this.machines.all.map(({ node }) => node.isGone ? "gone" : node.open)
+      this.log(`    ${(answered - before) / 2} answers a second, places ${places.join("+")}`)
+      before = answered
+    }))
   }
 
   // -------------------------------------------------------------------------------------------------------
@@ -257,6 +272,7 @@ class Run {
       worst: Math.round(this.worst),
       problems: [
         ...this.strange,
+        ...this.machines.ends > this.stops ? [`${this.machines.ends - this.stops} nodes ended by themselves`] : [],
         ...this.counters.flatMap((counter) =>
           counter.final < 0
             ? []
@@ -288,6 +304,7 @@ export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.R
     (client) => client,
     { concurrency: "unbounded", discard: true }
   ))
+  yield* Effect.forkScoped(run.watch)
   const { between, processes } = plan({ seed, machines: 3, expiration, isGentle })
   const faults = yield* Effect.forkScoped(
     Effect.all([run.disturb(processes), run.disturb(between)], { concurrency: 2, discard: true })
