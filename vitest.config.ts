@@ -8,7 +8,7 @@ const conditions = ["source", "module", "node", "development|production"]
 const patience = 180_000
 
 /** Files that wait for browsers and processes come first, so that no worker is left alone with one of them at the end. */
-const long = ["browser", "realtime", "storage", "policies", "fuzz", "main", "sqlite-crash"]
+const long = ["chaos", "browser", "realtime", "storage", "policies", "fuzz", "main", "sqlite-crash"]
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {

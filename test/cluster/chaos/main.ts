@@ -5,12 +5,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { bundle } from "../../programs.ts"
+import { pauses } from "./pauses.ts"
 import { run } from "./run.ts"
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: String(Math.floor(Math.random() * 1e9)) },
     seconds: { type: "string", default: "180" },
+    pauses: { type: "boolean", default: false },
     gentle: { type: "boolean", default: false },
     expiration: { type: "string", default: "5000" },
     sessions: { type: "string", default: "60" }
@@ -19,6 +21,19 @@ const { values } = parseArgs({
 
 const directory = await mkdtemp(join(tmpdir(), "chaos-"))
 await bundle(directory, "clusterNode")
+if (values.pauses) {
+  const found = await Effect.runPromise(Effect.scoped(pauses({
+    program: join(directory, "clusterNode.mjs"),
+    directory,
+    cluster: {},
+    signals: ["SIGTERM", "SIGTERM", "SIGTERM", "SIGKILL", "SIGKILL", "SIGKILL", "SIGSTOP"],
+    sessions: Number(values.sessions),
+    pause: 50
+  })))
+  console.log(found)
+  process.exit(0)
+}
+
 const report = await Effect.runPromise(Effect.scoped(run({
   program: join(directory, "clusterNode.mjs"),
   directory,

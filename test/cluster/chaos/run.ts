@@ -5,7 +5,7 @@
  * plain calls, of which it is sometimes unknown whether they were done; and those that are written behind, which may lose
  * answered additions to a crash, but to nothing else.
  */
-import { Effect, Fiber, Scope } from "effect"
+import { Effect, Fiber, type Scope } from "effect"
 import { type Expected, lost, problems, type Seen } from "./history.ts"
 import * as Machines from "./Machines.ts"
 import type { Machine } from "./Machines.ts"
@@ -284,7 +284,7 @@ class Run {
 }
 
 /** How long a cluster without faults may take to be whole again, in milliseconds. */
-const patience = 40_000
+const patience = 60_000
 
 export const run = Effect.fnUntraced(function*(options: RunOptions): Effect.fn.Return<Report, never, Scope.Scope> {
   const { expiration, isGentle, seconds, seed } = options
