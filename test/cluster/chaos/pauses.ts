@@ -4,7 +4,7 @@ import * as Machines from "./Machines.ts"
 
 export interface Pause {
   readonly signal: NodeJS.Signals
-  /** The longest wait of a call that was answered, in milliseconds. */
+  /** The longest wait until a call was answered, the time of attempts that failed included, in milliseconds. */
   readonly worst: number
   readonly answered: number
   readonly errors: Readonly<Record<string, number>>
@@ -39,12 +39,14 @@ export const pauses = Effect.fnUntraced(function*(
           for (let sequence = 1; !traffic.isOver; sequence++) {
             const began = now()
             const { node } = others[i % others.length]!
-            const action = { op: "once", client: `${signal}-${round}`, sequence, again: false } as const
-            const outcome = yield* node.ask("Safe", id, action, 30_000)
-            if ("answer" in outcome) {
-              answered++
-              worst = Math.max(worst, now() - began)
-            } else errors[outcome.error] = (errors[outcome.error] ?? 0) + 1
+            const client = `${signal}-${round}`
+            for (let again = false;; again = true) {
+              const outcome = yield* node.ask("Safe", id, { op: "once", client, sequence, again }, 30_000)
+              if ("answer" in outcome) break
+              errors[outcome.error] = (errors[outcome.error] ?? 0) + 1
+            }
+            answered++
+            worst = Math.max(worst, now() - began)
             yield* Effect.sleep(options.pause)
           }
         }), { concurrency: "unbounded", discard: true }))
