@@ -14,9 +14,10 @@ export const CartHandlers = HttpApiBuilder.group(ShopApi, "cart", (handlers) =>
   handlers.handleAll({
     session: Effect.fn("session")(
       function*() {
-        const { crashes, expiresAt, kind, lastActiveAt, startedAt, state, version } = yield* (yield* visit).info
+        const { crashes, expiresAt, id, kind, lastActiveAt, startedAt, state, version } = yield* (yield* visit).info
         return {
           kind,
+          id,
           startedAt: DateTime.makeUnsafe(startedAt),
           lastActiveAt: DateTime.makeUnsafe(lastActiveAt),
           expiresAt: expiresAt === undefined ? null : DateTime.makeUnsafe(expiresAt),

@@ -48,14 +48,26 @@ export const MemberLayer = Member.toLayer(
       )
     }
 
+    /** The live visits of a user, on all nodes. */
+    const visitsOf = Effect.fnUntraced(function*(user: string) {
+      const refs = yield* sessions.ofUser(user)
+      const live = yield* Effect.filter(
+        refs,
+        ({ isLive, kind }) => kind === Visit.kind ? isLive : Effect.succeed(false)
+      )
+      return live.map(({ id }) => id)
+    }, Effect.orElseSucceed((): ReadonlyArray<string> => []))
+
     return Member.behavior({
       init: () => ({ user: null, devices: [], cart: null }),
       afterStart: Effect.fnUntraced(function*({ self, state }) {
-        const account = yield* accounts.find(self.id)
+        const devices = yield* visitsOf(self.id)
+        // Who has logged in on another node has an account there.
+        const account = devices.length > 0
+          ? Option.some(yield* accounts.open(self.id))
+          : yield* accounts.find(self.id)
         if (Option.isNone(account)) return yield* new UnknownUser({ message: `the shop does not know ${self.id}` })
-        for (const { id, kind } of yield* sessions.liveOfUser(self.id)) {
-          if (kind === Visit.kind) yield* follow(self, id)
-        }
+        for (const id of devices) yield* follow(self, id)
         return { ...state, user: account.value }
       }),
       handlers: {

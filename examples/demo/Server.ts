@@ -2,18 +2,20 @@
  * The HTTP server: where it listens, and how it stops.
  *
  * It stops in this order, within about a second: it accepts no new connections; the sessions end, which every open page
- * learns; answers in progress are finished; clients that are still connected are disconnected.
+ * learns, or on a node of a cluster move to the other nodes; answers in progress are finished; clients that are still connected
+ * are disconnected.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Config, Console, Effect, Fiber, Layer, Result, Schema } from "effect"
+import { Config, Console, Effect, Fiber, Layer, Option, Result, Schema } from "effect"
 import { EndReason, Sessions } from "effect-sessions"
+import { SessionCluster } from "effect-sessions/cluster"
 import { HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
 import { IpNetwork } from "effect/net"
 import { createServer, type Server } from "node:http"
 import { Visit } from "./Visit.ts"
 
 /** 0: any free port. */
-const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+export const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
 const options = Config.all({
   host: Config.NonEmptyString("HOST").pipe(Config.withDefault("127.0.0.1")),
@@ -69,18 +71,28 @@ export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
 const closing = (server: Server) =>
   Layer.effectDiscard(Effect.gen(function*() {
     const sessions = yield* Sessions
+    const cluster = yield* Effect.serviceOption(SessionCluster)
+    const stop = Option.match(cluster, {
+      onNone: () => endAll(sessions),
+      onSome: ({ leave }) => Effect.as(leave, "its visits have moved to the other nodes")
+    })
     yield* HttpServer.addressFormattedWith((address) => Console.log(`The corner shop is open: ${address}`))
     yield* Effect.addFinalizer(() =>
       Effect.gen(function*() {
         const closed = yield* Effect.forkChild(close(server))
-        const count = (yield* sessions.count).kinds[Visit.kind] ?? 0
-        yield* Effect.ignore(sessions.endAll({ reason: EndReason.shutdown }))
+        const outcome = yield* stop
         yield* Effect.timeoutOption(Fiber.join(closed), patience)
         server.closeAllConnections()
-        yield* Console.log(`The corner shop is closed, ${count} ${count === 1 ? "visit" : "visits"} ended.`)
+        yield* Console.log(`The corner shop is closed, ${outcome}.`)
       })
     )
   }))
+
+const endAll = Effect.fnUntraced(function*(sessions: Sessions["Service"]) {
+  const count = (yield* sessions.count).kinds[Visit.kind] ?? 0
+  yield* Effect.ignore(sessions.endAll({ reason: EndReason.shutdown }))
+  return `${count} ${count === 1 ? "visit" : "visits"} ended`
+})
 
 const close = (server: Server) =>
   Effect.callback<void>((resume) => {

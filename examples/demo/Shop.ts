@@ -1,7 +1,8 @@
 /**
  * The whole shop without its server: all routes, and the services behind them.
  */
-import { ByteSize, Layer } from "effect"
+import { ByteSize, Effect, Layer, Option } from "effect"
+import { SessionCluster } from "effect-sessions/cluster"
 import { Connections, CrossOrigin } from "effect-sessions/http"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder, HttpApiScalar } from "effect/http-api"
@@ -35,6 +36,17 @@ const Docs = HttpApiScalar.layer(ShopApi, { path: "/docs", scalar: { withDefault
 
 const Health = HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" }))
 
+/** Whether a proxy should send requests here: a node that joins or leaves its cluster gives 503. */
+const Ready = Layer.unwrap(Effect.map(Effect.serviceOption(SessionCluster), (cluster) =>
+  HttpRouter.add(
+    "GET",
+    "/ready",
+    Effect.map(
+      Option.isNone(cluster) ? Effect.succeed(true) : cluster.value.isReady,
+      (ready) => HttpServerResponse.jsonUnsafe({ ready }, { status: ready ? 200 : 503 })
+    )
+  )))
+
 const Metrics = PrometheusMetrics.layerHttp({ path: "/metrics" })
 
 /** A larger request is refused before it is read. */
@@ -44,7 +56,16 @@ const BodyLimit = Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.kibiby
 const connections = Connections.layer({ perOwner: 60 })
 
 /** Needs `Sessions`, which hosts the visits. */
-export const layer = Layer.mergeAll(Api, Docs, MemberSocket.layer, ShopViews.sockets, Page.layer, Health, Metrics).pipe(
+export const layer = Layer.mergeAll(
+  Api,
+  Docs,
+  MemberSocket.layer,
+  ShopViews.sockets,
+  Page.layer,
+  Health,
+  Ready,
+  Metrics
+).pipe(
   Layer.provide(Layer.merge(ReadableErrors.layer, CrossOrigin.protect)),
   Layer.provide([ShopViews.views, Senders.layer]),
   Layer.provide([BodyLimit, MemberSocket.Tokens, Visitor.Keys, CrossOrigin.layer(), connections]),

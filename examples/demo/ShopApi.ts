@@ -24,6 +24,8 @@ import { VisitorCookie } from "./Visitor.ts"
 /** A visitor's session. */
 export const CartSession = Schema.Struct({
   kind: Schema.String,
+  /** Its address among the sessions, which is no secret. */
+  id: Schema.String,
   startedAt: Time,
   lastActiveAt: Time,
   /** `null` if sessions do not expire. */
@@ -197,6 +199,17 @@ const shop = HttpApiGroup.make("shop")
     HttpApiEndpoint.get("sessions", "/sessions", {
       success: Schema.Struct({ count: Schema.Int, limit: Schema.Int, utilisation: Schema.Finite })
     }).annotateMerge(about("Count the sessions", "How many are live, how many can be, and what percentage that is."))
+  )
+  .add(
+    HttpApiEndpoint.get("node", "/node", {
+      query: { visit: Schema.optionalKey(Schema.String) },
+      success: Schema.Struct({
+        /** The node that answers; `null` if the shop is one process. */
+        here: Schema.NullOr(Schema.String),
+        /** The node that has this visit; `null` while it moves. */
+        owner: Schema.NullOr(Schema.String)
+      })
+    }).annotateMerge(about("Look which node has a visit", "By the `id` of the visit. This does not count as activity."))
   )
   .annotate(OpenApi.Description, "The shop as a whole.")
 

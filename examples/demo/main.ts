@@ -3,12 +3,14 @@
  *
  * Run it with `npm start` and open two pages: what one of them adds, both show. In two browsers, log in under
  * two names: each sees the other, and can write to the other. Settings come from the environment:
- * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PREFIX`, `COOKIE_SECRET`, `TRUSTED_PROXIES`, `LOG_LEVEL`, and those of the
- * sessions, such as `SESSIONS_MAX`, `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`.
+ * `PORT`, `HOST`, `STATE_DIR`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PREFIX`, `COOKIE_SECRET`, `TRUSTED_PROXIES`, `LOG_LEVEL`, those of the
+ * sessions, such as `SESSIONS_MAX`, `SESSIONS_RATE_LIMIT` and `SESSIONS_TTL`, and for a node of a cluster (see cluster.ts)
+ * `NODE_ADDRESS`, `NODE_LISTEN` and `CLUSTER_SECRET`.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Config, Console, Effect, Exit, Layer, References } from "effect"
-import { SessionLogger, Sessions, SessionsConfig } from "effect-sessions"
+import { SessionLogger } from "effect-sessions"
+import * as Host from "./Host.ts"
 import * as Server from "./Server.ts"
 import * as Shop from "./Shop.ts"
 
@@ -19,7 +21,7 @@ const LogLevel = Layer.effect(
 
 const Main = Server.serve(Shop.layer).pipe(
   Layer.provide(SessionLogger.layer()),
-  Layer.provide(Sessions.layerFromEnv(SessionsConfig.development)),
+  Layer.provide(Host.layer),
   Layer.provide(LogLevel)
 )
 
@@ -30,6 +32,8 @@ const explain = (error: Layer.Error<typeof Main>): string => {
     case "PageError":
     case "StorageError":
     case "SnapshotStoreError":
+    case "ListenFailed":
+    case "SqlError":
       return error.message
     case "ConfigError":
       return error.cause.message.replace(/\s+/g, " ")

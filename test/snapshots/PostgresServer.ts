@@ -79,6 +79,8 @@ export const install: Effect.Effect<Installed, never, Scope.Scope> = Effect.gen(
         "-c",
         "fsync=off",
         "-c",
+        "timezone=UTC",
+        "-c",
         "listen_addresses=127.0.0.1",
         "-c",
         "unix_socket_directories="

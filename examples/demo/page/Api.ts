@@ -51,10 +51,15 @@ const get = <A, I>(path: string, schema: Schema.Codec<A, I>) => ask("GET", path,
 
 const Time = Schema.DateFromString
 
-const Visit = Schema.Struct({ version: Schema.Int, crashes: Schema.Int })
+const Visit = Schema.Struct({ id: Schema.String, version: Schema.Int, crashes: Schema.Int })
 
 /** The visit that the cookie names; a new one, and its cookie, if there is none. Counts as activity. */
 export const visit = get("/api/session", Visit)
+
+const Node = Schema.Struct({ here: Schema.NullOr(Schema.String), owner: Schema.NullOr(Schema.String) })
+
+/** The node that answers, and the node that has the visit with this id. Nulls if the shop is one process. */
+export const node = (visit: string) => get(`/api/node?visit=${encodeURIComponent(visit)}`, Node)
 
 /** Ends the visit. */
 export const leave = request("DELETE", "/api/session")

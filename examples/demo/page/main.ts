@@ -14,6 +14,7 @@ import { drill } from "./drill.ts"
 import { identity } from "./identity.ts"
 import { letter } from "./letter.ts"
 import { lifetime } from "./lifetime.ts"
+import { node } from "./node.ts"
 import { notice } from "./notice.ts"
 import { operator } from "./operator.ts"
 import { people } from "./people.ts"
@@ -38,7 +39,8 @@ const page = together(
   bell,
   people,
   letter,
-  operator
+  operator,
+  node
 )
 
 /** Gets the cookie first, because it opens the sockets. The dialog at the door shows what goes wrong. */
