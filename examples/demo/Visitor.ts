@@ -44,13 +44,15 @@ const keptKey: Effect.Effect<
   const key = { kind: "CookieKey", id: "shop" }
   const kept = yield* store.peek(key)
   if (Option.isSome(kept)) return Redacted.make(kept.value.body)
-  const { epoch } = yield* Effect.catchTag(store.claim(key, 1), "ClaimRefused", Effect.die)
+  const { epoch, snapshot } = yield* Effect.catchTag(store.claim(key, 1), "ClaimRefused", Effect.die)
+  // Another shop that opened at the same time was faster.
+  if (Option.isSome(snapshot)) return Redacted.make(snapshot.value.body)
   const body = randomBytes(32).toString("base64")
   const savedAt = yield* Clock.currentTimeMillis
   const [saved] = yield* store.save([
     { ...key, epoch, version: 0, format: 1, body, savedAt, expiresAt: null, alarmAt: null, user: null }
   ])
-  // Another shop that opened at the same time has stored a key: use that one.
+  // Another shop has claimed the key after this one, and stores it.
   return saved === true ? Redacted.make(body) : yield* Effect.delay(keptKey, "100 millis")
 })
 

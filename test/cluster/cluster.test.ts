@@ -7,13 +7,14 @@ import {
   Exit,
   Fiber,
   Layer,
+  Metric,
   type Redacted,
   Scope,
   Stream,
   SubscriptionRef,
   Tracer
 } from "effect"
-import { Coverage } from "effect-sessions/cluster"
+import { ClusterMetrics, Coverage } from "effect-sessions/cluster"
 import * as PostgresServer from "../snapshots/PostgresServer.ts"
 import { type ClusterNode, idOn, settled, startNode } from "./ClusterNode.ts"
 
@@ -81,6 +82,20 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
       assert.deepStrictEqual([value, unreachable], [3, []])
       assert.strictEqual(yield* c.sessions.endAll(), 3)
       assert.strictEqual(yield* a.counters.count, 0)
+    }))
+
+  it.effect("counts its places, its members and the requests between nodes", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* nodes(2)
+      // In one process, a metric shows the node that was built last: whichever it is, it asks and is asked.
+      const refs = [yield* a.counters.start(yield* idOn(b)), yield* b.counters.start(yield* idOn(a))]
+      for (const ref of refs) for (let i = 0; i < 3; i++) yield* ref.call("Add", 1)
+      const requests = (direction: string) =>
+        Effect.map(Metric.value(Metric.withAttributes(ClusterMetrics.requests, { direction })), ({ count }) => count)
+      assert.strictEqual(yield* requests("sent"), 4)
+      assert.strictEqual(yield* requests("received"), 4)
+      assert.strictEqual((yield* Metric.value(ClusterMetrics.nodes)).value, 2)
+      assert.strictEqual((yield* Metric.value(ClusterMetrics.places)).value, 15)
     }))
 
   it.effect("hands sessions over when a node leaves, and loses nothing", () =>

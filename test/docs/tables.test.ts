@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import { SessionAnalytics, SessionLogger, SessionMetrics, SessionsConfig } from "effect-sessions"
+import { ClusterMetrics } from "effect-sessions/cluster"
 import { anchors, names, read, table } from "./pages.ts"
 
 const packageJson = JSON.parse(read("package.json")) as {
@@ -84,7 +85,11 @@ describe("tables", () => {
   })
 
   it("every metric is there with its type", () => {
-    const metrics = [...Object.values(SessionMetrics), ...Object.values(SessionAnalytics)]
+    const metrics = [
+      ...Object.values(SessionMetrics),
+      ...Object.values(SessionAnalytics),
+      ...Object.values(ClusterMetrics)
+    ]
       .filter((value): value is typeof SessionMetrics.live => typeof value === "object" && "id" in value)
     assert.sameDeepMembers(
       table("docs/events-and-metrics.md", "Metrics").map(([name, type]) => [names(name!)[0], type]),

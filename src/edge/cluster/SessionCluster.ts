@@ -33,6 +33,7 @@ import type { Options as SessionsOptions } from "../../policy/SessionsConfig.ts"
 import { HostRouter } from "../../runtime/internal/host/Placement.ts"
 import { type Provided, Sessions } from "../../runtime/Sessions.ts"
 import { allSessions, serveNode } from "./internal/allSessions.ts"
+import { ClusterCounters, showCluster } from "./internal/clusterMetrics.ts"
 import { ClusterSessions } from "./internal/ClusterSessions.ts"
 import { Everywhere } from "./internal/Everywhere.ts"
 import { handOver } from "./internal/handOver.ts"
@@ -142,6 +143,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
       })
       const kinds = new Map<string, ServedKind>()
       const server = new Server(places, kinds, serveNode(kinds, () => sessions), run)
+      const counters = new ClusterCounters()
       const peers = yield* Peers.make({
         address: settings.self,
         listen: options.listen,
@@ -150,7 +152,10 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         features: {},
         secret: options.secret,
         silence: options.silence,
-        handler: (json, reply) => server.handle(json, reply)
+        handler: (json, reply) => {
+          counters.received++
+          return server.handle(json, reply)
+        }
       })
       const linkTo = (node: NodeAddress) => peers.to(node)
       const everywhere = new Everywhere(places, linkTo)
@@ -158,6 +163,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         time,
         places,
         linkTo,
+        counters,
         leave: Effect.suspend(() => leave),
         register: (kind, codec) => {
           const routed = new ClusterSessions(kind, codec, router, everywhere)
@@ -178,6 +184,10 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         Effect.andThen(membership.leave, peers.goodbye(2 * settings.assignments))
       )
       for (const place of places.all) place.onOpen(() => reload(kinds))
+      yield* Effect.acquireRelease(
+        Effect.sync(() => showCluster(context, places, counters)),
+        (remove) => Effect.sync(remove)
+      )
       return hosted.pipe(
         Context.add(Sessions, allSessions(sessions, kinds, everywhere)),
         // Kinds that keep something for their process ask whether there are others.

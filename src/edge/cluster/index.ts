@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as ClusterMetrics from "./ClusterMetrics.ts"
 export * as Coverage from "./Coverage.ts"
 export * from "./ListenFailed.ts"
 export * from "./NodeAddress.ts"

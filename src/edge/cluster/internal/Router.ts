@@ -32,6 +32,7 @@ import type { RoutedRef } from "../../../runtime/internal/messages/RoutedRef.ts"
 import { traceOf } from "../../../runtime/internal/messages/tracing.ts"
 import { CallbackDeadline } from "../../../runtime/internal/time/Deadlines.ts"
 import type { NodeAddress } from "../NodeAddress.ts"
+import type { ClusterCounters } from "./clusterMetrics.ts"
 import { KindCodec } from "./KindCodec.ts"
 import type { Json, Link, Lost } from "./peers/model.ts"
 import type { Place } from "./Place.ts"
@@ -51,6 +52,7 @@ export interface RouterOptions {
   /** Makes the sessions of a kind. */
   readonly register: (kind: Kind, codec: KindCodec) => KindSessions
   readonly leave: Effect.Effect<void>
+  readonly counters: ClusterCounters
 }
 
 /** Is told what is heard of a followed request. */
@@ -60,6 +62,7 @@ export class ClusterRouter implements Router {
   readonly time: MonotonicClock
   readonly places: Places
   readonly leave: Effect.Effect<void>
+  readonly counters: ClusterCounters
   private readonly options: RouterOptions
   private readonly codecs = new Map<string, KindCodec>()
   private readonly mirrors = new Map<string, SubscriptionRef.SubscriptionRef<any>>()
@@ -69,6 +72,7 @@ export class ClusterRouter implements Router {
     this.time = options.time
     this.places = options.places
     this.leave = options.leave
+    this.counters = options.counters
   }
 
   of(id: string): Place {
@@ -277,6 +281,7 @@ class Routing<A, E> {
         resume(this.late())
       })
       deadlines.set(limit, this.deadline)
+      this.router.counters.sent++
       const withdraw = this.router.linkTo(owner).ask(this.json, {
         event: (json) => {
           // It has been found; from now on it takes as long as it takes.
@@ -318,7 +323,10 @@ class Routing<A, E> {
     if (this.deadline === Infinity) this.deadline = this.ref.home.host.now() + this.timeout
     if (!sent) return this.later()
     const { request } = this
-    if (request.op === "call" || request.op === "cast") return Effect.fail(NodeLost.of(kind, id, request.tag))
+    if (request.op === "call" || request.op === "cast") {
+      this.router.counters.lost++
+      return Effect.fail(NodeLost.of(kind, id, request.tag))
+    }
     this.mayHaveBegun = true
     if (request.op === "once") {
       this.request = { ...request, action: { ...request.action, again: true } }
@@ -331,6 +339,7 @@ class Routing<A, E> {
   private later(): Effect.Effect<A, any> {
     const { place } = this
     const { host } = this.ref.home
+    this.router.counters.retries++
     const pause = Effect.callback<void>((resume) => {
       const stop = () => {
         host.deadlines.cancel(timer)
@@ -352,7 +361,10 @@ class Routing<A, E> {
 
   private late(): Effect.Effect<A, any> {
     const { request, ref: { home, id, kind } } = this
-    if (request.op !== "call" && request.op !== "once") return Effect.fail(NodeUnavailable.of(kind, id))
+    if (request.op !== "call" && request.op !== "once") {
+      this.router.counters.unavailable++
+      return Effect.fail(NodeUnavailable.of(kind, id))
+    }
     home.counters.timeouts++
     return Effect.fail(CallTimeout.of(kind, id, request.tag, request.timeout, this.mayHaveBegun))
   }

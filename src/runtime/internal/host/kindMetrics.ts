@@ -14,7 +14,8 @@ type Show = <Input, State>(
   get: () => State
 ) => void
 
-const registrar = (context: Context.Context<never>) => {
+/** Registers metrics that read plain numbers, until `remove` is called. */
+export const registrar = (context: Context.Context<never>) => {
   const registrations: Array<Metric.Registration> = []
   const show: Show = (metric, attributes, get) => {
     const tagged = Context.add(context, Metric.CurrentMetricAttributes, {
