@@ -13,7 +13,7 @@ for (const name of examples) {
   const { status, stderr, stdout } = spawnSync(
     process.execPath,
     ["--conditions=source", name],
-    { cwd: folder, encoding: "utf8", timeout: 30_000 }
+    { cwd: folder, encoding: "utf8", timeout: 120_000 }
   )
   const ok = status === 0 && stdout.length > 0
   console.log(`${ok ? "ok    " : "FAILED"} ${name}`)
