@@ -101,7 +101,8 @@ describe("the shop", () => {
         "/api/presence",
         "/api/broadcast",
         "/api/stock/{sku}",
-        "/api/sessions"
+        "/api/sessions",
+        "/api/node"
       ])
     }))
 })
