@@ -2,7 +2,7 @@
  * How fast is the library, how much memory does a session take, and does that hold for many sessions?
  *
  *   npm run bench                                  quick: about 15 seconds
- *   npm run bench:full                             all baselines, stores and a million sessions: four and a half minutes
+ *   npm run bench:full                             all baselines, stores, a million sessions and a cluster: six minutes
  *   npm run bench:full -- --report                 the same, and writes bench/report.md and bench/plots
  *   npm run bench -- --module ./my-kind.ts         your own kind: see bench/harness.ts
  *   npm run --silent bench -- --json --sessions N  the workload only, as one JSON line

@@ -67,7 +67,7 @@ const rateOf = async (
 ): Promise<number> => (await node.ask({ type: "rate", callee, ids, clients, calls: calls / clients }, "rate")).rate
 
 /** Calls of one turn. A turn is short, so that each subject meets the machine as it is for the others. */
-const turn = { plain: 100_000, local: 100_000, local_entity: 2_000, remote: 5_000, remote_entity: 1_000 }
+const turn = { plain: 200_000, local: 200_000, local_entity: 2_000, remote: 5_000, remote_entity: 1_000 }
 
 const turns = 7
 
