@@ -68,7 +68,8 @@ layer(Layer.merge(Chromium.layer, Shops.layer), { excludeTestServices: true })("
       process.kill(pid!, "SIGKILL")
       yield* tab.add("jam")
       yield* tab.seesCart("tea 3", "jam 1")
-      assert.notStrictEqual(yield* ownerOf(other), address)
+      // Another node has the visit, or this one again when it has started in time.
+      assert.deepStrictEqual(yield* cartOf(ada, other.url!), ["tea 3", "jam 1"])
       yield* restarted(owner, pid)
     }))
 
