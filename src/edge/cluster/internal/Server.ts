@@ -14,7 +14,7 @@ import type { KindSessions } from "../../../runtime/internal/host/KindSessions.t
 import { isNotHere } from "../../../runtime/internal/host/Placement.ts"
 import { address, noRoomYet, submit } from "../../../runtime/internal/messages/deliver.ts"
 import { settled, waiting } from "../../../runtime/internal/messages/Envelope.ts"
-import { leftOverByMove, PlacedRef } from "../../../runtime/internal/messages/PlacedRef.ts"
+import { followsMove, PlacedRef } from "../../../runtime/internal/messages/PlacedRef.ts"
 import type { CallRequest, Request } from "../../../runtime/internal/messages/Request.ts"
 import { withdrawn } from "../../../runtime/internal/messages/withdrawn.ts"
 import { CallbackDeadline } from "../../../runtime/internal/time/Deadlines.ts"
@@ -175,7 +175,7 @@ const nothing = () => {}
 const respond = (codec: KindCodec, request: Request, exit: Exit.Exit<unknown, unknown>, reply: Reply): void => {
   if (Exit.isFailure(exit)) {
     const error = Exit.findErrorOption(exit)
-    if ((error._tag === "Some" && isNotHere(error.value)) || leftOverByMove(exit)) return reply.refuse()
+    if ((error._tag === "Some" && isNotHere(error.value)) || followsMove(exit, request.op)) return reply.refuse()
   }
   let answer: Json
   try {

@@ -12,14 +12,17 @@ import type { Kind } from "../host/Kind.ts"
 import { failNotHere, type Place } from "../host/Placement.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
 import { LocalRef } from "./LocalRef.ts"
-import type { Message } from "./Request.ts"
+import type { Message, Request } from "./Request.ts"
 
-/** Was the message left over by a session that has moved, before its handler began? */
-export const leftOverByMove = (exit: Exit.Exit<unknown, unknown>): boolean => {
+/**
+ * Is the message to be sent to where its session has moved? One whose handler may have begun is, if it is numbered: then it is
+ * not done again.
+ */
+export const followsMove = (exit: Exit.Exit<unknown, unknown>, op: Request["op"]): boolean => {
   if (Exit.isSuccess(exit)) return false
   const error: Option.Option<unknown> = Cause.findErrorOption(exit.cause)
-  return error._tag === "Some" && error.value instanceof SessionEnded && !error.value.begun &&
-    error.value.reason._tag === "Moved"
+  return error._tag === "Some" && error.value instanceof SessionEnded && error.value.reason._tag === "Moved" &&
+    (!error.value.begun || op === "once")
 }
 
 export class PlacedRef extends LocalRef {
@@ -42,8 +45,8 @@ export class PlacedRef extends LocalRef {
     return this.isHere ? super.elsewhere(then, message as Message) : failNotHere
   }
 
-  override failed<A, E>(exit: Exit.Exit<A, E>, _again: Effect.Effect<A, E>, _message: Message): Effect.Effect<A, E> {
-    return leftOverByMove(exit) ? failNotHere : exit
+  override failed<A, E>(exit: Exit.Exit<A, E>, _again: Effect.Effect<A, E>, message: Message): Effect.Effect<A, E> {
+    return followsMove(exit, message.op) ? failNotHere : exit
   }
 
   override end(options?: EndOptions): Effect.Effect<boolean, any> {

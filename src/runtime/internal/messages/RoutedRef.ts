@@ -20,7 +20,7 @@ import type { Kind } from "../host/Kind.ts"
 import type { Router } from "../host/Placement.ts"
 import { checkIdleTimeout } from "../session/idleTimeout.ts"
 import type { LiveSession } from "../session/LiveSession.ts"
-import { leftOverByMove, PlacedRef } from "./PlacedRef.ts"
+import { followsMove, PlacedRef } from "./PlacedRef.ts"
 import type { Message, Request } from "./Request.ts"
 
 export class RoutedRef extends PlacedRef {
@@ -42,7 +42,7 @@ export class RoutedRef extends PlacedRef {
   }
 
   override failed<A, E>(exit: Exit.Exit<A, E>, again: Effect.Effect<A, E>, message: Message): Effect.Effect<A, E> {
-    return leftOverByMove(exit) ? this.elsewhere(again, message) : exit
+    return followsMove(exit, message.op) ? this.elsewhere(again, message) : exit
   }
 
   override get state(): Effect.Effect<any, ReachError> {
