@@ -244,10 +244,17 @@ export type Provided =
 
 /** All parts are fresh, so that a program that builds two hosts has two, each with its own settings. */
 const withDeps = <E>(config: Layer.Layer<SessionsConfig, E>): Layer.Layer<Provided, E> =>
+  layerWith(config, StartLimiter.layer)
+
+/** A host with this configuration and this limiter of starts. */
+export const layerWith = <E>(
+  config: Layer.Layer<SessionsConfig, E>,
+  startLimiter: Layer.Layer<StartLimiter, never, SessionsConfig>
+): Layer.Layer<Provided, E> =>
   Layer.fresh(Sessions.layerNoDeps).pipe(
     Layer.provideMerge(Layer.mergeAll(
       Layer.fresh(Expiry.layer),
-      Layer.fresh(StartLimiter.layer),
+      Layer.fresh(startLimiter),
       Layer.fresh(MessageLimiter.layer),
       Layer.fresh(SessionEvents.layer),
       Layer.fresh(DeadLetters.layer)

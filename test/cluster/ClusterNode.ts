@@ -1,7 +1,7 @@
 /** Nodes of a cluster in one process: each has a Layer of its own, and they share a database. */
 import { PgClient } from "@effect/sql-pg"
 import { Context, type Duration, Effect, Exit, Layer, Redacted, Scope, Tracer } from "effect"
-import { Sessions, type SnapshotStore } from "effect-sessions"
+import { Sessions, type SessionsConfig, type SnapshotStore } from "effect-sessions"
 import { SessionCluster } from "effect-sessions/cluster"
 import { SqlStore } from "effect-sessions/snapshots"
 import { type AddressInfo, createServer } from "node:net"
@@ -16,11 +16,12 @@ export const freePort = Effect.callback<number>((resume) => {
   })
 })
 
-interface AnyNodeOptions {
+export interface AnyNodeOptions {
   readonly url: Redacted.Redacted
   readonly name: string
   readonly expiration?: Duration.Input | undefined
   readonly tracer?: Tracer.Tracer | undefined
+  readonly sessions?: SessionsConfig.Options | undefined
 }
 
 interface NodeOptions extends AnyNodeOptions {
@@ -31,7 +32,7 @@ type Host = Layer.Success<ReturnType<typeof SessionCluster.layer>> | SnapshotSto
 
 /** Starts a node with a program, which leaves when the scope of the test closes, or `stop` is run. */
 export const startProgram = Effect.fnUntraced(function*<A, E>(
-  { expiration = "20 seconds", name, tracer, url }: AnyNodeOptions,
+  { expiration = "20 seconds", name, sessions, tracer, url }: AnyNodeOptions,
   program: Layer.Layer<A, E, Host>
 ) {
   const port = yield* freePort
@@ -45,7 +46,7 @@ export const startProgram = Effect.fnUntraced(function*<A, E>(
     refresh: "1 second",
     assignments: "50 millis",
     secret: Redacted.make("a secret that nobody can guess at all"),
-    sessions: { shutdownGrace: "2 seconds" }
+    sessions: { shutdownGrace: "2 seconds", ...sessions }
   }).pipe(Layer.provide(Client))
   const Store = SqlStore.layer({ table: `${name}_sessions` }).pipe(Layer.provide(Client))
   const Program = program.pipe(Layer.provideMerge(Layer.mergeAll(Layer.fresh(Cluster), Layer.fresh(Store))))

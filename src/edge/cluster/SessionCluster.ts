@@ -29,14 +29,17 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
-import type { Options as SessionsOptions } from "../../policy/SessionsConfig.ts"
+import { make as makeConfig, type Options as SessionsOptions, SessionsConfig } from "../../policy/SessionsConfig.ts"
 import { HostRouter } from "../../runtime/internal/host/Placement.ts"
-import { type Provided, Sessions } from "../../runtime/Sessions.ts"
+import { layerWith, type Provided, Sessions } from "../../runtime/Sessions.ts"
+import { Connections } from "../http/Connections.ts"
 import { allSessions, serveNode } from "./internal/allSessions.ts"
 import { ClusterCounters, showCluster } from "./internal/clusterMetrics.ts"
 import { ClusterSessions } from "./internal/ClusterSessions.ts"
 import { Everywhere } from "./internal/Everywhere.ts"
 import { handOver } from "./internal/handOver.ts"
+import { ClusterHolds, Holds } from "./internal/Holds.ts"
+import { connections, startLimiter } from "./internal/limits.ts"
 import * as Membership from "./internal/membership.ts"
 import * as Peers from "./internal/peers/Peers.ts"
 import { Places } from "./internal/Places.ts"
@@ -142,7 +145,14 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         threw: (defect) => void run(Effect.logError("something in the cluster has failed", defect))
       })
       const kinds = new Map<string, ServedKind>()
-      const server = new Server(places, kinds, serveNode(kinds, () => sessions), run)
+      const serveSessions = serveNode(kinds, () => sessions)
+      const server = new Server(
+        places,
+        kinds,
+        (op, rest) => everywhere.operation(op)?.(rest) ?? serveSessions(op, rest),
+        (key, limit, reply) => holds.serve(key, limit as number | null, reply),
+        run
+      )
       const counters = new ClusterCounters()
       const peers = yield* Peers.make({
         address: settings.self,
@@ -159,6 +169,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
       })
       const linkTo = (node: NodeAddress) => peers.to(node)
       const everywhere = new Everywhere(places, linkTo)
+      const holds = new Holds(everywhere)
       const router: ClusterRouter = new ClusterRouter({
         time,
         places,
@@ -173,7 +184,10 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         }
       })
       const hosted = yield* Layer.build(
-        Layer.provide(Sessions.layer(options.sessions), Layer.succeed(HostRouter, router))
+        Layer.provide(
+          layerWith(Layer.effect(SessionsConfig, makeConfig(options.sessions)), startLimiter(everywhere)),
+          Layer.succeed(HostRouter, router)
+        )
       )
       const sessions: Sessions["Service"] = Context.get(hosted, Sessions)
       const membership = yield* Membership.join(settings, places, {
@@ -192,6 +206,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         Context.add(Sessions, allSessions(sessions, kinds, everywhere)),
         // Kinds that keep something for their process ask whether there are others.
         Context.add(HostRouter, router),
+        Context.add(ClusterHolds, holds),
         Context.add(SessionCluster, {
           self: places.self,
           nodes: Effect.sync(() => places.nodes),
@@ -202,6 +217,28 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         })
       )
     }))
+
+  /**
+   * `Connections.layer` with a limit for the connections of all nodes together: at most `perOwner` (default 20) at a time for one
+   * user, or one anonymous session. Fails with `InvalidConfig` when that is not a whole number above 0, or `Infinity`.
+   *
+   * One node counts the connections of a user. A node that fails gives back what it had. While the node that counts cannot be
+   * reached, each node applies the limit on its own.
+   *
+   * @since 0.1.0
+   */
+  static readonly connections = (
+    options?: { readonly perOwner?: number | undefined }
+  ): Layer.Layer<Connections, InvalidConfig, SessionCluster> =>
+    Layer.effect(
+      Connections,
+      Effect.gen(function*() {
+        yield* SessionCluster
+        const local = Context.get(yield* Layer.build(Connections.layer(options)), Connections)
+        const holds = yield* ClusterHolds
+        return holds === undefined ? local : connections(local, holds)
+      })
+    )
 }
 
 /** Places that open have sessions with alarms, and a store that works again. */

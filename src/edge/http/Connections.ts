@@ -13,8 +13,10 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { taggedError } from "../../contract/internal/taggedError.ts"
 import { InvalidConfig } from "../../contract/SessionError.ts"
-import { withoutStack } from "../../internal/withoutStack.ts"
 import { respondable } from "../internal/answers.ts"
+
+/** When a client that has too many connections may try again, in milliseconds. A guess: it depends on that client. */
+const retryAfter = 5_000
 
 /**
  * The user has as many open connections as are allowed. `retryAfter` is in milliseconds.
@@ -25,7 +27,12 @@ import { respondable } from "../internal/answers.ts"
 export class TooManyConnections extends respondable(
   taggedError<TooManyConnections>()("TooManyConnections", { limit: Schema.Number, retryAfter: Schema.Number }, {
     status: 429,
-    retrySafe: true
+    retrySafe: true,
+    of: (limit: number) => ({
+      limit,
+      retryAfter,
+      message: `there are ${limit} open connections already, no more are allowed`
+    })
   })
 ) {
 }
@@ -55,20 +62,24 @@ export interface Connection {
  * @category services
  */
 export class Connections extends Context.Service<Connections, {
+  /** How many connections an owner may have at a time. */
+  readonly perOwner: number
   /** Fails when the owner may not open another connection. Reserves none. */
   readonly check: (owner: string) => Effect.Effect<void, TooManyConnections>
   /** Counts a connection for as long as the Scope lives. Fails when its owner may not open another one. */
   readonly add: (connection: Connection) => Effect.Effect<void, TooManyConnections, Scope.Scope>
   /**
    * Counts a connection for another owner: the one that its session belongs to now. It is disconnected if that owner already
-   * has as many as are allowed.
+   * has as many as are allowed. `false` when that changes nothing.
    */
-  readonly assign: (connection: Connection, owner: string) => void
+  readonly assign: (connection: Connection, owner: string) => boolean
   /** Disconnects the connections of a session, or those that match, and gives their number. */
   readonly disconnect: (
     session: { readonly kind: string; readonly id: string },
     which?: (connection: Connection) => boolean
   ) => Effect.Effect<number>
+  /** Disconnects the connections that are counted for an owner, except those of the session with the id `except`. */
+  readonly disconnectAll: (owner: string, except?: string | undefined) => Effect.Effect<void>
   /** The connections that are counted for an owner. */
   readonly of: (owner: string) => Effect.Effect<Array<Connection>>
   /** The number of open connections. */
@@ -85,9 +96,6 @@ export class Connections extends Context.Service<Connections, {
   ): Layer.Layer<Connections, InvalidConfig> => Layer.effect(Connections, make(options?.perOwner ?? 20))
 }
 
-/** When a client that has too many connections may try again, in milliseconds. A guess: it depends on that client. */
-const retryAfter = 5_000
-
 const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidConfig> => {
   if (!(Number.isInteger(perOwner) && perOwner >= 1) && perOwner !== Infinity) {
     const setting = "connections.perOwner"
@@ -98,19 +106,17 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
   /** The owner that each open connection is counted for. */
   const owners = new Map<Connection, string>()
   const check = (owner: string) =>
-    Effect.suspend(() =>
-      byOwner.of(owner).size < perOwner ? Effect.void : Effect.fail(
-        withoutStack(() =>
-          new TooManyConnections({
-            limit: perOwner,
-            retryAfter,
-            message: `there are ${perOwner} open connections already, no more are allowed`
-          })
-        )
-      )
-    )
+    Effect.suspend(() => byOwner.of(owner).size < perOwner ? Effect.void : Effect.fail(TooManyConnections.of(perOwner)))
   const keyOf = ({ id, kind }: Connection["session"]) => `${kind}/${id}`
+  /** Disconnects all although one throws. */
+  const disconnectEach = (found: ReadonlyArray<Connection>) =>
+    Effect.forEach(found, (connection) =>
+      Effect.catchDefect(
+        Effect.sync(() => connection.disconnect()),
+        (defect) => Effect.logError(`a connection of ${keyOf(connection.session)} could not be disconnected`, defect)
+      ), { discard: true })
   return Effect.succeed({
+    perOwner,
     check,
     add: (connection) =>
       Effect.acquireRelease(
@@ -128,24 +134,23 @@ const make = (perOwner: number): Effect.Effect<Connections["Service"], InvalidCo
       ),
     assign: (connection, owner) => {
       const before = owners.get(connection)
-      if (before === undefined || before === owner) return
+      if (before === undefined || before === owner) return false
       const isFull = byOwner.of(owner).size >= perOwner
       byOwner.remove(before, connection)
       byOwner.add(owner, connection)
       owners.set(connection, owner)
       if (isFull) connection.disconnect()
+      return true
     },
     disconnect: (session, which = () => true) =>
       Effect.suspend(() => {
         const found = Array.from(bySession.of(keyOf(session))).filter(which)
-        // All others are disconnected although one throws.
-        const disconnecting = Effect.forEach(found, (connection) =>
-          Effect.catchDefect(
-            Effect.sync(() => connection.disconnect()),
-            (defect) => Effect.logError(`a connection of ${keyOf(session)} could not be disconnected`, defect)
-          ), { discard: true })
-        return Effect.as(disconnecting, found.length)
+        return Effect.as(disconnectEach(found), found.length)
       }),
+    disconnectAll: (owner, except) =>
+      Effect.suspend(() =>
+        disconnectEach(Array.from(byOwner.of(owner)).filter(({ session }) => session.id !== except))
+      ),
     of: (owner) => Effect.sync(() => Array.from(byOwner.of(owner))),
     count: Effect.sync(() => owners.size)
   })

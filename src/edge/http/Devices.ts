@@ -89,9 +89,7 @@ export const endAll = (
   Effect.gen(function*() {
     const except = options?.except
     const others = (yield* found(user)).filter(({ device }) => device.id !== except)
-    for (const connection of yield* (yield* Connections).of(user)) {
-      if (connection.session.id !== except) connection.disconnect()
-    }
+    yield* (yield* Connections).disconnectAll(user, except)
     const refs = except === undefined ? yield* (yield* Sessions).ofUser(user) : others.map(({ ref }) => ref)
     // Fails for a session that cannot be ended only after all others have ended.
     const ends = yield* Effect.forEach(refs, (ref) => Effect.result(ref.end({ reason: revoked })), {

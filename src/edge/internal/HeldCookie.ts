@@ -27,7 +27,7 @@ export class HeldCookie {
     if (ticket !== this.before) {
       const rotation = Noted.rotationOf(identity)
       if (rotation === undefined || rotation.from !== this.ticket) return false
-      if (!Noted.isSameDevice(rotation.keeps, this.client)) return false
+      if (rotation.keeps === undefined || !Noted.isSameDevice(rotation.keeps, this.client)) return false
     }
     this.before = this.ticket
     this.ticket = ticket

@@ -15,15 +15,42 @@ import { succeeded } from "./wire.ts"
 /** How long a node may take for its part, in milliseconds. */
 const limit = 5_000
 
+/** How long the owner of a key may take, in milliseconds. */
+const ownerLimit = 1_000
+
+type Operation = (args: ReadonlyArray<Json>) => Effect.Effect<Json>
+
 export class Everywhere {
-  private readonly places: Places
-  private readonly linkTo: (node: NodeAddress) => Link
+  readonly places: Places
+  readonly linkTo: (node: NodeAddress) => Link
   /** The host of this node; `undefined` until it is made. */
   host: Pick<HostContext, "deadlines" | "now"> | undefined = undefined
+
+  /** What other nodes may ask of this one, besides the operations on its sessions. */
+  private readonly operations = new Map<string, Operation>()
 
   constructor(places: Places, linkTo: (node: NodeAddress) => Link) {
     this.places = places
     this.linkTo = linkTo
+  }
+
+  serve(op: string, operation: Operation): void {
+    this.operations.set(op, operation)
+  }
+
+  operation(op: string): Operation | undefined {
+    return this.operations.get(op)
+  }
+
+  /** Asks the node that owns the place of a key. `undefined`: that is this node, or there is no answer in time. */
+  askOwner(key: string, op: string, ...args: ReadonlyArray<Json>): Effect.Effect<{ readonly value: Json } | undefined> {
+    return Effect.suspend(() => {
+      const { places } = this
+      const owner = places.ownerOf(places.of(key))
+      return owner === undefined || owner.key === places.self.key
+        ? Effect.undefined
+        : this.ask(owner, ["node", op, ...args], ownerLimit)
+    })
   }
 
   /** The parts of all nodes that answer: that of this one is `here`. */
@@ -36,7 +63,7 @@ export class Everywhere {
         Effect.forEach(
           nodes.filter(({ key }) => key !== self.key),
           (node) =>
-            Effect.map(this.ask(node, ["node", op, ...args]), (answer) => {
+            Effect.map(this.ask(node, ["node", op, ...args], limit), (answer) => {
               if (answer !== undefined) return [answer.value as A]
               unreached.push(node)
               return []
@@ -55,7 +82,7 @@ export class Everywhere {
   }
 
   /** Tells all nodes, and waits for no answer longer than for those that can be reached. */
-  private ask(node: NodeAddress, request: Json): Effect.Effect<{ readonly value: unknown } | undefined> {
+  private ask(node: NodeAddress, request: Json, limit: number): Effect.Effect<{ readonly value: unknown } | undefined> {
     return Effect.callback((resume) => {
       const { host } = this
       const stop = () => host?.deadlines.cancel(deadline)

@@ -42,27 +42,34 @@ type Withdraw = (() => void) | undefined
 /** Operations that concern all sessions of a node. */
 export type ServeNode = (op: string, rest: ReadonlyArray<Json>) => Effect.Effect<Json, unknown>
 
+/** Counts something of another node. */
+type ServeHold = (key: string, limit: Json, reply: Reply) => Withdraw
+
 export class Server {
   private readonly places: Places
   private readonly kinds: ReadonlyMap<string, ServedKind>
   private readonly serveNode: ServeNode
+  private readonly serveHold: ServeHold
   private readonly run: (effect: Effect.Effect<void>) => unknown
 
   constructor(
     places: Places,
     kinds: ReadonlyMap<string, ServedKind>,
     serveNode: ServeNode,
+    serveHold: ServeHold,
     run: (effect: Effect.Effect<void>) => unknown
   ) {
     this.places = places
     this.kinds = kinds
     this.serveNode = serveNode
+    this.serveHold = serveHold
     this.run = run
   }
 
   /** Takes the request of a peer. */
   handle(json: Json, reply: Reply): Withdraw {
     const [op, name, id, ...rest] = json as [string, string, string, ...Array<Json>]
+    if (op === "hold") return this.serveHold(name, id as Json, reply)
     if (op === "node") return this.handleNode(name, [id, ...rest], reply)
     const served = this.kinds.get(name)
     if (served === undefined) return void reply.refuse()

@@ -2,6 +2,8 @@
  * Requests and answers as they go from node to node.
  *
  *   request   [op, kind, id, …]      what follows depends on the operation
+ *             ["node", op, …]        concerns all that a node has
+ *             ["hold", key, limit]   counts one under a key, as long as it is open: answered with `false` when all are taken
  *   answer    [0, value]             it succeeded
  *             [1, failure]           it failed, with an error that a schema knows, or a defect
  *             [2, text]              the node does not understand it: it runs another version of the program
@@ -10,6 +12,7 @@
  *             ["changes", epoch, version, changes]   of a kind whose states say how they came about: since the event before
  *             ["identity", user, metadata, isFirst]  the user and the metadata: of the beginning, or of a change
  *             ["here"]               of an attachment: it is counted
+ *             ["held"]               of a hold: it is counted
  */
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
