@@ -19,6 +19,9 @@ const { values } = parseArgs({
   }
 })
 
+// What it has started ends with it.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
+
 const directory = await mkdtemp(join(tmpdir(), "chaos-"))
 await bundle(directory, "clusterNode")
 if (values.pauses) {
