@@ -246,7 +246,12 @@ export type Provided =
 const withDeps = <E>(config: Layer.Layer<SessionsConfig, E>): Layer.Layer<Provided, E> =>
   layerWith(config, StartLimiter.layer)
 
-/** A host with this configuration and this limiter of starts. */
+/**
+ * A host with this configuration and this limiter of starts: for hosts that share their limits with others.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
 export const layerWith = <E>(
   config: Layer.Layer<SessionsConfig, E>,
   startLimiter: Layer.Layer<StartLimiter, never, SessionsConfig>
