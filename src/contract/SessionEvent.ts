@@ -296,6 +296,9 @@ export interface Broadcast extends Base {
  * `from` is the id of the group; it is empty otherwise. The event comes before `Broadcast`, unless the message had to wait
  * for the session.
  *
+ * On a cluster also: a node took an action of a store from another node, through `SessionCluster.broadcasts`. Then `tag` is the
+ * type of the action, and `from` is the node that published it, as host and port.
+ *
  * @since 0.1.0
  * @category models
  */

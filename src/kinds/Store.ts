@@ -42,7 +42,7 @@ import type * as Reducer from "../store/Reducer.ts"
 import type { ActionStopped, InvalidAction, UnknownAction, VersionGone } from "../store/StoreError.ts"
 import { decodeAction, type Fired } from "./internal/store/actionSchema.ts"
 import { makeBehavior } from "./internal/store/behavior.ts"
-import { dispatchableOf, makeKind, Step } from "./internal/store/definition.ts"
+import { dispatchableOf, makeKind, Step, Unselected } from "./internal/store/definition.ts"
 
 export { Step }
 
@@ -334,7 +334,8 @@ export const dispatchActionWait = <S, P extends Rpc.Any>(
 
 /**
  * Selects from the state in the session, after the actions dispatched before. A selector that throws is a defect of its
- * caller and does not affect the session.
+ * caller and does not affect the session. On a cluster, the state of a session of another node is sent here, and selected from
+ * here.
  *
  * @since 0.1.0
  * @category operations
@@ -343,7 +344,10 @@ export const select = <S, P extends Rpc.Any, A>(
   ref: SessionRef<S, P>,
   selector: (state: S) => A
 ): Effect.Effect<A, CallError> =>
-  Effect.flatMap(untyped(ref).call("Select", selector) as Effect.Effect<Exit.Exit<A>, CallError>, (exit) => exit)
+  Effect.flatMap(
+    untyped(ref).call("Select", selector) as Effect.Effect<Exit.Exit<A> | Unselected, CallError>,
+    (reply) => reply instanceof Unselected ? Effect.sync(() => selector(reply.state)) : reply
+  )
 
 /**
  * The steps of the history, oldest first.

@@ -1,7 +1,8 @@
 /** Presence, inboxes, groups and stores on several nodes, on a real PostgreSQL. */
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Exit, HashMap, Layer, type Redacted, Schema, Scope, Stream } from "effect"
-import { Groups, Presence, Session } from "effect-sessions"
+import { Groups, Inbox, Presence, Reducer, Session, SessionEvents, Store, StoreBroadcasts } from "effect-sessions"
+import { SessionCluster } from "effect-sessions/cluster"
 import { Rpc } from "effect/rpc"
 import * as PostgresServer from "../snapshots/PostgresServer.ts"
 import { idOn, settled, startProgram } from "./ClusterNode.ts"
@@ -22,8 +23,22 @@ const VisitLayer = Visit.toLayer(
   { snapshots: { save: "everyChange" } }
 )
 
+class Mail extends Inbox.Service<Mail>()("Mail", { kinds: { note: Schema.String } }) {}
+
+const counter = Reducer.make("counter", {
+  state: Schema.Struct({ count: Schema.Int }),
+  initial: { count: 0 },
+  actions: { add: Schema.Int, load: Schema.Int },
+  on: { add: ({ count }, by) => ({ count: count + by }) },
+  async: { load: ({ dispatch, payload }) => dispatch("add", payload) }
+})
+
+class Shop extends Store.Service<Shop>()("Shop", { reducers: [counter] }) {}
+
 const Program = Layer.mergeAll(
   Presence.layer(Shoppers, { grace: "300 millis", lease: "1 second" }),
+  Inbox.layer(Mail, { snapshots: { save: "everyChange" } }),
+  Shop.toLayer(Store.behavior(Shop, { history: 10 })).pipe(Layer.provideMerge(SessionCluster.broadcasts)),
   Groups.layer(Rooms, { lease: "1 second" }).pipe(Layer.provideMerge(VisitLayer))
 )
 
@@ -34,6 +49,10 @@ const startNode = Effect.fnUntraced(function*(name: string) {
   return {
     ...node,
     shoppers: Context.get(node.context, Shoppers),
+    mail: Context.get(node.context, Mail),
+    shops: Context.get(node.context, Shop),
+    broadcasts: Context.get(node.context, StoreBroadcasts),
+    events: Context.get(node.context, SessionEvents),
     visits: Context.get(node.context, Visit),
     rooms: Context.get(node.context, Rooms),
     roomRefs: Context.get(node.context, Rooms.kind)
@@ -194,5 +213,62 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("K
       assert.isTrue(yield* a.rooms.leave(room, member))
       yield* Effect.sleep(700)
       assert.isFalse(yield* c.rooms.has(room, member), "whoever held it has noticed that it left")
+    }))
+
+  it.effect("takes notifications, and the actions of stores, on any node, and publishes each action to all", () =>
+    Effect.gen(function*() {
+      const [a, b, c] = yield* nodes
+      const user = yield* idOn(b, "user")
+      assert.strictEqual((yield* a.mail.push(user, "note", "one")).isNew, true)
+      const notes: Array<string> = []
+      const news = Stream.map(c.mail.subscribe(user), ({ payload }) => payload)
+      yield* Effect.forkScoped(Stream.runForEach(news, (note) => Effect.sync(() => void notes.push(note))))
+      const counts: Array<number> = []
+      yield* Effect.forkScoped(
+        Stream.runForEach(c.mail.unreadCounts(user), (count) => Effect.sync(() => void counts.push(count)))
+      )
+      yield* until(() => notes.length === 1 && counts.length === 1)
+      yield* a.mail.push(user, "note", "two")
+      yield* until(() => notes.length === 2 && counts.length === 2)
+      assert.strictEqual(yield* a.mail.readAll(user), 2)
+      yield* until(() => counts.length === 3)
+      assert.deepStrictEqual([notes, counts], [["one", "two"], [1, 2, 0]])
+      assert.strictEqual(yield* c.mail.unread(user), 0)
+
+      const published = [b, c].map((): Array<string> => [])
+      for (const [i, node] of [b, c].entries()) {
+        yield* Effect.forkScoped(
+          Stream.runForEach(
+            node.broadcasts.stream,
+            ({ action, id, kind, state }) =>
+              Effect.sync(() => void published[i]!.push(`${kind}/${id} ${action.type} ${JSON.stringify(state)}`))
+          )
+        )
+      }
+      const received: Array<string> = []
+      yield* Effect.forkScoped(
+        Stream.runForEach(c.events.stream(), (event) =>
+          Effect.sync(() => {
+            if (event._tag === "BroadcastReceive") received.push(`${event.kind}/${event.id} ${event.tag} ${event.from}`)
+          }))
+      )
+      yield* Effect.sleep(20)
+      const id = yield* idOn(a, "shop")
+      const ref = yield* c.shops.start(id)
+      assert.deepStrictEqual(yield* Store.dispatchWait(ref, "add", 1), { counter: { count: 1 } })
+      yield* Store.dispatch(ref, "load", 5)
+      while ((yield* Store.select(ref, ({ counter }) => counter.count)) !== 6) yield* Effect.sleep(5)
+      assert.deepStrictEqual((yield* Store.history(ref)).map(({ type }) => type), ["add", "add"])
+      assert.deepStrictEqual(yield* Store.travel(ref, 1), { counter: { count: 1 } })
+      yield* until(() => received.length === 3 && published.every(({ length }) => length === 3))
+      for (const actions of published) {
+        assert.deepStrictEqual(actions, [
+          `Shop/${id} add {"counter":{"count":1}}`,
+          `Shop/${id} load {"counter":{"count":1}}`,
+          `Shop/${id} add {"counter":{"count":6}}`
+        ])
+      }
+      const from = a.cluster.self.key
+      assert.deepStrictEqual(received, ["add", "load", "add"].map((tag) => `Shop/${id} ${tag} ${from}`))
     }))
 })

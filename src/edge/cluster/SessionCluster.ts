@@ -24,16 +24,20 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { InvalidConfig } from "../../contract/SessionError.ts"
 import { MonotonicClock } from "../../internal/MonotonicClock.ts"
+import { StoreBroadcasts } from "../../kinds/StoreBroadcasts.ts"
 import { make as makeConfig, type Options as SessionsOptions, SessionsConfig } from "../../policy/SessionsConfig.ts"
 import { HostRouter } from "../../runtime/internal/host/Placement.ts"
+import { SessionEvents } from "../../runtime/SessionEvents.ts"
 import { layerWith, type Provided, Sessions } from "../../runtime/Sessions.ts"
 import { Connections } from "../http/Connections.ts"
 import { allSessions, serveNode } from "./internal/allSessions.ts"
+import { HostBroadcasts, NodeBroadcasts } from "./internal/broadcasts.ts"
 import { ClusterCounters, showCluster } from "./internal/clusterMetrics.ts"
 import { ClusterSessions } from "./internal/ClusterSessions.ts"
 import { Everywhere } from "./internal/Everywhere.ts"
@@ -145,6 +149,8 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         threw: (defect) => void run(Effect.logError("something in the cluster has failed", defect))
       })
       const kinds = new Map<string, ServedKind>()
+      const counters = new ClusterCounters()
+      const broadcasts = new NodeBroadcasts(places, kinds, (node) => linkTo(node))
       const serveSessions = serveNode(kinds, () => sessions)
       const server = new Server(
         places,
@@ -153,7 +159,6 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         (key, limit, reply) => holds.serve(key, limit as number | null, reply),
         run
       )
-      const counters = new ClusterCounters()
       const peers = yield* Peers.make({
         address: settings.self,
         listen: options.listen,
@@ -169,6 +174,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
       })
       const linkTo = (node: NodeAddress) => peers.to(node)
       const everywhere = new Everywhere(places, linkTo)
+      everywhere.serve("published", (rest) => Effect.sync(() => broadcasts.receive(rest)))
       const holds = new Holds(everywhere)
       const router: ClusterRouter = new ClusterRouter({
         time,
@@ -207,6 +213,7 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         // Kinds that keep something for their process ask whether there are others.
         Context.add(HostRouter, router),
         Context.add(ClusterHolds, holds),
+        Context.add(HostBroadcasts, broadcasts),
         Context.add(SessionCluster, {
           self: places.self,
           nodes: Effect.sync(() => places.nodes),
@@ -239,6 +246,46 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         return holds === undefined ? local : connections(local, holds)
       })
     )
+
+  /**
+   * `StoreBroadcasts` for all nodes: what is published on any node arrives at the readers of every node.
+   *
+   * Each action arrives at most once, and those of one node in the order in which it published them. Broadcasts are not stored:
+   * a node that cannot be reached, or reads too slowly, misses some. An action that arrives from another node is the event
+   * `BroadcastReceive`. States and payloads go by the schemas of their stores.
+   *
+   * ```ts
+   * const Program = ShopLayer.pipe(Layer.provideMerge(SessionCluster.broadcasts), Layer.provideMerge(Cluster))
+   * ```
+   *
+   * @since 0.1.0
+   */
+  static readonly broadcasts: Layer.Layer<StoreBroadcasts, never, SessionCluster> = Layer.effect(
+    StoreBroadcasts,
+    Effect.gen(function*() {
+      yield* SessionCluster
+      const others = (yield* HostBroadcasts)!
+      const events = Option.getOrUndefined(yield* Effect.serviceOption(SessionEvents))
+      const clock = yield* Clock.Clock
+      const here = Context.get(yield* Layer.build(Layer.fresh(StoreBroadcasts.layer)), StoreBroadcasts)
+      const receive = Effect.sync(() =>
+        others.listen((broadcast, from) => {
+          const { action: { type: tag }, id, kind } = broadcast
+          here.publish(broadcast)
+          if (events?.active !== true) return
+          events.publish({ _tag: "BroadcastReceive", kind, id, at: clock.currentTimeMillisUnsafe(), tag, from })
+        })
+      )
+      yield* Effect.acquireRelease(receive, (stop) => Effect.sync(stop))
+      return {
+        publish: (broadcast) => {
+          here.publish(broadcast)
+          others.publish(broadcast)
+        },
+        stream: here.stream
+      }
+    })
+  )
 }
 
 /** Places that open have sessions with alarms, and a store that works again. */

@@ -3,6 +3,7 @@
  */
 import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Session from "../../../contract/Session.ts"
 import type * as Reducer from "../../../store/Reducer.ts"
 import { ActionStopped, VersionGone } from "../../../store/StoreError.ts"
@@ -24,7 +25,35 @@ export const Step = Schema.Struct({
   current: Schema.Boolean
 })
 
-const Selector = Schema.declare((u: unknown): u is (state: any) => unknown => typeof u === "function")
+/** The state of a store on another node: selectors are no JSON, so it is selected from where it is asked for. */
+export class Unselected {
+  readonly state: any
+  constructor(state: unknown) {
+    this.state = state
+  }
+}
+
+const Selector = Schema.Null.pipe(
+  Schema.decodeTo(
+    Schema.declare((u: unknown): u is (state: any) => unknown => typeof u === "function"),
+    SchemaTransformation.transform<(state: any) => unknown, null>({
+      decode: () => (state) => state,
+      encode: () => null
+    })
+  )
+)
+
+/** The exit of a selector; of one that came from another node, it is the state. */
+const selectedOf = (state: Schema.Top) =>
+  state.pipe(
+    Schema.decodeTo(
+      Schema.Any,
+      SchemaTransformation.transform<any, any>({
+        decode: (state) => new Unselected(state),
+        encode: (exit) => exit.value
+      })
+    )
+  )
 
 /** Defines the kind. */
 export const makeKind = <Self>() =>
@@ -50,7 +79,7 @@ export const makeKind = <Self>() =>
       Rpc.make("DispatchWait", { payload: action, success: state, error: ActionStopped }),
       // A debounced action whose time has come.
       Rpc.make("Fire", { payload: fired, error: ActionStopped }),
-      Rpc.make("Select", { payload: Selector, success: Schema.Unknown }),
+      Rpc.make("Select", { payload: Selector, success: selectedOf(state) }),
       Rpc.make("History", { success: Schema.Array(Step) }),
       Rpc.make("Travel", { payload: Schema.Number, success: state, error: VersionGone }),
       Rpc.make("Look", { payload: Schema.Number, success: state, error: VersionGone }),
