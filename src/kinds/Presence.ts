@@ -26,8 +26,9 @@
  * **Cost.** A change costs the same however many are present, for the topic and for each reader. Only lists cost as much
  * as they have entries.
  *
- * **Gotchas.** A topic belongs to its process: two processes have two topics of the same name, each with its own
- * trackings, whatever store they share. After a restart a topic is empty until its clients come back.
+ * **Gotchas.** On a cluster, a topic is on one node, and all nodes track and read in it. Without a cluster, two processes
+ * have two topics of the same name, each with its own trackings, whatever store they share. After a restart a topic is empty
+ * until its clients come back. `list`, `get` and `count` of a topic on another node cost as much as it has entries.
  *
  * @since 0.1.0
  */
