@@ -138,7 +138,12 @@ export class Server {
     const effect = perform(served, ref, request, reply)
     const fiber = kind.runFork(span === undefined ? effect : Effect.withParentSpan(effect, span))
     observe(kind, fiber, (_, exit) => respond(codec, request, exit, reply))
-    return () => fiber.interruptUnsafe()
+    const isAbsent = !kind.sessions.has(id)
+    return () => {
+      fiber.interruptUnsafe()
+      // A message to a session that was being loaded, and still is, has not begun.
+      if (isMessage && isAbsent && !kind.sessions.has(id)) reply.refuse()
+    }
   }
 
   /** The usual call, to a session in memory, takes no fiber. `undefined`: it does. */
