@@ -152,14 +152,14 @@ export class SessionCluster extends Context.Service<SessionCluster, {
       const counters = new ClusterCounters()
       const broadcasts = new NodeBroadcasts(places, kinds, (node) => linkTo(node))
       const serveSessions = serveNode(kinds, () => sessions)
-      const server = new Server(
+      const server: Server = new Server(
         places,
         kinds,
         (op, rest) => everywhere.operation(op)?.(rest) ?? serveSessions(op, rest),
         (key, limit, reply) => holds.serve(key, limit as number | null, reply),
         run
       )
-      const peers = yield* Peers.make({
+      const peers: Peers.Peers = yield* Peers.make({
         address: settings.self,
         listen: options.listen,
         cluster: options.cluster ?? "effect-sessions",
@@ -173,9 +173,9 @@ export class SessionCluster extends Context.Service<SessionCluster, {
         }
       })
       const linkTo = (node: NodeAddress) => peers.to(node)
-      const everywhere = new Everywhere(places, linkTo)
+      const everywhere: Everywhere = new Everywhere(places, linkTo)
       everywhere.serve("published", (rest) => Effect.sync(() => broadcasts.receive(rest)))
-      const holds = new Holds(everywhere)
+      const holds: Holds = new Holds(everywhere)
       const router: ClusterRouter = new ClusterRouter({
         time,
         places,
