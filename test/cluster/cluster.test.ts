@@ -89,11 +89,12 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
       const [a, b] = yield* nodes(2)
       // In one process, a metric shows the node that was built last: whichever it is, it asks and is asked.
       const refs = [yield* a.counters.start(yield* idOn(b)), yield* b.counters.start(yield* idOn(a))]
-      for (const ref of refs) for (let i = 0; i < 3; i++) yield* ref.call("Add", 1)
       const requests = (direction: string) =>
         Effect.map(Metric.value(Metric.withAttributes(ClusterMetrics.requests, { direction })), ({ count }) => count)
-      assert.strictEqual(yield* requests("sent"), 4)
-      assert.strictEqual(yield* requests("received"), 4)
+      // Starts also ask for the limits of starts, if those are counted on the other node.
+      const before = [yield* requests("sent"), yield* requests("received")] as const
+      for (const ref of refs) for (let i = 0; i < 3; i++) yield* ref.call("Add", 1)
+      assert.deepStrictEqual([yield* requests("sent"), yield* requests("received")], [before[0] + 3, before[1] + 3])
       assert.strictEqual((yield* Metric.value(ClusterMetrics.nodes)).value, 2)
       assert.strictEqual((yield* Metric.value(ClusterMetrics.places)).value, 15)
     }))

@@ -66,9 +66,9 @@ export interface Options {
   readonly weight?: number | undefined
   /** How many places there are. It can never be changed. Default: 300. */
   readonly shards?: number | undefined
-  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 4 seconds. */
+  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 5 seconds. */
   readonly expiration?: Duration.Input | undefined
-  /** How often locks are confirmed: at least three times within the expiration. Default: 1.3 seconds. */
+  /** How often locks are confirmed: at least three times within the expiration. Default: 1.5 seconds. */
   readonly refresh?: Duration.Input | undefined
   /** How often a node looks who the members are. Default: 250 milliseconds. */
   readonly assignments?: Duration.Input | undefined

@@ -34,9 +34,9 @@ export interface Options {
   readonly weight?: number | undefined
   /** How many places there are. It can never be changed. Default: 300. */
   readonly shards?: number | undefined
-  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 4 seconds. */
+  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 5 seconds. */
   readonly expiration?: Duration.Input | undefined
-  /** How often locks are confirmed: at least three times within the expiration. Default: 1.3 seconds. */
+  /** How often locks are confirmed: at least three times within the expiration. Default: 1.5 seconds. */
   readonly refresh?: Duration.Input | undefined
   /** How often a node looks who the members are. Default: 250 milliseconds. */
   readonly assignments?: Duration.Input | undefined
@@ -86,8 +86,8 @@ export const check = Effect.fnUntraced(function*(options: Options): Effect.fn.Re
     self: nodeAddress(host, port),
     weight: yield* wholeNumber("weight", options.weight ?? 1, 1),
     shards: yield* wholeNumber("shards", options.shards ?? 300, 1),
-    expiration: yield* duration("expiration", options.expiration ?? "4 seconds"),
-    refresh: yield* duration("refresh", options.refresh ?? "1.3 seconds"),
+    expiration: yield* duration("expiration", options.expiration ?? "5 seconds"),
+    refresh: yield* duration("refresh", options.refresh ?? "1.5 seconds"),
     assignments: yield* duration("assignments", options.assignments ?? "250 millis"),
     health: yield* duration("health", options.health ?? "1 second"),
     prefix: options.prefix ?? "effect_sessions_cluster"
