@@ -91,9 +91,14 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
       yield* open(two.cluster, 20)
       yield* ref.call("Write", "again")
       assert.strictEqual(yield* ref.call("Edits"), 1)
+      yield* Effect.forEach(
+        Array.from({ length: 100 }),
+        (_, i) => Effect.flatMap(docs2.start(`d${i}`), (doc) => doc.call("Write", "new")),
+        { concurrency: 16 }
+      )
       const back = yield* startNode(Doc1Layer)
       yield* Effect.all([open(back.cluster, 10), open(two.cluster, 10)])
-      const moved = (yield* back.cluster.ownerOf(here))!.key === back.cluster.self.key ? here : there
+      const moved = yield* idOn(back.cluster)
       const error = yield* Effect.flip(Context.get(back.context, Doc1).ref(moved).call("Write", "old"))
       assert.strictEqual(error._tag, "StoreUnavailable")
       assert.include(error.message, "newer version")
