@@ -187,8 +187,8 @@ layer(Layer.effect(Url, PostgresServer.start), { excludeTestServices: true })("A
     Effect.gen(function*() {
       const [a, b] = yield* nodes(2)
       const ref = yield* a.counters.start(yield* idOn(b))
-      const mirror = yield* ref.subscriptionRef
-      assert.strictEqual(yield* ref.subscriptionRef, mirror)
+      const [mirror, same] = yield* Effect.all([ref.subscriptionRef, ref.subscriptionRef], { concurrency: 2 })
+      assert.strictEqual(same, mirror)
       assert.deepStrictEqual(yield* SubscriptionRef.get(mirror), { count: 0, notes: [] })
       yield* ref.call("Add", 2)
       yield* mirror.pipe(SubscriptionRef.changes, Stream.filter(({ count }) => count === 2), Stream.runHead)

@@ -65,7 +65,7 @@ export class ClusterRouter implements Router {
   readonly counters: ClusterCounters
   private readonly options: RouterOptions
   private readonly codecs = new Map<string, KindCodec>()
-  private readonly mirrors = new Map<string, SubscriptionRef.SubscriptionRef<any>>()
+  private readonly mirrors = new Map<string, Deferred.Deferred<SubscriptionRef.SubscriptionRef<any>, ReachError>>()
 
   constructor(options: RouterOptions) {
     this.options = options
@@ -167,29 +167,54 @@ export class ClusterRouter implements Router {
     const key = `${ref.kind}/${ref.id}`
     return Effect.suspend(() => {
       const found = this.mirrors.get(key)
-      if (found !== undefined) return Effect.succeed(found)
-      return Effect.gen({ self: this }, function*() {
-        const made = Deferred.makeUnsafe<SubscriptionRef.SubscriptionRef<any>, ReachError>()
-        const follow = Effect.scoped(Effect.gen({ self: this }, function*() {
-          const over = Deferred.makeUnsafe<void>()
-          const { state } = yield* this.watch(ref, {
-            changed: (state) => {
-              const mirror = this.mirrors.get(key)
-              if (mirror === undefined) return
-              mirror.value = state
-              PubSub.publishUnsafe(mirror.pubsub, state)
-            },
-            ended: () => Deferred.doneUnsafe(over, Effect.void)
-          })
-          const mirror = yield* SubscriptionRef.make(state)
-          this.mirrors.set(key, mirror)
-          yield* Deferred.succeed(made, mirror)
-          yield* Effect.ensuring(Deferred.await(over), Effect.sync(() => this.mirrors.delete(key)))
-        }))
-        ref.home.runFork(Effect.catchCause(follow, (cause) => Deferred.failCause(made, cause)))
-        return yield* Deferred.await(made)
-      })
+      if (found !== undefined) return Deferred.await(found)
+      // At once, so that all who ask meanwhile get the same one.
+      const made = Deferred.makeUnsafe<SubscriptionRef.SubscriptionRef<any>, ReachError>()
+      this.mirrors.set(key, made)
+      ref.home.runFork(
+        Effect.catchCause(this.follows(ref, made), (cause) => Deferred.failCause(made, cause)).pipe(
+          Effect.ensuring(Effect.sync(() => this.mirrors.delete(key)))
+        )
+      )
+      return Deferred.await(made)
     })
+  }
+
+  /** Makes the mirror, and sets it to each state of the session until that has ended. */
+  private follows(
+    ref: RoutedRef,
+    made: Deferred.Deferred<SubscriptionRef.SubscriptionRef<any>, ReachError>
+  ): Effect.Effect<void, ReachError> {
+    return Effect.scoped(Effect.gen({ self: this }, function*() {
+      const over = Deferred.makeUnsafe<void>()
+      const states = new MirroredStates()
+      const { state } = yield* this.watch(ref, {
+        changed: (state) => states.changed(state),
+        ended: () => Deferred.doneUnsafe(over, Effect.void)
+      })
+      const mirror = yield* SubscriptionRef.make(state)
+      states.into(mirror)
+      yield* Deferred.succeed(made, mirror)
+      yield* Deferred.await(over)
+    }))
+  }
+}
+
+/** Keeps the latest state until there is a mirror for it. */
+class MirroredStates {
+  private mirror: SubscriptionRef.SubscriptionRef<any> | undefined
+  private latest: { readonly state: unknown } | undefined
+
+  changed(state: unknown): void {
+    this.latest = { state }
+    if (this.mirror === undefined) return
+    this.mirror.value = state
+    PubSub.publishUnsafe(this.mirror.pubsub, state)
+  }
+
+  into(mirror: SubscriptionRef.SubscriptionRef<any>): void {
+    this.mirror = mirror
+    if (this.latest !== undefined) this.changed(this.latest.state)
   }
 }
 

@@ -10,7 +10,6 @@ import { RunnerStorage } from "effect/cluster/RunnerStorage"
 import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -22,29 +21,16 @@ import type { SqlError } from "effect/sql/SqlError"
 import { InvalidConfig } from "../../../contract/SessionError.ts"
 import { duration, wholeNumber } from "../../../policy/SessionsConfig.ts"
 import { type NodeAddress, nodeAddress } from "../NodeAddress.ts"
+import type * as Cluster from "../SessionCluster.ts"
 import { type Drain, group, Observed } from "./observed.ts"
 import type { Places } from "./Places.ts"
 import { makeTerms, type Terms } from "./terms.ts"
 
-/** Options as a program gives them; what is left out has its default. All nodes need the same ones, but for the first two. */
-export interface Options {
-  /** Where the other nodes reach this node. */
-  readonly self: { readonly host: string; readonly port: number }
-  /** How many places this node gets, relative to the others. Default: 1. */
-  readonly weight?: number | undefined
-  /** How many places there are. It can never be changed. Default: 300. */
-  readonly shards?: number | undefined
-  /** After this time without a sign of life, other nodes take the places of a node. At least 3 seconds. Default: 5 seconds. */
-  readonly expiration?: Duration.Input | undefined
-  /** How often locks are confirmed: at least three times within the expiration. Default: 1.5 seconds. */
-  readonly refresh?: Duration.Input | undefined
-  /** How often a node looks who the members are. Default: 250 milliseconds. */
-  readonly assignments?: Duration.Input | undefined
-  /** How often one of the nodes checks whether the others can be reached. Default: 1 second. */
-  readonly health?: Duration.Input | undefined
-  /** The names of the tables begin with it, and with a `_`. Default: `effect_sessions_cluster`. */
-  readonly prefix?: string | undefined
-}
+/** The options of a node that concern its membership, as a program gives them. */
+export type Options = Pick<
+  Cluster.Options,
+  "self" | "weight" | "shards" | "expiration" | "refresh" | "assignments" | "health" | "prefix"
+>
 
 /** Options, checked and complete. Durations are in milliseconds. */
 export interface Settings {
